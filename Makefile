@@ -1,0 +1,163 @@
+# ccserver: `make run` to see it, `make check` to trust it. `make help` lists the rest.
+
+VERSION := 0.1.0
+BUILD   := build
+PREFIX  := /usr/local
+SYSCONFDIR := $(PREFIX)/etc
+
+PYTHON  := /usr/bin/python3
+JOBS    := $(shell nproc 2>/dev/null || echo 2)
+
+# Debian packages, by what they are needed for.
+BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-c-dev libbsd-dev zlib1g-dev libinih-dev
+TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
+                  python3 python3-pytest python3-pytest-xdist procps
+LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy cppcheck
+COV_PACKAGES   := $(TEST_PACKAGES) gcovr
+
+# pkg-config modules of the server, each with the package that brings it.
+MODULES := libprotobuf-c:libprotobuf-c-dev libbsd:libbsd-dev zlib:zlib1g-dev inih:libinih-dev
+
+CC       := gcc
+OPTIMISE := -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wconversion -Wno-sign-conversion -fno-common
+CFLAGS   += -std=c11 $(OPTIMISE) $(WARNINGS) -fstack-protector-strong $(if $(WERROR),-Werror) $(FLAVOUR)
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -DCCSERVER_VERSION='"$(VERSION)"' -DCCSERVER_CONF='"$(SYSCONFDIR)/ccserver.conf"'
+LDFLAGS  += $(FLAVOUR)
+LDLIBS   := -lprotobuf-c -lbsd -lz -linih
+
+SERVICES := $(sort $(wildcard worker/services/*.c))
+SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c master/*.c)) $(SERVICES)
+GENERATED := $(BUILD)/gen/bank.pb-c.c $(BUILD)/gen/services.c
+OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:%.c=%.o)
+LIBRARY  := $(BUILD)/libccserver.a
+UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+all: need-modules $(BUILD)/ccserver
+
+$(BUILD)/ccserver: $(BUILD)/master/main.o $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(LIBRARY): $(filter-out %/main.o,$(OBJECTS))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.pb-c.c: proto/%.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=proto --c_out=$(@D) $<
+
+# The list of services is the list of files. It is written again only when it changes.
+$(BUILD)/gen/services.c: $(SERVICES) FORCE
+	@mkdir -p $(@D)
+	@{ echo '#include "worker/worker.h"'; \
+	   for s in $(notdir $(SERVICES:.c=)); do echo "extern const struct service $${s}_service;"; done; \
+	   echo 'const struct service *const services[] = {'; \
+	   for s in $(notdir $(SERVICES:.c=)); do echo "    &$${s}_service,"; done; \
+	   echo '    NULL,'; echo '};'; } > $@.new
+	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+FORCE:
+
+$(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
+
+-include $(OBJECTS:.o=.d) $(UNIT:=.d)
+
+# ---- what a person types ----
+
+run: setup-build
+	@$(MAKE) --no-print-directory all
+	@exec $(BUILD)/ccserver -c etc/ccserver.conf
+
+check: setup-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs
+	@$(MAKE) --no-print-directory unit regress
+
+san: setup-test
+	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
+	    FLAVOUR='-fsanitize=address,undefined -fno-sanitize-recover=undefined' check
+
+coverage: setup-cov
+	@rm -rf build/cov
+	@$(MAKE) --no-print-directory BUILD=build/cov OPTIMISE='-O0 -g' FLAVOUR=--coverage check
+	@gcovr --root . --object-directory build/cov --exclude 'build/.*' --exclude 'tests/.*' --print-summary \
+	    --filter 'common/' --filter 'proto/' --filter 'worker/[a-z]*\.c' --fail-under-line 90
+
+lint: setup-lint
+	@$(MAKE) --no-print-directory all
+	tests/lint/arrows
+	tests/lint/core-size
+	clang-format --dry-run --Werror $(SOURCES) $(wildcard */*.h tests/unit/*.c)
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	    --suppress=missingIncludeSystem -D_GNU_SOURCE -I. $(SOURCES)
+	printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 clang-tidy --quiet --warnings-as-errors='*' -- $(CPPFLAGS) -std=c11
+
+format:
+	clang-format -i $(SOURCES) $(wildcard */*.h tests/unit/*.c)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)
+	install -m 755 $(BUILD)/ccserver $(DESTDIR)$(PREFIX)/sbin/ccserver
+	test -e $(DESTDIR)$(SYSCONFDIR)/ccserver.conf || install -m 644 etc/ccserver.conf $(DESTDIR)$(SYSCONFDIR)/ccserver.conf
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build only, no network'
+	@echo 'make run        install what is missing, build, serve in the foreground'
+	@echo 'make check      the same, then every test'
+	@echo 'make san        the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make coverage   the tests with line coverage of common, proto and the core'
+	@echo 'make lint       include arrows, size of the core, clang-format, cppcheck, clang-tidy'
+	@echo 'make format     clang-format in place'
+	@echo 'make install    PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make clean'
+
+# ---- tests ----
+
+unit-programs: $(UNIT)
+
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
+
+unit: unit-programs
+	@for test in $(UNIT); do $$test || exit 1; done
+
+regress: all
+	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -n 4 -p no:cacheprovider tests/regress
+
+# ---- packages ----
+
+# What is missing is named, not left to the compiler.
+need-modules:
+	@command -v pkg-config >/dev/null || { echo 'missing: pkg-config; apt-get install pkg-config'; exit 1; }
+	@command -v protoc-c >/dev/null || { echo 'missing: protoc-c; apt-get install protobuf-c-compiler'; exit 1; }
+	@for module in $(MODULES); do pkg-config --exists $${module%%:*} || \
+	    { echo "missing: $${module%%:*}; apt-get install $${module##*:}"; exit 1; }; done
+
+setup-build: ; @$(call install-packages,$(BUILD_PACKAGES))
+setup-test:  ; @$(call install-packages,$(TEST_PACKAGES))
+setup-lint:  ; @$(call install-packages,$(LINT_PACKAGES))
+setup-cov:   ; @$(call install-packages,$(COV_PACKAGES))
+
+define install-packages
+set -e; command -v dpkg-query >/dev/null || exit 0; missing=; \
+for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+test -n "$$missing" || exit 0; \
+if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null && sudo -v; then sudo=sudo; else \
+    echo "missing packages; as root: apt-get update && apt-get install -y --no-install-recommends$$missing"; exit 1; fi; \
+echo "installing:$$missing"; \
+$$sudo apt-get update -q; \
+$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
+endef
+
+.PHONY: all run check san coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+        setup-build setup-test setup-lint setup-cov
+.SECONDARY:

@@ -1,0 +1,67 @@
+/*
+ * A byte queue that owns no memory while it is empty.
+ *
+ *   NULL                                          empty: what an idle session has
+ *
+ *   chunk -> | header | taken | bytes | room |
+ *                     0     begin    end     capacity        0 <= begin < end <= capacity (begin < end: never kept empty)
+ *
+ * Chunks come in powers of two. A few of each size are kept for the next buffer that needs one, so that the unfinished
+ * message at the end of a read costs no malloc; how many is bounded, and one set serves the whole (single-threaded) process.
+ */
+#ifndef COMMON_BUFFER_H
+#define COMMON_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buffer_chunk;
+
+struct buffer {
+    struct buffer_chunk *chunk;
+};
+
+struct buffer_chunk {
+    struct buffer_chunk *next; /* while it waits for reuse */
+    uint32_t capacity, begin, end;
+    uint32_t unused;
+    char bytes[];
+};
+
+static inline bool buffer_is_empty(const struct buffer *buffer)
+{
+    return buffer->chunk == NULL;
+}
+
+static inline size_t buffer_size(const struct buffer *buffer)
+{
+    return buffer->chunk ? buffer->chunk->end - buffer->chunk->begin : 0;
+}
+
+/* The bytes, in one piece; NULL when empty. Valid until the buffer is changed. */
+static inline char *buffer_bytes(const struct buffer *buffer)
+{
+    return buffer->chunk ? buffer->chunk->bytes + buffer->chunk->begin : NULL;
+}
+
+/* Copy `size` bytes to the end. Returns 0, or -1 with ENOMEM (also beyond 1 GiB) and the buffer unchanged. */
+int buffer_append(struct buffer *buffer, const void *bytes, size_t size) __attribute__((warn_unused_result));
+
+/*
+ * Room for `size` more bytes in one piece, at the end; NULL with ENOMEM. They count from the commit on, which must be the
+ * next call on this buffer; committing 0 undoes the reservation.
+ */
+char *buffer_reserve(struct buffer *buffer, size_t size) __attribute__((warn_unused_result));
+void buffer_commit(struct buffer *buffer, size_t size);
+
+/* Drop `size` bytes, at most buffer_size(), from the front. The memory is given back when nothing is left. */
+void buffer_consume(struct buffer *buffer, size_t size);
+
+/* Drop everything. */
+void buffer_clear(struct buffer *buffer);
+
+/* Return the chunks kept for reuse to the allocator: before a leak check, or when memory is short. */
+void buffer_trim(void);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * The control pipe between the master and one child: a SOCK_SEQPACKET socketpair.
+ *
+ *   master                                     child
+ *     | <------------- READY ------------------ |  reactor runs, listeners are registered
+ *     | <------------- SHUTDOWN --------------- |  a client asked for the whole server to stop
+ *     | -------------- DRAIN(time) -----------> |  stop accepting, finish sessions, exit 0; the sockets live on
+ *     | -------------- STOP(time) ------------> |  the same, and new connections are refused: the whole server stops
+ *     |                                         |
+ *   EOF to the child: the master is gone. EOF to the master: the child is (about to be) gone.
+ *
+ * One packet is one message; a message of another size or type is a broken invariant of our own.
+ */
+#ifndef COMMON_CHANNEL_H
+#define COMMON_CHANNEL_H
+
+#include <stdint.h>
+
+/* One list of all messages: name, who sends it. */
+#define CHANNEL_MESSAGES(X)                                                                                               \
+    X(READY, "child")                                                                                                     \
+    X(SHUTDOWN, "child")                                                                                                  \
+    X(DRAIN, "master")                                                                                                    \
+    X(STOP, "master")
+
+enum channel_type {
+#define X(name, sender) CHANNEL_##name,
+    CHANNEL_MESSAGES(X)
+#undef X
+        CHANNEL_TYPES
+};
+
+struct channel_message {
+    uint32_t type;  /* enum channel_type */
+    uint32_t value; /* DRAIN, STOP: milliseconds until what is left is closed; otherwise 0 */
+};
+
+enum channel_result {
+    CHANNEL_OK,
+    CHANNEL_AGAIN,  /* nothing there, or no room: try when the descriptor is ready */
+    CHANNEL_CLOSED, /* the other side is gone */
+    CHANNEL_BROKEN, /* not one of our messages, or an error that errno tells */
+};
+
+/* A pair of connected ends, non-blocking and close-on-exec: fds[0] for the master, fds[1] for the child. 0 or -1/errno. */
+int channel_open(int fds[2]);
+
+enum channel_result channel_send(int fd, enum channel_type type, uint32_t value) __attribute__((warn_unused_result));
+enum channel_result channel_receive(int fd, struct channel_message *message) __attribute__((warn_unused_result));
+
+/* "READY", for the log. */
+const char *channel_name(uint32_t type);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * The log: one line per event, one write(2) per line, so that processes sharing a file never mix theirs.
+ *
+ *   2026-11-23 10:20:01.123 notice master[4711]: worker 0 (pid 4712) ready after 3 ms
+ *
+ * Goes to standard error, to a file (appended to; log_reopen follows a rotation) or to syslog. A line that cannot be
+ * written (full disk) is counted, and the count is reported by the first line that can be written again.
+ */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
+#define LOG_LEVEL_CHOICES "debug|info|notice|warn|error"
+
+/*
+ * Direct the log to `target`: "stderr", "syslog" or the path of a file. Until the first call lines go to standard error.
+ * Returns 0, or -1 with errno when the file cannot be opened; the log then stays where it was.
+ */
+int log_open(const char *target);
+
+/* Open the file again, after it was renamed. The old one stays in use if that fails (-1, errno). */
+int log_reopen(void);
+
+/* Lines below `level` are dropped. The default is LOG_LEVEL_INFO. */
+void log_set_level(enum log_level level);
+
+/* What stands before the pid in each line: "master", "worker 2". Copied, at most 23 characters. */
+void log_set_role(const char *role);
+
+bool log_enabled(enum log_level level);
+
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_notice(...) log_write(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+/* For start-up and for our own broken invariants only: logs the line, then abort(). */
+_Noreturn void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* At most `burst` lines a second from one place; what was held back is counted and told by the next line. */
+struct log_limit {
+    uint64_t second;
+    unsigned written, held_back;
+};
+void log_limited(struct log_limit *limit, unsigned burst, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#endif

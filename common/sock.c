@@ -1,0 +1,280 @@
+#include "common/sock.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bsd/string.h>
+
+/* ---- text ---- */
+
+static int fail(char *why, size_t why_size, const char *sentence)
+{
+    strlcpy(why, sentence, why_size);
+    return -1;
+}
+
+static int parse_unix(struct sock_address *address, const char *path, char *why, size_t why_size)
+{
+    if (path[0] != '/')
+        return fail(why, why_size, "a unix address is unix:/PATH");
+    address->local.sun_family = AF_UNIX;
+    if (strlcpy(address->local.sun_path, path, sizeof(address->local.sun_path)) >= sizeof(address->local.sun_path))
+        return fail(why, why_size, "the path of the unix socket is too long");
+    address->size = sizeof(address->local);
+    return 0;
+}
+
+/* "host" and "port" of "host:port" or "[host]:port", copied. */
+static int split(const char *text, char *host, size_t host_size, const char **port)
+{
+    const char *begin = text, *end = strrchr(text, ':');
+
+    if (!end || end == text)
+        return -1;
+    *port = end + 1;
+    if (text[0] == '[') {
+        if (end[-1] != ']')
+            return -1;
+        begin++;
+        end--;
+    } else if (memchr(text, ':', (size_t)(end - text))) {
+        return -1; /* an IPv6 address without its brackets */
+    }
+    size_t size = (size_t)(end - begin);
+    if (size == 0 || size >= host_size)
+        return -1;
+    memcpy(host, begin, size);
+    host[size] = '\0';
+    return 0;
+}
+
+static int resolve(struct sock_address *address, const char *host, const char *port, char *why, size_t why_size)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
+    int error = getaddrinfo(host, port, &hints, &found);
+
+    if (error) {
+        snprintf(why, why_size, "cannot resolve '%s': %s", host, gai_strerror(error));
+        return -1;
+    }
+    address->size = found->ai_addrlen;
+    memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    return 0;
+}
+
+int sock_parse(struct sock_address *address, const char *text, char *why, size_t why_size)
+{
+    struct sock_address parsed = {0};
+    char host[SOCK_TEXT_SIZE];
+    const char *port;
+
+    if (strlcpy(parsed.text, text, sizeof(parsed.text)) >= sizeof(parsed.text))
+        return fail(why, why_size, "the address is too long");
+    if (strncmp(text, "unix:", 5) == 0) {
+        if (parse_unix(&parsed, text + 5, why, why_size) < 0)
+            return -1;
+        *address = parsed;
+        return 0;
+    }
+    if (split(text, host, sizeof(host), &port) < 0)
+        return fail(why, why_size, "an address is ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH");
+    size_t digits = strspn(port, "0123456789");
+    unsigned number = 0;
+    if (digits == 0 || digits > 5 || port[digits] != '\0' || sscanf(port, "%u", &number) != 1 || number > 65535)
+        return fail(why, why_size, "the port must be 0 to 65535");
+    if (resolve(&parsed, host, port, why, why_size) < 0)
+        return -1;
+    *address = parsed;
+    return 0;
+}
+
+char *sock_format(const struct sockaddr *address, socklen_t size, char *text, size_t text_size)
+{
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+
+    if (size >= sizeof(sa_family_t) && address->sa_family == AF_UNIX)
+        snprintf(text, text_size, "unix:%.*s", (int)(size - offsetof(struct sockaddr_un, sun_path)),
+                 ((const struct sockaddr_un *)address)->sun_path);
+    else if (getnameinfo(address, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        strlcpy(text, "unknown", text_size);
+    else
+        snprintf(text, text_size, address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    return text;
+}
+
+static unsigned port_of(const struct sock_address *address)
+{
+    if (address->any.sa_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)&address->storage)->sin6_port);
+    return ntohs(((const struct sockaddr_in *)&address->storage)->sin_port);
+}
+
+bool sock_same(const struct sock_address *a, const struct sock_address *b)
+{
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    if (a->any.sa_family == AF_UNIX)
+        return strcmp(a->local.sun_path, b->local.sun_path) == 0;
+    if (port_of(a) == 0 || port_of(a) != port_of(b))
+        return false;
+    if (a->any.sa_family == AF_INET6) {
+        const struct in6_addr *x = &((const struct sockaddr_in6 *)&a->storage)->sin6_addr;
+        const struct in6_addr *y = &((const struct sockaddr_in6 *)&b->storage)->sin6_addr;
+        return memcmp(x, y, sizeof(*x)) == 0 || IN6_IS_ADDR_UNSPECIFIED(x) || IN6_IS_ADDR_UNSPECIFIED(y);
+    }
+    in_addr_t x = ((const struct sockaddr_in *)&a->storage)->sin_addr.s_addr;
+    in_addr_t y = ((const struct sockaddr_in *)&b->storage)->sin_addr.s_addr;
+    return x == y || x == INADDR_ANY || y == INADDR_ANY;
+}
+
+/* ---- listening ---- */
+
+static int new_socket(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static int set_option(int fd, int level, int name)
+{
+    int on = 1;
+    return setsockopt(fd, level, name, &on, sizeof(on));
+}
+
+/* A file that nobody listens behind is left over from a server that was killed. */
+static bool is_stale(const struct sock_address *address)
+{
+    struct stat status;
+    int fd;
+
+    if (lstat(address->local.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode) || (fd = new_socket(AF_UNIX)) < 0)
+        return false;
+    bool stale = connect(fd, &address->any, address->size) < 0 && errno == ECONNREFUSED;
+    close(fd);
+    return stale;
+}
+
+static int listen_unix(const struct sock_address *address, int backlog)
+{
+    int fd = new_socket(AF_UNIX);
+
+    if (fd < 0)
+        return -1;
+    if (is_stale(address))
+        unlink(address->local.sun_path);
+    if (bind(fd, &address->any, address->size) < 0 || listen(fd, backlog) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/*
+ * The first socket of an address binds without SO_REUSEPORT, so that it fails when anybody listens there, and gets it
+ * afterwards, so that the others of the group can follow.
+ */
+static int bind_tcp(struct sock_address *address, bool first)
+{
+    int fd = new_socket(address->any.sa_family);
+
+    if (fd < 0)
+        return -1;
+    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) < 0 || (!first && set_option(fd, SOL_SOCKET, SO_REUSEPORT) < 0) ||
+        (address->any.sa_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) < 0) ||
+        bind(fd, &address->any, address->size) < 0 || (first && set_option(fd, SOL_SOCKET, SO_REUSEPORT) < 0)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+static int bind_group(struct sock_address *address, int *fds, unsigned count)
+{
+    fds[0] = bind_tcp(address, true);
+    if (fds[0] < 0)
+        return -1;
+    if (port_of(address) == 0) {
+        if (getsockname(fds[0], &address->any, &address->size) < 0)
+            return -1;
+        sock_format(&address->any, address->size, address->text, sizeof(address->text));
+    }
+    for (unsigned i = 1; i < count; i++) {
+        fds[i] = bind_tcp(address, false);
+        if (fds[i] < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = -1;
+    if (address->any.sa_family == AF_UNIX) {
+        fds[0] = listen_unix(address, backlog);
+        return fds[0] < 0 ? -1 : 0;
+    }
+    bool failed = bind_group(address, fds, count) < 0;
+    for (unsigned i = 0; i < count && !failed; i++)
+        failed = listen(fds[i], backlog) < 0;
+    if (!failed)
+        return 0;
+    int error = errno;
+    for (unsigned i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    errno = error;
+    return -1;
+}
+
+/* ---- connections ---- */
+
+int sock_connect(const struct sock_address *address)
+{
+    int fd = new_socket(address->any.sa_family);
+
+    if (fd < 0)
+        return -1;
+    if (connect(fd, &address->any, address->size) < 0 && errno != EINPROGRESS) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+int sock_error(int fd)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? errno : error;
+}
+
+void sock_set_nodelay(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+}
+
+bool sock_peer_is_local(int fd)
+{
+    struct sock_address peer = {.size = sizeof(peer.storage)};
+
+    if (getpeername(fd, &peer.any, &peer.size) < 0)
+        return false;
+    if (peer.any.sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)&peer.storage)->sin_addr.s_addr) >> 24 == 127;
+    if (peer.any.sa_family != AF_INET6)
+        return peer.any.sa_family == AF_UNIX;
+    const struct in6_addr *address = &((const struct sockaddr_in6 *)&peer.storage)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
+}

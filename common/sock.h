@@ -1,0 +1,57 @@
+/*
+ * Sockets and their addresses: the few calls on descriptors that master and worker share.
+ */
+#ifndef COMMON_SOCK_H
+#define COMMON_SOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { SOCK_TEXT_SIZE = 128 };
+
+/* An address to bind or to connect to. */
+struct sock_address {
+    socklen_t size; /* of `any`; 0: no address */
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage storage;
+        struct sockaddr_un local;
+    };
+    char text[SOCK_TEXT_SIZE]; /* as the user wrote it */
+};
+
+/*
+ * Parse "127.0.0.1:9998", "[::1]:9998", "localhost:9998" or "unix:/run/x.sock". Port 0 lets the kernel choose.
+ * Resolves names with getaddrinfo, so it can block. Returns 0, or -1 with a sentence in `why`.
+ */
+int sock_parse(struct sock_address *address, const char *text, char *why, size_t why_size);
+
+/* Write an address in the form sock_parse reads. Returns `text`. */
+char *sock_format(const struct sockaddr *address, socklen_t size, char *text, size_t text_size);
+
+/* True for addresses that would collide when both are bound. Port 0 never collides. */
+bool sock_same(const struct sock_address *a, const struct sock_address *b);
+
+/*
+ * Bind and listen on `address`, once per element of `fds` (`count` of them, all non-blocking and close-on-exec).
+ * TCP: `count` SO_REUSEPORT sockets, and EADDRINUSE if anybody else listens there, even one of the same user. A port of 0
+ * is replaced in `address` by the one the kernel chose. Unix: one socket in fds[0], the others are -1; a stale file is
+ * replaced, a live one is EADDRINUSE. Returns 0, or -1 with errno and nothing left open.
+ */
+int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned count);
+
+/* Start a non-blocking connect. Returns the descriptor (connected, or in progress), or -1 with errno. */
+int sock_connect(const struct sock_address *address);
+
+/* The pending error of a socket, as connect() would have returned it; 0 when there is none. */
+int sock_error(int fd);
+
+/* No Nagle delay; nothing happens on a socket that is not TCP. */
+void sock_set_nodelay(int fd);
+
+/* True when the peer of `fd` is on this machine: loopback address or unix socket. */
+bool sock_peer_is_local(int fd);
+
+#endif

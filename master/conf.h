@@ -1,0 +1,47 @@
+/*
+ * The configuration: command line and INI file become one checked struct, or one clear sentence.
+ */
+#ifndef MASTER_CONF_H
+#define MASTER_CONF_H
+
+#include "worker/worker.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { CONF_WORKERS_MAX = 1024 };
+
+struct conf {
+    /* [server] */
+    uint32_t workers; /* 0 in the file ("auto") has become the number of online CPUs */
+    uint32_t drain_timeout_ms;
+    uint32_t linger_timeout_ms;
+    uint32_t max_sessions;
+    char log[OPTION_STRING_SIZE];
+    uint32_t log_level; /* enum log_level */
+    char stats_file[OPTION_STRING_SIZE]; /* "": none */
+    char pidfile[OPTION_STRING_SIZE];    /* "": none */
+
+    /* [listen NAME] */
+    unsigned listener_count;
+    struct listener_config *listeners;
+};
+
+/* The tables behind the file, for the tests that hold them against the documentation. */
+extern const struct option_row conf_server_options[]; /* describes struct conf */
+extern const struct option_row conf_listen_options[]; /* describes struct listener_config; `bind` and `service` are apart */
+
+/*
+ * Read and check `path`. Returns 0, or -1 with "FILE:LINE: what is wrong" (for an unreadable file "FILE: why") in `why`,
+ * and `conf` empty. Resolves names, so it can block. conf_free() gives everything back.
+ */
+int conf_load(struct conf *conf, const char *path, char *why, size_t why_size);
+void conf_free(struct conf *conf);
+
+/* The effective configuration, defaults included, in the form conf_load() reads. */
+void conf_print(const struct conf *conf, FILE *out);
+
+/* Every key with type, range, default and help, as comments: the reference part of the documentation. */
+void conf_print_reference(FILE *out);
+
+#endif

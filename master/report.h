@@ -1,0 +1,16 @@
+/*
+ * The statistics, as people read them (log) and as programs do (JSON). Taken from shared memory and the master's own
+ * books: no worker is asked.
+ */
+#ifndef MASTER_REPORT_H
+#define MASTER_REPORT_H
+
+#include "master/master.h"
+
+/* Write the table to the log. */
+void report_log(const struct master *master);
+
+/* Replace `path` by a JSON document, atomically. Returns 0, or -1 with errno and the old file as it was. */
+int report_file(const struct master *master, const char *path);
+
+#endif

@@ -1,0 +1,472 @@
+"""
+The daemon under test: the real binary, in a directory and process group of its own, over real sockets.
+
+    server = Server(listen("echo"), workers=1)      listen() writes a section, keywords go to [server]
+    client = server.connect("echo")                 every call on a client has a deadline
+    server.wait_log("worker 1 .* ready")            awaits a line, does not sleep
+    server.stats()["listeners"]                     SIGUSR1, then the JSON file
+    server.finish()                                 the footer of every test: see there
+
+Everything that waits gives up with an AssertionError after DEADLINE seconds.
+"""
+import atexit
+import ctypes
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.path.abspath(os.environ.get("CCSERVER", ROOT / "build" / "ccserver"))
+DEADLINE = float(os.environ.get("CCSERVER_DEADLINE", 15))
+SANITIZED = os.path.exists(BINARY) and b"__asan_init" in pathlib.Path(BINARY).read_bytes()
+MIB = 1 << 20
+
+# Processes whose parent dies become ours: they can be seen, awaited and reaped, wherever the tests run.
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def listen(service, name=None, bind="127.0.0.1:0", **keys):
+    """The text of a [listen NAME] section."""
+    lines = [f"[listen {name or service}]", f"service = {service}", f"bind = {bind}"]
+    return "\n".join(lines + [f"{key} = {value}" for key, value in keys.items()]) + "\n"
+
+
+def first_difference(got, wanted):
+    at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
+    pieces = f"{got[at:at + 40]!r} instead of {wanted[at:at + 40]!r}"
+    return f"{len(got)} bytes instead of {len(wanted)}, at byte {at}: {pieces}"
+
+
+def random_bytes(size, seed=1):
+    """Bytes in which no piece resembles another, so that a lost or doubled one is noticed."""
+    import random
+    return random.Random(seed).randbytes(size)
+
+
+class Client:
+    """One connection; over TCP without Nagle's delay."""
+
+    def __init__(self, sock):
+        self.socket = sock
+        sock.settimeout(DEADLINE)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def recv_exactly(self, size):
+        end, parts, left = time.monotonic() + DEADLINE, [], size
+        while left > 0:
+            self.socket.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                part = self.socket.recv(min(left, MIB))
+            except TimeoutError:
+                part = None
+            so_far = f"{size - left} of {size} bytes: ...{b''.join(parts[-3:])[-80:]!r}"
+            assert part is not None, f"nothing more came after {so_far}"
+            assert part, f"closed after {so_far}"
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+
+    def expect(self, data):
+        got = self.recv_exactly(len(data))
+        assert got == data, first_difference(got, data)
+
+    def ask(self, data, reply):
+        self.send(data)
+        self.expect(reply)
+
+    def recv_to_end(self):
+        """All bytes until the orderly end of the stream; a reset is an error."""
+        parts = []
+        self.socket.settimeout(DEADLINE)
+        try:
+            while part := self.socket.recv(MIB):
+                parts.append(part)
+        except TimeoutError:
+            raise AssertionError(f"no end after {b''.join(parts)[-80:]!r}") from None
+        return b"".join(parts)
+
+    def expect_end(self, data=b""):
+        """Exactly `data` still comes, then the orderly end of the stream."""
+        got = self.recv_to_end()
+        assert got == data, first_difference(got, data)
+
+    def expect_gone(self):
+        """The connection ends, somehow; what still comes is not looked at."""
+        try:
+            self.recv_to_end()
+        except ConnectionError:
+            pass
+
+    def expect_silence(self, seconds=0.1):
+        """Nothing arrives, not even an end, for this long."""
+        assert not select.select([self.socket], [], [], seconds)[0], self.socket.recv(200)
+
+    def expects_data(self):
+        """Await what comes next: True for a byte, False for the orderly end."""
+        self.socket.settimeout(DEADLINE)
+        return bool(self.socket.recv(1, socket.MSG_PEEK))
+
+    def half_close(self):
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def abort(self):
+        """Close with a RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send_until_stuck(self, data, patience=0.3):
+        """Send without reading until nothing more is taken; the number of bytes that were."""
+        self.socket.setblocking(False)
+        sent = 0
+        with memoryview(data) as view:
+            while sent < len(data) and select.select([], [self.socket], [], patience)[1]:
+                try:
+                    sent += self.socket.send(view[sent:sent + MIB])
+                except BlockingIOError:
+                    pass
+        self.socket.settimeout(DEADLINE)
+        return sent
+
+    def exchange(self, data, size):
+        """Send `data` while reading `size` bytes, as they come; returns what was read."""
+        end, sent, got = time.monotonic() + DEADLINE, 0, bytearray()
+        self.socket.setblocking(False)
+        with memoryview(data) as view:
+            while sent < len(data) or len(got) < size:
+                assert time.monotonic() < end, f"{sent} of {len(data)} sent, {len(got)} of {size} received"
+                want = [self.socket]
+                readable, writable, _ = select.select(want, want if sent < len(data) else [], [], 1)
+                try:
+                    if writable:
+                        sent += self.socket.send(view[sent:sent + MIB])
+                    if readable:
+                        part = self.socket.recv(MIB)
+                        assert part, f"closed after {len(got)} of {size} bytes"
+                        got += part
+                except BlockingIOError:
+                    pass
+        self.socket.settimeout(DEADLINE)
+        return bytes(got)
+
+
+def connect_to(address, small_buffers=False):
+    """A client for "127.0.0.1:80", "[::1]:80", "unix:/path"; small buffers: the kernel pushes back sooner."""
+    if address.startswith("unix:"):
+        family, target = socket.AF_UNIX, address[5:]
+    else:
+        host, port = address.rsplit(":", 1)
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        target = (host.strip("[]"), int(port))
+    sock = socket.socket(family)
+    try:
+        if small_buffers:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        sock.settimeout(DEADLINE)
+        sock.connect(target)
+    except BaseException:
+        sock.close()
+        raise
+    return Client(sock)
+
+
+class Upstream:
+    """A listening socket for the proxy to connect to, played by the test."""
+
+    def __init__(self, backlog=16, small_buffers=False):
+        self.socket = socket.socket()
+        if small_buffers:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        self.socket.bind(("127.0.0.1", 0))
+        if backlog is not None:
+            self.socket.listen(backlog)
+        self.socket.settimeout(DEADLINE)
+        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+
+    def accept(self):
+        return Client(self.socket.accept()[0])
+
+    def close(self):
+        self.socket.close()
+
+
+def process_stat(pid):
+    """(state, parent, group, cpu seconds) of a process, or None."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    field = text[text.rindex(")") + 2:].split()
+    ticks = int(field[11]) + int(field[12])
+    return field[0], int(field[1]), int(field[2]), ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid):
+    return process_stat(pid)[3]
+
+
+def resident_peak(pid):
+    """The most memory the process has ever had, in bytes."""
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+
+def descriptors(pid):
+    return sorted(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
+def title(pid):
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+
+def wait_exit(pid):
+    """Await the end of any process (a zombie has ended)."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([fd], [], [], DEADLINE)[0], f"process {pid} still runs"
+    finally:
+        os.close(fd)
+
+
+def group_members(group):
+    """{pid: state} of all processes of a group, zombies included."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (stat := process_stat(name)) and stat[2] == group:
+            found[int(name)] = stat[0]
+    return found
+
+
+class Server:
+    LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (debug|info|notice|warn|error|fatal) "
+                      r"(master|worker \d+)\[\d+\]: ")
+
+    def __init__(self, *sections, args=(), ready=True, preexec=None, **keys):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ccs-"))
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)
+        self.stats_file = self.dir / "stats.json"
+        keys = {"workers": 2, "stats_file": self.stats_file, **keys}
+        lines = ["[server]"] + [f"{key} = {value}" for key, value in keys.items()]
+        self.config = self.dir / "ccserver.conf"
+        self.config.write_text("\n".join(lines) + "\n\n" + "\n".join(sections))
+        self.clients, self.lines, self.addresses, self.baseline = [], [], {}, {}
+        self._log_changed, self._log_ended, self._usr1 = threading.Condition(), False, threading.Lock()
+        self.process = subprocess.Popen(
+            [BINARY, "-c", self.config, *args], cwd=self.dir, env=self.environment(), start_new_session=True,
+            preexec_fn=preexec, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.pid = self.process.pid
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        if ready:
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.kill_group()
+                raise
+
+    def environment(self):
+        def options(name, extra):
+            return ":".join(filter(None, [os.environ.get(name), extra, f"log_path={self.dir}/sanitizer"]))
+        return {**os.environ, "ASAN_OPTIONS": options("ASAN_OPTIONS", ""),
+                "UBSAN_OPTIONS": options("UBSAN_OPTIONS", "print_stacktrace=1")}
+
+    # ---- the log ----
+
+    def _read_log(self):
+        rest = b""
+        while data := os.read(self.process.stderr.fileno(), 65536):
+            *lines, rest = (rest + data).split(b"\n")
+            with self._log_changed:
+                self.lines += [line.decode(errors="replace") for line in lines]
+                self._log_changed.notify_all()
+        with self._log_changed:
+            self.lines += [rest.decode(errors="replace")] if rest else []
+            self._log_ended = True
+            self._log_changed.notify_all()
+
+    def mark(self):
+        """A position in the log, for wait_log(since=...)."""
+        return len(self.lines)
+
+    def wait_log(self, pattern, since=0, seconds=None):
+        """The match of `pattern` in the first line that has one, at or after `since`; awaits it."""
+        regex, at, end = re.compile(pattern), since, time.monotonic() + (seconds or DEADLINE)
+        with self._log_changed:
+            while True:
+                while at < len(self.lines):
+                    if match := regex.search(self.lines[at]):
+                        return match
+                    at += 1
+                assert not self._log_ended, f"the log ended without {pattern!r}:\n{self.tail()}"
+                left = end - time.monotonic()
+                assert left > 0, f"no {pattern!r} in the log:\n{self.tail()}"
+                self._log_changed.wait(left)
+
+    def wait_log_end(self):
+        """Await that no process holds the log any more; they are all gone then."""
+        self._reader.join(DEADLINE)
+        assert self._log_ended, f"still there: {group_members(self.pid)}"
+
+    def tail(self):
+        return "\n".join(self.lines[-40:])
+
+    # ---- life ----
+
+    def wait_ready(self):
+        self.workers = int(self.wait_log(r"ready: (\d+) workers?, \d+ listeners?")[1])
+        for line in list(self.lines):
+            if match := re.search(r"listening on (\S+) \((.+)\)$", line):
+                self.addresses.setdefault(match[2], []).append(match[1])
+        for slot in range(self.workers):
+            self.baseline[int(self.wait_log(rf"worker {slot} \(pid (\d+)\) ready")[1])] = None
+        for pid in [self.pid, *self.baseline]:
+            self.baseline[pid] = descriptors(pid)
+
+    def signal(self, number, pid=None):
+        os.kill(pid or self.pid, number)
+
+    def wait(self):
+        """The master's exit code."""
+        try:
+            return self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the master still runs:\n{self.tail()}") from None
+
+    def wait_replaced(self, slot, old_pid):
+        """The pid that replaced `old_pid`, once ready."""
+        gone = self.wait_log(rf"worker {slot} \(pid {old_pid}\) (killed|exited)")
+        since = next(i for i, line in enumerate(self.lines) if line == gone.string)
+        return int(self.wait_log(rf"worker {slot} \(pid (\d+)\) ready", since=since)[1])
+
+    def kill_group(self):
+        """Whatever happened, nothing stays behind."""
+        if group_members(self.pid):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        self.reap()
+
+    def reap(self):
+        """Collect the workers that became our children when the master died."""
+        try:
+            while os.waitpid(-self.pid, 0)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+    # ---- clients ----
+
+    def connect(self, name, index=0, **options):
+        client = connect_to(self.addresses[name][index], **options)
+        self.clients.append(client)
+        return client
+
+    def port(self, name):
+        return int(self.addresses[name][0].rsplit(":", 1)[1])
+
+    # ---- statistics ----
+
+    def stats(self):
+        with self._usr1:
+            since = self.mark()
+            self.signal(signal.SIGUSR1)
+            self.wait_log("statistics written to", since=since)
+            stats = json.loads(self.stats_file.read_text())
+        for each in stats["listeners"]:
+            ended = sum(each["closed"].values()) + each["lost"]
+            assert each["accepted"] == each["sessions_open"] + ended, each
+        return stats
+
+    @staticmethod
+    def pick(stats, name):
+        return next(each for each in stats["listeners"] if each["name"] == name)
+
+    def listener(self, name):
+        return self.pick(self.stats(), name)
+
+    def await_stats(self, good, seconds=None):
+        """Ask for the statistics until good(stats); counters have no event to wait for."""
+        end = time.monotonic() + (seconds or DEADLINE)
+        while not good(stats := self.stats()):
+            assert time.monotonic() < end, json.dumps(stats["listeners"], indent=1)
+            with self._log_changed:
+                self._log_changed.wait(0.02)
+        return stats
+
+    def await_closed(self, name, reason, count=1):
+        """Await that `count` sessions of a listener have ended for this reason."""
+        self.await_stats(lambda stats: self.pick(stats, name)["closed"][reason] == count)
+
+    def await_open(self, name, count):
+        self.await_stats(lambda stats: self.pick(stats, name)["sessions_open"] == count)
+
+    def worker_pids(self):
+        return {each["slot"]: each["pid"] for each in self.stats()["workers"]}
+
+    def turns(self):
+        return sum(each["turns"] for each in self.stats()["workers"])
+
+    # ---- the footer ----
+
+    def finish(self):
+        """
+        What must hold at the end of every test. With all clients gone: no session left, descriptors as at
+        the start. Then: a graceful stop exits 0, no process is left, nobody complained.
+        """
+        try:
+            for client in self.clients:
+                client.close()
+            if self.process.poll() is None:
+                self.check_idle()
+                self.signal(signal.SIGTERM)
+                assert self.wait() == 0, self.tail()
+            left = group_members(self.pid)
+            assert not left, f"processes left: {left}"
+            self.wait_log_end()
+            self.check_reports()
+        finally:
+            self.kill_group()
+            self.process.stderr.close()
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def check_idle(self):
+        stats = self.await_stats(lambda s: all(each["sessions_open"] == 0 for each in s["listeners"]))
+        alive = [self.pid] + [each["pid"] for each in stats["workers"]]
+        end = time.monotonic() + DEADLINE
+        for pid in [pid for pid in alive if pid in self.baseline]:
+            while (now := descriptors(pid)) and len(now) != len(self.baseline[pid]):
+                assert time.monotonic() < end, f"{title(pid)}: {now}, at first {self.baseline[pid]}"
+                self.stats()
+        zombies = [pid for pid, state in group_members(self.pid).items() if state == "Z"]
+        assert not zombies, f"zombies: {zombies}"
+
+    def check_reports(self):
+        for report in self.dir.glob("sanitizer*"):
+            raise AssertionError(report.read_text())
+        for line in self.lines:
+            assert not re.search(r"^\S+ \S+ fatal |Sanitizer|runtime error:", line), self.tail()

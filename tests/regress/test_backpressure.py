@@ -1,0 +1,86 @@
+"""A client that sends and does not read: it is left waiting, at no cost to the others."""
+import select
+
+import pytest
+from bank import WITHDRAW
+from harness import MIB, SANITIZED, first_difference, listen, random_bytes, resident_peak
+
+LINE = random_bytes(997).hex().encode()[:997]
+SERVICES = {  # a request, and its reply
+    "pingpong": (random_bytes(4093), random_bytes(4093)),
+    "echo": (LINE + b"\n", b"ccserver echo:" + LINE + b"\r\n"),
+    "bank": (WITHDRAW, WITHDRAW),
+}
+SIZE = 24 * MIB
+
+
+@pytest.fixture(params=SERVICES)
+def case(request, serve):
+    """(server, request * n, reply * n, n); n is more than all the buffers on the way can hold."""
+    question, answer = SERVICES[request.param]
+    times = SIZE // len(question)
+    server = serve(listen(request.param, "it", high_water="64k", low_water="16k"), workers=1)
+    return server, question * times, answer * times, times
+
+
+def test_memory_stays_bounded_and_the_others_are_served(case):
+    server, questions, answers, times = case
+    (worker,) = server.worker_pids().values()
+    other = server.connect("it")
+    memory = resident_peak(worker)
+    clients = [server.connect("it", small_buffers=True) for _ in range(3)]
+    for client in clients:
+        assert client.send_until_stuck(questions) < len(questions), "it takes whatever is sent"
+    assert resident_peak(worker) - memory < (24 if SANITIZED else 4) * MIB
+    for _ in range(20):
+        other.ask(questions[:len(questions) // times], answers[:len(answers) // times])
+
+
+def test_a_stuck_client_costs_no_cpu(case):
+    server, questions, *_ = case
+    client = server.connect("it", small_buffers=True)
+    client.send_until_stuck(questions)
+    turns = server.turns()
+    assert not select.select([], [client.socket], [], 0.4)[1]
+    assert server.turns() - turns < 30, "it spins"
+
+
+def test_every_byte_comes_when_it_reads_again(case):
+    server, questions, answers, _ = case
+    client = server.connect("it", small_buffers=True)
+    sent = client.send_until_stuck(questions)
+    got = client.exchange(questions[sent:], len(answers))
+    assert got == answers, first_difference(got, answers)
+    client.half_close()
+    client.expect_end()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_stuck_client_is_closed_at_idle_timeout(serve, name):
+    server = serve(listen(name, idle_timeout="500ms", high_water="64k", low_water="16k"))
+    client = server.connect(name, small_buffers=True)
+    question, _ = SERVICES[name]
+    client.send_until_stuck(question * (SIZE // len(question)))
+    server.await_closed(name, "idle")
+    client.expect_gone()
+
+
+def test_a_slow_but_steady_reader_is_not_idle(serve):
+    """Bytes moved in either direction renew the timeout."""
+    server = serve(listen("pingpong", idle_timeout="700ms", high_water="64k", low_water="16k"))
+    client, data = server.connect("pingpong", small_buffers=True), random_bytes(SIZE)
+    sent = client.send_until_stuck(data)
+    for at in range(0, 12 * 150_000, 150_000):
+        got = client.recv_exactly(150_000)
+        assert got == data[at:at + 150_000]
+        sent += client.send_until_stuck(data[sent:], 0.12)
+    client.abort()
+
+
+def test_half_closed_and_never_read(serve):
+    """Whatever it sent is answered, also when it reads long after its own end."""
+    server = serve(listen("pingpong", high_water="64k", low_water="16k"))
+    client, data = server.connect("pingpong", small_buffers=True), random_bytes(2 * MIB)
+    sent = client.send_until_stuck(data)
+    client.half_close()
+    client.expect_end(data[:sent])

@@ -1,0 +1,213 @@
+"""The bank: length-prefixed, checksummed protobuf frames. Hostile ones first."""
+import struct
+import subprocess
+
+import pytest
+from bank import VECTORS, WITHDRAW, expect_error, field, fields, frame, message, padded, recv_frame
+from harness import ROOT, first_difference, listen, random_bytes
+
+TYPES = ["withdraw", "deposit", "withdraw-negative", "withdraw-empty", "time_stamp", "outs_head", "app_inter"]
+ANSWERED_WITH_ERROR = ["unknown-type", "bad-body"]
+HOSTILE = [name for name in VECTORS if name not in TYPES + ANSWERED_WITH_ERROR + ["outsourcing"]]
+EVIL = {
+    "no-name": struct.pack(">II", 8, 0) + struct.pack("<I", 0x00040001),
+    "name-of-one-nul": struct.pack(">II", 10, 2) + b"\0\0" + b"\0\0\0\0",
+    "name-length-sign-bit": struct.pack(">II", 100, 0x80000012) + b"x" * 96,
+    "name-length-all-ones": struct.pack(">II", 100, 0xFFFFFFFF) + b"x" * 96,
+    "name-length-one-past": struct.pack(">II", 20, 13) + b"x" * 16,
+    "checksum-big-endian": WITHDRAW[:-4] + WITHDRAW[-4:][::-1],
+    "checksum-of-everything-flipped": WITHDRAW[:-4] + bytes(byte ^ 0xFF for byte in WITHDRAW[-4:]),
+    "length-sign-bit": struct.pack(">I", 0x80000000) + WITHDRAW,
+    "length-nine": struct.pack(">I", 9) + b"x" * 9,
+    "http": b"GET / HTTP/1.1\r\nHost: bank\r\n\r\n",
+    "tls-hello": bytes.fromhex("16030100f8010000f40303") + random_bytes(240),
+    "random": b"\xff" + random_bytes(5000),
+}
+
+
+@pytest.fixture
+def server(serve):
+    """One worker, so that everybody sees what kills it, and a bystander who must not notice anything."""
+    server = serve(listen("bank"), workers=1)
+    bystander = server.connect("bank")
+    bystander.ask(WITHDRAW, WITHDRAW)
+    pids = server.worker_pids()
+    bystander.send(WITHDRAW[:50])
+    yield server
+    bystander.ask(WITHDRAW[50:], WITHDRAW)
+    assert server.worker_pids() == pids
+
+
+@pytest.fixture
+def client(server):
+    return server.connect("bank")
+
+
+# ---- frames that cannot be trusted: an error, and the end ----
+
+@pytest.mark.parametrize("name", HOSTILE + list(EVIL))
+def test_hostile_frame(server, client, name):
+    client.send({**VECTORS, **EVIL}[name])
+    expect_error(client)
+    client.expect_end()
+    server.await_stats(lambda s: sum(map(s["listeners"][0]["closed"].get, ("protocol", "oversize"))) == 1)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_frame_after_good_ones(client, name):
+    client.send(WITHDRAW * 3 + VECTORS[name] + WITHDRAW)
+    client.expect(WITHDRAW * 3)
+    expect_error(client)
+    client.expect_end()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_frame_in_single_bytes(client, name):
+    for byte in VECTORS[name]:
+        try:
+            client.send(bytes([byte]))
+        except ConnectionError:  # it has seen enough
+            break
+    client.expect_gone()
+
+
+def test_a_flood_after_a_hostile_frame_still_sees_the_error(client):
+    client.send(VECTORS["bad-checksum"] + random_bytes(200_000))
+    expect_error(client)
+    client.expect_end()
+
+
+def test_a_frame_with_one_flipped_bit(server):
+    """Never an echo: an error, or nothing when the length has become that of a frame still to be finished."""
+    for bit in range(0, len(WITHDRAW) * 8, 5):
+        damaged = bytearray(WITHDRAW)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with server.connect("bank") as client:
+            client.send(damaged)
+            client.half_close()
+            if bit >= 32 or client.expects_data():
+                expect_error(client)
+            client.expect_end()
+
+
+# ---- frames that are only wrong inside: an error, and on it goes ----
+
+@pytest.mark.parametrize("name", ANSWERED_WITH_ERROR)
+def test_the_connection_goes_on_after(server, client, name):
+    for _ in range(3):
+        client.send(VECTORS[name] + WITHDRAW)
+        expect_error(client)
+        client.expect(WITHDRAW)
+    server.await_stats(lambda s: s["listeners"][0]["protocol_errors"] == 3)
+
+
+@pytest.mark.parametrize("name", ["ccserver.", "ccserver.withdrawx", "ccserver.withdra", "withdraw", ".",
+                                  "ccserver.error%s%n", "x" * 60000], ids=lambda name: name[:20])
+def test_unknown_type_names(client, name):
+    client.send(frame(name) + WITHDRAW)
+    expect_error(client)
+    client.expect(WITHDRAW)
+
+
+@pytest.mark.parametrize("body", [b"\x0a", b"\x0a\xff\xff\xff\xff\x0f", b"\xff" * 12, b"\x0a\x05ab", b"\x07",
+                                  b"\x20", b"\x20" + b"\xff" * 11, b"\x7a\x02\x12\x05"], ids=bytes.hex)
+def test_bodies_that_do_not_parse(client, body):
+    client.send(frame("ccserver.withdraw", body) + WITHDRAW)
+    expect_error(client)
+    client.expect(WITHDRAW)
+
+
+# ---- good frames ----
+
+@pytest.mark.parametrize("name", TYPES)
+def test_the_same_message_comes_back(client, name):
+    for _ in range(2):
+        client.ask(VECTORS[name], VECTORS[name])
+
+
+def test_outsourcing_has_no_reply(client):
+    client.send(VECTORS["outsourcing"])
+    client.expect_silence()
+    client.ask(VECTORS["outsourcing"] * 3 + WITHDRAW, WITHDRAW)
+
+
+def test_replies_come_in_the_order_of_requests(client):
+    bodies = [message(bus_msg_id=f"D{number}", amount=number - 50) for number in range(1, 50)]
+    batch = b"".join(frame("ccserver.deposit", body) for body in bodies)
+    client.ask(batch, batch)
+
+
+def test_every_field_comes_back(client):
+    stamp = field(15, field(1, -(1 << 63)) + field(2, "label") + field(3, "ü"))
+    body = message(bus_msg_id="i", serial_no="s", card_no="c", amount=-(1 << 31), customer="m", time="t")
+    body += stamp * 3
+    client.ask(frame("ccserver.withdraw", body), frame("ccserver.withdraw", body))
+
+
+def test_every_cut_of_two_frames(server, client):
+    """The barrier: the one worker answers another session only after it has read what was there before."""
+    barrier, batch = server.connect("bank"), WITHDRAW + VECTORS["deposit"]
+    for cut in range(1, len(batch)):
+        client.send(batch[:cut])
+        barrier.ask(VECTORS["withdraw-empty"], VECTORS["withdraw-empty"])
+        client.ask(batch[cut:], batch)
+
+
+def test_one_byte_at_a_time(server, client):
+    barrier = server.connect("bank")
+    for byte in WITHDRAW + VECTORS["outsourcing"] + VECTORS["deposit"]:
+        client.send(bytes([byte]))
+        barrier.ask(VECTORS["withdraw-empty"], VECTORS["withdraw-empty"])
+    client.expect(WITHDRAW + VECTORS["deposit"])
+
+
+def test_500_frames_in_one_send(server, client):
+    batch = WITHDRAW * 500
+    assert len(batch) == 54_500
+    for _ in range(10):
+        got = client.exchange(batch, len(batch))
+        assert got == batch, first_difference(got, batch)
+    server.await_stats(lambda s: s["listeners"][0]["messages_in"] == 5001)
+
+
+def test_half_close_gets_its_replies(client):
+    client.send(WITHDRAW * 100 + WITHDRAW[:60])
+    client.half_close()
+    client.expect_end(WITHDRAW * 100)
+
+
+# ---- max_frame ----
+
+@pytest.mark.parametrize("largest", [65536, 200, 1 << 20])
+def test_the_largest_frame_and_one_byte_more(serve, largest):
+    server = serve(listen("bank", **({} if largest == 65536 else {"max_frame": largest})))
+    client = server.connect("bank")
+    for _ in range(3):
+        assert client.exchange(padded(largest), largest) == padded(largest)
+    client.send(padded(largest + 1)[:5000])
+    expect_error(client)
+    client.expect_end()
+    server.await_closed("bank", "oversize")
+
+
+def test_a_long_error_fits_nowhere(serve):
+    """An error about a long type name must not be longer than max_frame itself."""
+    client = serve(listen("bank", max_frame=100)).connect("bank")
+    client.send(frame("n" * 80))
+    name, body = recv_frame(client)
+    assert name == "ccserver.error" and fields(body)[2]
+
+
+# ---- a client made with the real protobuf ----
+
+def protoc(mode, data):
+    command = ["protoc", f"--{mode}=ccserver.withdraw", f"-I{ROOT}/proto", "bank.proto"]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.skipif(not (ROOT / "proto/bank.proto").exists(), reason="no schema")
+def test_messages_made_by_protoc(client):
+    text = b'bus_msg_id: "ID"\namount: -12345\ncustomer: "m\\303\\274"\nts {\n  stamp: 77\n  label: "a"\n}\n'
+    client.send(frame("ccserver.withdraw", protoc("encode", text)))
+    name, body = recv_frame(client)
+    assert (name, protoc("decode", body)) == ("ccserver.withdraw", text)

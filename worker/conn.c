@@ -1,0 +1,330 @@
+#include "worker/core.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+void conn_init(struct conn *conn, struct session *session, int fd, enum conn_phase phase)
+{
+    conn->handler = (struct reactor_handler){.fd = fd, .events = REACTOR_OFF, .ready = conn_ready};
+    conn->session = session;
+    conn->phase = phase;
+}
+
+void conn_fini(struct conn *conn)
+{
+    if (conn->handler.fd >= 0)
+        close(conn->handler.fd);
+    buffer_clear(&conn->in);
+    buffer_clear(&conn->out);
+}
+
+/* ---- what epoll is told ---- */
+
+static bool service_reads(const struct conn *conn)
+{
+    return !conn->upstream && conn->session->listener->config->service->ready && conn->phase == CONN_OPEN;
+}
+
+void conn_update_events(struct conn *conn)
+{
+    uint32_t events = 0;
+
+    if (conn->phase == CONN_CLOSED || conn->handler.fd < 0 || service_reads(conn))
+        return;
+    if ((conn->phase == CONN_OPEN && conn->input == INPUT_ON) || conn->phase == CONN_LINGERING)
+        events |= EPOLLIN;
+    if (conn->phase == CONN_CONNECTING || !buffer_is_empty(&conn->out) ||
+        (!conn->upstream && conn->session->drain_due && conn->phase == CONN_OPEN))
+        events |= EPOLLOUT;
+    if (events == 0 && conn->handler.events == REACTOR_OFF)
+        return;
+    if (reactor_want(&core_of(conn->session)->reactor, &conn->handler, events) < 0)
+        session_end(conn->session, CLOSE_memory);
+}
+
+/* ---- back-pressure ---- */
+
+/* A full client stops whoever produces for it; a full upstream stops the client, whose requests it is full of. */
+static bool input_blocked(const struct conn *conn)
+{
+    const struct conn *client = &conn->session->client;
+
+    if (conn->upstream)
+        return client->full;
+    if (client->full && !client->peer)
+        return true;
+    for (const struct conn *upstream = client->next; upstream; upstream = upstream->next)
+        if (upstream->full && upstream->phase != CONN_CLOSED)
+            return true;
+    return false;
+}
+
+void conn_update_flow(struct session *session)
+{
+    for (struct conn *conn = &session->client; conn; conn = conn->next) {
+        bool blocked = input_blocked(conn);
+        if (conn->phase == CONN_CLOSED)
+            continue;
+        if (blocked && conn->input == INPUT_ON) {
+            conn->input = INPUT_PAUSED;
+        } else if (!blocked && conn->input == INPUT_PAUSED) {
+            conn->input = INPUT_ON;
+            session_input(conn, "", 0);
+        }
+    }
+}
+
+/* ---- output ---- */
+
+static void note_sent(struct conn *conn, size_t size)
+{
+    conn->session->active_ms = core_of(conn->session)->reactor.now_ms;
+    if (!conn->upstream)
+        stats_count(&conn->session->listener->stats->bytes_out, size);
+}
+
+/* The read side or, where nothing is read, the timer tells the service. A client's session has no use for more. */
+static void write_failed(struct conn *conn, int error)
+{
+    struct session *session = conn->session;
+
+    if (!conn->upstream) {
+        session_end(session, CLOSE_reset);
+        return;
+    }
+    conn->error = error;
+    conn->output = OUTPUT_ENDED;
+    conn->deadline_ms = core_of(session)->reactor.now_ms;
+    session_arm(session);
+}
+
+void conn_queued(struct conn *conn)
+{
+    const struct listener_config *config = conn->session->listener->config;
+    size_t size = buffer_size(&conn->out);
+
+    if (size > config->max_output) {
+        session_end(conn->session, CLOSE_overflow);
+    } else if (!conn->full && size > config->high_water) {
+        conn->full = true;
+        conn_update_flow(conn->session);
+    }
+}
+
+static void queue(struct conn *conn, const void *bytes, size_t size)
+{
+    if (buffer_append(&conn->out, bytes, size) < 0)
+        session_end(conn->session, CLOSE_memory);
+    else
+        conn_queued(conn);
+}
+
+/* Send two pieces, the first of which may be empty, and queue what the kernel does not take. `out` is empty. */
+static void write_pieces(struct conn *conn, const char *first, size_t first_size, const char *second, size_t second_size)
+{
+    struct iovec pieces[2] = {{(void *)first, first_size}, {(void *)second, second_size}};
+    struct msghdr packet = {.msg_iov = pieces, .msg_iovlen = 2};
+    ssize_t sent = first_size > 0 ? sendmsg(conn->handler.fd, &packet, MSG_NOSIGNAL)
+                                  : send(conn->handler.fd, second, second_size, MSG_NOSIGNAL);
+
+    if (sent < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+            write_failed(conn, errno);
+            return;
+        }
+        sent = 0;
+    }
+    if (sent > 0)
+        note_sent(conn, (size_t)sent);
+    size_t done = (size_t)sent;
+    if (done < first_size) {
+        queue(conn, first + done, first_size - done);
+        done = first_size;
+    }
+    done -= first_size;
+    if (done < second_size && conn->phase != CONN_CLOSED)
+        queue(conn, second + done, second_size - done);
+}
+
+void conn_uncork(struct session *session)
+{
+    struct core *core = core_of(session);
+    size_t size = core->cork_used;
+
+    core->cork_used = 0;
+    if (size > 0 && session->client.phase != CONN_CLOSED)
+        write_pieces(&session->client, NULL, 0, core->cork, size);
+}
+
+static void cork(struct conn *conn, const void *bytes, size_t size)
+{
+    struct core *core = core_of(conn->session);
+
+    if (size > CORK_COPY_MAX) {
+        size_t corked = core->cork_used;
+        core->cork_used = 0;
+        write_pieces(conn, core->cork, corked, bytes, size);
+        return;
+    }
+    if (size > CORK_SIZE - core->cork_used) {
+        conn_uncork(conn->session);
+        if (!buffer_is_empty(&conn->out)) {
+            queue(conn, bytes, size);
+            return;
+        }
+    }
+    memcpy(core->cork + core->cork_used, bytes, size);
+    core->cork_used += size;
+}
+
+void conn_send(struct conn *conn, const void *bytes, size_t size)
+{
+    if (size == 0 || conn->phase > CONN_OPEN || conn->output != OUTPUT_ON)
+        return;
+    if (!buffer_is_empty(&conn->out) || conn->phase == CONN_CONNECTING)
+        queue(conn, bytes, size);
+    else if (!conn->upstream && core_of(conn->session)->corked == conn->session)
+        cork(conn, bytes, size);
+    else
+        write_pieces(conn, NULL, 0, bytes, size);
+}
+
+static void finish_output(struct conn *conn)
+{
+    if (conn->output != OUTPUT_ENDING || !buffer_is_empty(&conn->out) || conn->phase == CONN_CONNECTING)
+        return;
+    conn->output = OUTPUT_ENDED;
+    shutdown(conn->handler.fd, SHUT_WR); /* ENOTCONN after a reset, which the read side will see */
+    relay_check_end(conn);
+}
+
+void conn_end_output(struct conn *conn)
+{
+    if (conn->output == OUTPUT_ON)
+        conn->output = OUTPUT_ENDING;
+    if (!conn->upstream)
+        conn_uncork(conn->session);
+    finish_output(conn);
+}
+
+static void flush(struct conn *conn)
+{
+    struct session *session = conn->session;
+
+    if (!buffer_is_empty(&conn->out)) {
+        ssize_t sent = send(conn->handler.fd, buffer_bytes(&conn->out), buffer_size(&conn->out), MSG_NOSIGNAL);
+        if (sent < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+                buffer_clear(&conn->out);
+                write_failed(conn, errno);
+            }
+            return;
+        }
+        note_sent(conn, (size_t)sent);
+        buffer_consume(&conn->out, (size_t)sent);
+    }
+    if (conn->full && buffer_size(&conn->out) <= session->listener->config->low_water) {
+        conn->full = false;
+        conn_update_flow(session);
+    }
+    if (!buffer_is_empty(&conn->out))
+        return;
+    finish_output(conn);
+    if (!conn->upstream && session->drain_due && conn->phase == CONN_OPEN) {
+        session->drain_due = false;
+        session_apply(session, session->listener->config->service->drained(session));
+    }
+}
+
+/* ---- input ---- */
+
+static void failed(struct conn *conn, int error)
+{
+    if (conn->upstream)
+        upstream_ended(conn, error);
+    else
+        session_end(conn->session, CLOSE_reset);
+}
+
+static void input_ended(struct conn *conn)
+{
+    conn->input = INPUT_ENDED;
+    if (conn->peer) {
+        relay_input_ended(conn);
+    } else if (conn->upstream) {
+        upstream_ended(conn, conn->error);
+    } else {
+        session_finish(conn->session, CLOSE_peer);
+    }
+}
+
+ssize_t conn_read(struct conn *conn)
+{
+    struct core *core = core_of(conn->session);
+    ssize_t size = recv(conn->handler.fd, core->scratch, SCRATCH_SIZE, 0);
+
+    if (size < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            failed(conn, errno);
+        return size;
+    }
+    if (conn->phase == CONN_LINGERING) {
+        if (size == 0)
+            session_end(conn->session, CLOSE_done); /* the reason is known since it began to close */
+        return size;
+    }
+    if (size == 0) {
+        input_ended(conn);
+        return 0;
+    }
+    conn->session->active_ms = core->reactor.now_ms;
+    if (!conn->upstream)
+        stats_count(&conn->session->listener->stats->bytes_in, (uint64_t)size);
+    if (conn->peer)
+        relay_input(conn, core->scratch, (size_t)size);
+    else
+        session_input(conn, core->scratch, (size_t)size);
+    return size;
+}
+
+/* An error or a hang-up comes although nothing was asked for. Without EPOLLERR it is only the end of both directions. */
+static void unasked(struct conn *conn, uint32_t events)
+{
+    if (conn->error)
+        failed(conn, conn->error);
+    else if (events & EPOLLERR)
+        failed(conn, sock_error(conn->handler.fd));
+    else if (conn->handler.events == 0)
+        reactor_want(&core_of(conn->session)->reactor, &conn->handler, REACTOR_OFF);
+}
+
+void conn_ready(struct reactor_handler *handler, uint32_t events)
+{
+    struct conn *conn = (struct conn *)handler;
+    struct session *session = conn->session;
+
+    if (conn->phase == CONN_CLOSED)
+        return;
+    session_enter(session);
+    if (service_reads(conn)) {
+        session->active_ms = core_of(session)->reactor.now_ms;
+        session_apply(session, session->listener->config->service->ready(session, handler->fd, events));
+    } else if (conn->phase == CONN_CONNECTING) {
+        upstream_connected(conn);
+        if (conn->phase == CONN_OPEN)
+            flush(conn);
+    } else {
+        if (events & EPOLLOUT)
+            flush(conn);
+        if (conn->phase == CONN_LINGERING || (conn->phase == CONN_OPEN && conn->input == INPUT_ON)) {
+            if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+                conn_read(conn);
+        } else if (conn->phase == CONN_OPEN && (events & (EPOLLHUP | EPOLLERR))) {
+            unasked(conn, events);
+        }
+    }
+    session_leave(session);
+}

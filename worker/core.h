@@ -1,0 +1,204 @@
+/*
+ * The room behind session.h: what the core's own files share. Services never include this.
+ *
+ *   core 1 --- * listener          one per socket that this worker accepts from
+ *     |             ^
+ *     +--- * session ------ 1 conn       the client's, embedded
+ *              |              | peer     (coupled: bytes of one go to the other)
+ *              +------- * conn           upstreams
+ *
+ * A session is on exactly one list of the core: `live`, or `dead` once it has ended. The dead keep their memory and their
+ * descriptors until the event batch is over; then bury() closes, tells the service and frees, in one pass.
+ */
+#ifndef WORKER_CORE_H
+#define WORKER_CORE_H
+
+#include "common/buffer.h"
+#include "worker/reactor.h"
+#include "worker/session.h"
+#include "worker/worker.h"
+
+enum {
+    SCRATCH_SIZE = 65536,     /* bytes per read, and so per connection and turn */
+    CORK_SIZE = 65536,        /* replies collected while one read is being dispatched */
+    CORK_COPY_MAX = 4096,     /* larger messages are sent from where they are */
+    FLUSH_IDLE_MS = 60 * 1000 /* without any progress in sending the last bytes, where no idle_timeout is set */
+};
+
+enum conn_phase {
+    CONN_CONNECTING,
+    CONN_OPEN,
+    CONN_FLUSHING,  /* nothing is read any more; closes when `out` is empty */
+    CONN_LINGERING, /* we have sent our FIN and read the rest away, so that no RST overtakes the last reply */
+    CONN_CLOSED,
+};
+
+enum conn_input { INPUT_ON, INPUT_PAUSED, INPUT_ENDED };
+enum conn_output { OUTPUT_ON, OUTPUT_ENDING, OUTPUT_ENDED }; /* ENDING: FIN as soon as `out` is empty */
+
+struct conn {
+    struct reactor_handler handler;
+    struct session *session;
+    struct conn *next; /* further connections of the session */
+    struct conn *peer; /* coupled; of a dead upstream: the next one to be buried */
+    const struct upstream *upstream; /* NULL: the client's */
+    struct buffer in;                /* an unfinished message; with paused input also whole ones */
+    struct buffer out;               /* what the kernel did not take yet */
+    uint64_t deadline_ms;            /* of connecting or lingering */
+    int error;                       /* errno of a failed connect or write, until it is reported */
+    uint8_t phase, input, output;
+    bool full; /* `out` went over high_water and is not yet down to low_water */
+};
+
+struct session {
+    LIST_ENTRY(session) link;
+    struct listener *listener;
+    struct timer timer;
+    uint64_t active_ms; /* when a byte was last moved */
+    uint64_t timer_ms;  /* the service's; 0: none */
+    uint8_t reason;     /* enum close_reason, once it is closing */
+    bool awaiting;      /* the last bytes went to an upstream: an answer is due */
+    bool drain_due;     /* `drained` is to be called when the client can take more */
+    struct conn client;
+    _Alignas(max_align_t) char state[]; /* the service's */
+};
+
+LIST_HEAD(session_list, session);
+
+struct listener {
+    struct reactor_handler handler;
+    struct core *core;
+    const struct listener_config *config;
+    struct stats_listener *stats;
+};
+
+struct core {
+    struct reactor reactor;
+    const struct worker_env *env;
+    struct listener *listeners; /* env->socket_count of them */
+    struct session_list live, dead;
+    struct conn *dead_conns; /* upstreams that ended, linked by `peer`; they leave their session's list when buried */
+    unsigned session_count;  /* live and not yet buried */
+    uint64_t accept_again_ms; /* accepting is paused until then; 0: it is not */
+    bool draining;
+    struct session *corked; /* the one whose event is being handled */
+    size_t cork_used;
+    char scratch[SCRATCH_SIZE];
+    char cork[CORK_SIZE];
+};
+
+static inline struct core *core_of(const struct session *session)
+{
+    return session->listener->core;
+}
+
+/* ---- listener.c ---- */
+
+/* Register the sockets of `core->env`. Returns 0, or -1 with errno. */
+int listener_start(struct core *core);
+
+/*
+ * Accept what waits in the queues, at most a backlog each, then accept no more. `for_good`: the whole server stops, so new
+ * connections are refused; otherwise the sockets stay open for whoever inherits them.
+ */
+void listener_stop(struct core *core, bool for_good);
+
+/* Accepting stops for a while on all listeners: no descriptors, no memory, or enough sessions. */
+void listener_pause(struct core *core);
+
+/* Accept again if the pause is over, or if `room` says that something has been freed. */
+void listener_resume(struct core *core, bool room);
+
+/* ---- session.c ---- */
+
+/* A session for the accepted descriptor `fd`, which it owns from now on. -1 with errno: not created, `fd` is still yours. */
+int session_open(struct listener *listener, int fd);
+
+/* Mark it dead; the first reason stays. It is told, closed and freed by session_bury(). */
+void session_end(struct session *session, enum close_reason reason);
+
+/* Nothing more is read; when the output is flushed it ends, for this reason. */
+void session_finish(struct session *session, enum close_reason reason);
+
+/* Do what a callback has asked for. */
+void session_apply(struct session *session, enum verdict verdict);
+
+/* Around everything that happens on a session's behalf: replies are collected, then sent; interest in events is renewed. */
+void session_enter(struct session *session);
+void session_leave(struct session *session);
+
+/* Hand over the messages in `bytes`, keep the unfinished rest. `conn` is open. */
+void session_input(struct conn *conn, const char *bytes, size_t size);
+
+/* File the timer for the earliest deadline, if it is earlier than what it is filed for. */
+void session_arm(struct session *session);
+
+/* timer_wheel.expired */
+void session_expired(struct timer_wheel *wheel, struct timer *timer);
+
+/* Begin to drain: whoever has nothing to finish is closed. */
+void session_drain_all(struct core *core);
+
+/* End all sessions that are left. */
+void session_end_all(struct core *core, enum close_reason reason);
+
+/* Close, tell and free the dead. */
+void session_bury(struct core *core);
+
+/* ---- conn.c ---- */
+
+void conn_init(struct conn *conn, struct session *session, int fd, enum conn_phase phase);
+
+/* reactor_handler.ready */
+void conn_ready(struct reactor_handler *handler, uint32_t events);
+
+/* Read once and handle it. Returns what recv() did. */
+ssize_t conn_read(struct conn *conn);
+
+/* Send, cork or queue. */
+void conn_send(struct conn *conn, const void *bytes, size_t size);
+
+/* `out` has grown: stop whoever fills it, or end the session. */
+void conn_queued(struct conn *conn);
+
+/* Send what has been corked for `session`. */
+void conn_uncork(struct session *session);
+
+/* No more output after what is queued: FIN when that is gone. */
+void conn_end_output(struct conn *conn);
+
+/* Pause and resume the inputs of a session after a change of `full`. */
+void conn_update_flow(struct session *session);
+
+/* Tell epoll what `conn` waits for now. */
+void conn_update_events(struct conn *conn);
+
+/* Release descriptor and buffers. */
+void conn_fini(struct conn *conn);
+
+/* ---- upstream.c ---- */
+
+/* The connect has ended one way or the other. */
+void upstream_connected(struct conn *conn);
+
+/* It has failed, or (error 0) its stream has ended: take it out and tell the service. */
+void upstream_ended(struct conn *conn, int error);
+
+/* Close all of them without a word: the session is closing. */
+void upstream_drop_all(struct session *session);
+
+/* Bytes of one side of a relay go to the other. */
+void relay_input(struct conn *conn, const char *bytes, size_t size);
+
+/* What had arrived as (part of) messages before the connection was coupled goes there too. */
+void relay_forward_rest(struct conn *conn);
+
+/* The end of one side's stream is passed on; when both have ended, so does the session. */
+void relay_input_ended(struct conn *conn);
+void relay_check_end(struct conn *conn);
+
+/* Close and free: the dead ones of all sessions; all those of a dead session. */
+void upstream_bury(struct core *core);
+void upstream_free_all(struct session *session);
+
+#endif

@@ -1,0 +1,74 @@
+#include "worker/reactor.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { EVENTS_PER_TURN = 512 };
+
+int reactor_open(struct reactor *reactor, struct stats_block *stats)
+{
+    memset(reactor, 0, sizeof(*reactor));
+    reactor->stats = stats;
+    reactor->now_ms = clock_now_ms();
+    reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return reactor->epoll_fd < 0 ? -1 : 0;
+}
+
+void reactor_close(struct reactor *reactor)
+{
+    close(reactor->epoll_fd);
+    reactor->epoll_fd = -1;
+}
+
+int reactor_want(struct reactor *reactor, struct reactor_handler *handler, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = handler};
+    int operation = EPOLL_CTL_MOD;
+
+    if (events == handler->events)
+        return 0;
+    if (handler->events == REACTOR_OFF)
+        operation = EPOLL_CTL_ADD;
+    else if (events == REACTOR_OFF)
+        operation = EPOLL_CTL_DEL;
+    if (epoll_ctl(reactor->epoll_fd, operation, handler->fd, &event) < 0)
+        return -1;
+    handler->events = events;
+    return 0;
+}
+
+/* One turn, begun at `now_us`; returns the time at its end. */
+static uint64_t turn(struct reactor *reactor, uint64_t now_us)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int wait = timer_wait(&reactor->wheel, now_us / 1000, REACTOR_PATIENCE_MS);
+    int count = epoll_wait(reactor->epoll_fd, events, EVENTS_PER_TURN, wait);
+    uint64_t begin_us = clock_now_us();
+
+    if (count < 0 && errno != EINTR)
+        log_fatal("epoll_wait: %s", strerror(errno));
+    reactor->now_ms = begin_us / 1000;
+    for (int i = 0; i < count; i++) {
+        struct reactor_handler *handler = events[i].data.ptr;
+        handler->ready(handler, events[i].events);
+    }
+    timer_run(&reactor->wheel, reactor->now_ms);
+    reactor->after_batch(reactor);
+
+    uint64_t end_us = clock_now_us();
+    if (end_us - begin_us > stats_read(&reactor->stats->longest_turn_us))
+        atomic_store_explicit(&reactor->stats->longest_turn_us, end_us - begin_us, memory_order_relaxed);
+    stats_count(&reactor->stats->turns, 1);
+    return end_us;
+}
+
+void reactor_run(struct reactor *reactor)
+{
+    uint64_t now_us = clock_now_us();
+
+    for (reactor->running = true; reactor->running;)
+        now_us = turn(reactor, now_us);
+}

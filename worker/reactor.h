@@ -1,0 +1,51 @@
+/*
+ * The event loop: level-triggered epoll, one thread.
+ *
+ *   while running:  epoll_wait -> handler->ready(events) ... -> timers -> after_batch (the dead are buried) -> beat
+ *
+ * A handler is embedded in what it serves. It may take itself or any other handler out at any time, but its memory and
+ * its descriptor must stay until after_batch: events of this batch may still point to it.
+ */
+#ifndef WORKER_REACTOR_H
+#define WORKER_REACTOR_H
+
+#include "common/stats.h"
+#include "worker/timer.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The longest sleep, and so the longest silence of a healthy worker. */
+enum { REACTOR_PATIENCE_MS = 100 };
+
+/* In `reactor_handler.events`: the descriptor is not registered. */
+#define REACTOR_OFF UINT32_MAX
+
+struct reactor_handler {
+    int fd;
+    uint32_t events; /* what epoll was told; REACTOR_OFF at first */
+    void (*ready)(struct reactor_handler *handler, uint32_t events);
+};
+
+struct reactor {
+    int epoll_fd;
+    bool running;
+    uint64_t now_ms; /* monotonic; read once a turn */
+    struct timer_wheel wheel;
+    struct stats_block *stats; /* turns (the heartbeat) and the longest turn are counted there */
+    void (*after_batch)(struct reactor *reactor);
+};
+
+/* 0, or -1 with errno. */
+int reactor_open(struct reactor *reactor, struct stats_block *stats);
+void reactor_close(struct reactor *reactor);
+
+/*
+ * Wait for `events` from now on (EPOLLIN, EPOLLOUT, 0; errors are always reported), with no system call when that is what
+ * it waits for already. REACTOR_OFF takes the descriptor out altogether. Returns 0, or -1 with errno (ENOMEM, ENOSPC).
+ */
+int reactor_want(struct reactor *reactor, struct reactor_handler *handler, uint32_t events);
+
+/* Run until `running` is false. */
+void reactor_run(struct reactor *reactor);
+
+#endif

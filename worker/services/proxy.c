@@ -1,0 +1,75 @@
+/*
+ * Forwarding proxy: one upstream connection for each client, bytes pass both ways untouched.
+ */
+#include "worker/session.h"
+#include <string.h>
+
+enum { PROTOCOL_RAW, PROTOCOL_REDIS };
+enum { FAILURES_LOGGED_PER_SECOND = 5 };
+
+struct config {
+    struct sock_address upstream;
+    uint32_t protocol;
+    uint32_t connect_timeout_ms;
+};
+
+static const struct option_row options[] = {
+    {.name = "upstream",
+     .type = OPTION_ADDRESS,
+     .offset = offsetof(struct config, upstream),
+     .value = "127.0.0.1:6379",
+     .help = "where clients are forwarded to; a name is resolved once, at start"},
+    {.name = "protocol",
+     .type = OPTION_ENUM,
+     .offset = offsetof(struct config, protocol),
+     .choices = "raw|redis",
+     .value = "raw",
+     .help = "how a client is told that the upstream failed: not at all, or with a Redis error"},
+    {.name = "connect_timeout",
+     .type = OPTION_TIME,
+     .offset = offsetof(struct config, connect_timeout_ms),
+     .min = 1,
+     .max = 60 * 1000,
+     .value = "5s",
+     .help = "how long the connection to the upstream may take"},
+    {0},
+};
+
+static enum verdict upstream_failed(struct session *session, struct conn *upstream, int error)
+{
+    static struct log_limit limit;
+    const struct config *config = session_config(session);
+    char text[256];
+
+    (void)upstream;
+    snprintf(text, sizeof(text), "upstream %s: %s", config->upstream.text, strerror(error));
+    log_limited(&limit, FAILURES_LOGGED_PER_SECOND, LOG_LEVEL_WARN, "%s: %s", session_listener(session), text);
+    if (config->protocol == PROTOCOL_REDIS) {
+        char reply[sizeof(text) + 32];
+        int size = snprintf(reply, sizeof(reply), "-ERR ccserver: %s\r\n", text);
+        session_send(session, reply, (size_t)size);
+    }
+    return SESSION_CLOSE;
+}
+
+static const struct upstream target = {.framing = {.kind = FRAMING_RAW}, .closed = upstream_failed};
+
+static enum verdict open(struct session *session)
+{
+    const struct config *config = session_config(session);
+    struct conn *upstream = session_connect(session, &config->upstream, config->connect_timeout_ms, &target);
+
+    if (!upstream)
+        return SESSION_ABORT;
+    session_couple(session, upstream);
+    return SESSION_CONTINUE;
+}
+
+const struct service proxy_service = {
+    .name = "proxy",
+    .framing = {.kind = FRAMING_RAW},
+    .idle_timeout_ms = 120 * 1000,
+    .options = options,
+    .config_size = sizeof(struct config),
+    .open = open,
+};

@@ -1,0 +1,149 @@
+#include "worker/core.h"
+#include <errno.h>
+#include <stdlib.h>
+
+struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
+                             const struct upstream *upstream)
+{
+    struct core *core = core_of(session);
+    struct conn *conn = calloc(1, sizeof(*conn));
+
+    if (!conn)
+        return NULL;
+    int fd = sock_connect(address);
+    conn_init(conn, session, fd, CONN_CONNECTING);
+    conn->upstream = upstream;
+    conn->error = fd < 0 ? errno : 0;
+    conn->deadline_ms = core->reactor.now_ms + (fd < 0 ? 0 : connect_timeout_ms);
+    conn->next = session->client.next;
+    session->client.next = conn;
+    session_arm(session);
+    if (core->corked != session)
+        conn_update_events(conn);
+    return conn;
+}
+
+void upstream_connected(struct conn *conn)
+{
+    int error = sock_error(conn->handler.fd);
+
+    if (error) {
+        upstream_ended(conn, error);
+        return;
+    }
+    sock_set_nodelay(conn->handler.fd);
+    conn->phase = CONN_OPEN;
+    conn->deadline_ms = 0;
+    if (conn->upstream->connected)
+        session_apply(conn->session, conn->upstream->connected(conn->session, conn));
+}
+
+static void mark_dead(struct conn *conn)
+{
+    struct core *core = core_of(conn->session);
+
+    if (conn->phase == CONN_CLOSED)
+        return;
+    conn->phase = CONN_CLOSED;
+    if (conn->peer)
+        conn->peer->peer = NULL;
+    conn->peer = core->dead_conns;
+    core->dead_conns = conn;
+}
+
+void upstream_ended(struct conn *conn, int error)
+{
+    struct session *session = conn->session;
+    enum verdict verdict = SESSION_CLOSE;
+
+    if (conn->phase == CONN_CLOSED)
+        return;
+    if (conn->phase == CONN_CONNECTING)
+        stats_count(&session->listener->stats->upstream_failures, 1);
+    mark_dead(conn);
+    session->awaiting = false;
+    conn_update_flow(session);
+    if (conn->upstream->closed)
+        verdict = conn->upstream->closed(session, conn, error);
+    if (verdict == SESSION_CLOSE && error)
+        session_finish(session, CLOSE_upstream);
+    else
+        session_apply(session, verdict);
+}
+
+void upstream_drop_all(struct session *session)
+{
+    for (struct conn *conn = session->client.next; conn; conn = conn->next)
+        mark_dead(conn);
+}
+
+static void free_upstream(struct conn *conn)
+{
+    conn_fini(conn);
+    free(conn);
+}
+
+void upstream_bury(struct core *core)
+{
+    for (struct conn *conn; (conn = core->dead_conns);) {
+        struct conn **link = &conn->session->client.next;
+        while (*link != conn)
+            link = &(*link)->next;
+        *link = conn->next;
+        core->dead_conns = conn->peer;
+        free_upstream(conn);
+    }
+}
+
+void upstream_free_all(struct session *session)
+{
+    for (struct conn *conn; (conn = session->client.next); free_upstream(conn))
+        session->client.next = conn->next;
+}
+
+void upstream_send(struct conn *upstream, const void *bytes, size_t size)
+{
+    upstream->session->awaiting = true;
+    conn_send(upstream, bytes, size);
+}
+
+/* ---- a relay: client and upstream coupled into one pipe ---- */
+
+void session_couple(struct session *session, struct conn *upstream)
+{
+    session->client.peer = upstream;
+    upstream->peer = &session->client;
+    conn_update_flow(session);
+}
+
+void relay_input(struct conn *conn, const char *bytes, size_t size)
+{
+    struct session *session = conn->session;
+
+    session->awaiting = !conn->upstream;
+    stats_count(conn->upstream ? &session->listener->stats->messages_out : &session->listener->stats->messages_in, 1);
+    conn_send(conn->peer, bytes, size);
+}
+
+void relay_forward_rest(struct conn *conn)
+{
+    if (conn->peer && !buffer_is_empty(&conn->in)) {
+        conn_send(conn->peer, buffer_bytes(&conn->in), buffer_size(&conn->in));
+        buffer_clear(&conn->in);
+    }
+}
+
+void relay_input_ended(struct conn *conn)
+{
+    conn_end_output(conn->peer);
+    relay_check_end(conn);
+}
+
+void relay_check_end(struct conn *conn)
+{
+    const struct conn *peer = conn->peer;
+
+    if (peer && conn->input == INPUT_ENDED && peer->input == INPUT_ENDED && conn->output == OUTPUT_ENDED &&
+        peer->output == OUTPUT_ENDED)
+        session_end(conn->session, CLOSE_peer);
+}

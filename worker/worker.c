@@ -1,0 +1,141 @@
+#include "worker/worker.h"
+#include "common/channel.h"
+#include "common/signals.h"
+#include "worker/core.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <bsd/unistd.h>
+
+/* How long sessions may finish when the master is gone or somebody else than the master sent SIGTERM. */
+enum { ORPHAN_DRAIN_MS = 2000 };
+
+struct worker {
+    struct core core; /* first: the reactor's hook gets to the worker through it */
+    struct reactor_handler signals, channel;
+    uint64_t drain_deadline_ms;
+};
+
+static void drain(struct worker *worker, uint32_t timeout_ms, bool server_stops)
+{
+    struct core *core = &worker->core;
+    uint64_t deadline_ms = core->reactor.now_ms + timeout_ms;
+
+    if (core->draining) {
+        if (deadline_ms < worker->drain_deadline_ms)
+            worker->drain_deadline_ms = deadline_ms;
+        return;
+    }
+    listener_stop(core, server_stops);
+    log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
+    core->draining = true;
+    worker->drain_deadline_ms = deadline_ms;
+    session_drain_all(core);
+}
+
+static void signals_ready(struct reactor_handler *handler, uint32_t events)
+{
+    struct worker *worker = (struct worker *)((char *)handler - offsetof(struct worker, signals));
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(handler->fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGTERM)
+            drain(worker, ORPHAN_DRAIN_MS, false);
+        else if (info.ssi_signo == SIGQUIT)
+            worker->core.reactor.running = false;
+        /* The others come with a terminal's Ctrl-C to the whole group: the master knows what to do. */
+    }
+}
+
+static void channel_ready(struct reactor_handler *handler, uint32_t events)
+{
+    struct worker *worker = (struct worker *)((char *)handler - offsetof(struct worker, channel));
+    struct channel_message message;
+
+    (void)events;
+    for (;;) {
+        switch (channel_receive(handler->fd, &message)) {
+        case CHANNEL_AGAIN:
+            return;
+        case CHANNEL_OK:
+            if (message.type != CHANNEL_DRAIN && message.type != CHANNEL_STOP)
+                log_fatal("unexpected %s from the master", channel_name(message.type));
+            drain(worker, message.value, message.type == CHANNEL_STOP);
+            break;
+        case CHANNEL_CLOSED:
+            log_warn("the master is gone");
+            reactor_want(&worker->core.reactor, handler, REACTOR_OFF);
+            drain(worker, ORPHAN_DRAIN_MS, true);
+            return;
+        case CHANNEL_BROKEN:
+            log_fatal("control pipe: %s", strerror(errno));
+        }
+    }
+}
+
+static void after_batch(struct reactor *reactor)
+{
+    struct worker *worker = (struct worker *)reactor;
+    struct core *core = &worker->core;
+
+    session_bury(core);
+    if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->drain_deadline_ms))
+        reactor->running = false;
+}
+
+static int watch(struct core *core, struct reactor_handler *handler, int fd,
+                 void (*ready)(struct reactor_handler *handler, uint32_t events))
+{
+    *handler = (struct reactor_handler){.fd = fd, .events = REACTOR_OFF, .ready = ready};
+    return fd < 0 ? -1 : reactor_want(&core->reactor, handler, EPOLLIN);
+}
+
+static int start(struct worker *worker, const struct worker_env *env)
+{
+    struct core *core = &worker->core;
+    sigset_t mask;
+
+    core->env = env;
+    core->listeners = calloc(env->socket_count ? env->socket_count : 1, sizeof(*core->listeners));
+    if (!core->listeners || reactor_open(&core->reactor, env->stats) < 0)
+        return -1;
+    core->reactor.after_batch = after_batch;
+    timer_init(&core->reactor.wheel, core->reactor.now_ms, session_expired);
+    signals_block(&mask);
+    if (watch(core, &worker->signals, signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready) < 0 ||
+        watch(core, &worker->channel, env->channel, channel_ready) < 0)
+        return -1;
+    return listener_start(core);
+}
+
+int worker_run(const struct worker_env *env)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    char role[32];
+
+    snprintf(role, sizeof(role), "worker %u", env->slot);
+    log_set_role(role);
+    setproctitle("worker %u", env->slot);
+    if (!worker || start(worker, env) < 0) {
+        log_error("cannot start: %s", strerror(errno));
+        return EXIT_FAILURE;
+    }
+    if (channel_send(env->channel, CHANNEL_READY, 0) != CHANNEL_OK)
+        log_warn("the master is gone before this worker was ready");
+    reactor_run(&worker->core.reactor);
+
+    session_end_all(&worker->core, CLOSE_drain);
+    session_bury(&worker->core);
+    reactor_close(&worker->core.reactor);
+    close(worker->signals.fd);
+    buffer_trim();
+    free(worker->core.listeners);
+    free(worker);
+    return EXIT_SUCCESS;
+}

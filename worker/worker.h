@@ -1,0 +1,56 @@
+/*
+ * What the master knows about a worker: what to give it, and what it returns.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "common/sock.h"
+#include "common/stats.h"
+#include "worker/session.h"
+#include <stdint.h>
+
+enum { LISTENER_ADDRESSES_MAX = 16, LISTENER_NAME_SIZE = 48 };
+
+/* One [listen NAME] section, checked. */
+struct listener_config {
+    char name[LISTENER_NAME_SIZE];
+    const struct service *service;
+    void *service_config; /* `service->config_size` bytes */
+    unsigned index;       /* into stats_block.listeners */
+    unsigned address_count;
+    struct sock_address addresses[LISTENER_ADDRESSES_MAX];
+    uint32_t backlog;         /* connections the kernel queues per socket */
+    uint32_t idle_timeout_ms; /* 0: never */
+    uint32_t max_frame;       /* bytes */
+    uint32_t high_water;      /* bytes queued for a peer at which reading stops */
+    uint32_t low_water;       /* and at which it resumes */
+    uint32_t max_output;      /* bytes queued for a peer at which the session is closed */
+};
+
+/* One address of one listener as this worker has it. */
+struct worker_socket {
+    int fd; /* listening, non-blocking */
+    const struct listener_config *listener;
+};
+
+/* Everything a worker is given. Owned by the master's side of the fork; valid for the worker's life. */
+struct worker_env {
+    unsigned slot;
+    int channel; /* the child's end */
+    struct stats_block *stats;
+    const struct worker_socket *sockets; /* the ones this slot accepts from */
+    unsigned socket_count;
+    uint32_t max_sessions;     /* sessions open at the same time; accepting pauses there */
+    uint32_t linger_timeout_ms;
+};
+
+/* A child that ends with this code is not started again: its configuration or environment is broken. */
+enum { WORKER_EXIT_STAY_DOWN = 2 };
+
+/* Run a worker until it has drained, was told to quit, or lost its master. Returns the exit code of the process. */
+int worker_run(const struct worker_env *env);
+
+/* All services that were built in, ending with NULL. Generated from worker/services. */
+extern const struct service *const services[];
+
+#endif
