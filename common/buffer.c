@@ -15,7 +15,8 @@ static struct {
     unsigned count;
 } pool[POOLED_ORDERS];
 
-/* The order (power of two) whose chunks hold `size` bytes: its chunks take 1 << (order + SMALLEST_SHIFT) bytes, header included. */
+/* The order (power of two) whose chunks hold `size` bytes: its chunks take 1 << (order + SMALLEST_SHIFT) bytes, header
+ * included. */
 static unsigned class_for(size_t size)
 {
     unsigned order = 0;

@@ -4,10 +4,12 @@
  *   NULL                                          empty: what an idle session has
  *
  *   chunk -> | header | taken | bytes | room |
- *                     0     begin    end     capacity        0 <= begin < end <= capacity (begin < end: never kept empty)
+ *                     0     begin    end     capacity        0 <= begin < end <= capacity (begin < end: never kept
+ * empty)
  *
  * Chunks come in powers of two. A few of each size are kept for the next buffer that needs one, so that the unfinished
- * message at the end of a read costs no malloc; how many is bounded, and one set serves the whole (single-threaded) process.
+ * message at the end of a read costs no malloc; how many is bounded, and one set serves the whole (single-threaded)
+ * process.
  */
 #ifndef COMMON_BUFFER_H
 #define COMMON_BUFFER_H
@@ -49,8 +51,8 @@ static inline char *buffer_bytes(const struct buffer *buffer)
 int buffer_append(struct buffer *buffer, const void *bytes, size_t size) __attribute__((warn_unused_result));
 
 /*
- * Room for `size` more bytes in one piece, at the end; NULL with ENOMEM. They count from the commit on, which must be the
- * next call on this buffer; committing 0 undoes the reservation.
+ * Room for `size` more bytes in one piece, at the end; NULL with ENOMEM. They count from the commit on, which must be
+ * the next call on this buffer; committing 0 undoes the reservation.
  */
 char *buffer_reserve(struct buffer *buffer, size_t size) __attribute__((warn_unused_result));
 void buffer_commit(struct buffer *buffer, size_t size);

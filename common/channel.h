@@ -17,10 +17,10 @@
 #include <stdint.h>
 
 /* One list of all messages: name, who sends it. */
-#define CHANNEL_MESSAGES(X)                                                                                               \
-    X(READY, "child")                                                                                                     \
-    X(SHUTDOWN, "child")                                                                                                  \
-    X(DRAIN, "master")                                                                                                    \
+#define CHANNEL_MESSAGES(X)                                                                                            \
+    X(READY, "child")                                                                                                  \
+    X(SHUTDOWN, "child")                                                                                               \
+    X(DRAIN, "master")                                                                                                 \
     X(STOP, "master")
 
 enum channel_type {
@@ -42,7 +42,8 @@ enum channel_result {
     CHANNEL_BROKEN, /* not one of our messages, or an error that errno tells */
 };
 
-/* A pair of connected ends, non-blocking and close-on-exec: fds[0] for the master, fds[1] for the child. 0 or -1/errno. */
+/* A pair of connected ends, non-blocking and close-on-exec: fds[0] for the master, fds[1] for the child. 0 or -1/errno.
+ */
 int channel_open(int fds[2]);
 
 enum channel_result channel_send(int fd, enum channel_type type, uint32_t value) __attribute__((warn_unused_result));

@@ -19,8 +19,8 @@ static const struct {
     const char *name;
     int priority; /* syslog's */
 } levels[] = {
-    {"debug", LOG_DEBUG},    {"info", LOG_INFO}, {"notice", LOG_NOTICE},
-    {"warn", LOG_WARNING},   {"error", LOG_ERR}, {"fatal", LOG_CRIT},
+    {"debug", LOG_DEBUG},  {"info", LOG_INFO}, {"notice", LOG_NOTICE},
+    {"warn", LOG_WARNING}, {"error", LOG_ERR}, {"fatal", LOG_CRIT},
 };
 
 static struct {
@@ -130,6 +130,8 @@ static void write_line(enum log_level level, const char *format, va_list argumen
     int n = vsnprintf(line + prefix, LINE_SIZE - prefix, format, arguments);
     size_t size = n < 0 ? prefix : (size_t)n < LINE_SIZE - prefix ? prefix + (size_t)n : LINE_SIZE - 1;
     blank_control_characters(line + prefix, size - prefix);
+    while (size > prefix && line[size - 1] == ' ')
+        size--;
 
     if (logger.fd < 0) {
         line[size] = '\0';

@@ -16,8 +16,8 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WA
 #define LOG_LEVEL_CHOICES "debug|info|notice|warn|error"
 
 /*
- * Direct the log to `target`: "stderr", "syslog" or the path of a file. Until the first call lines go to standard error.
- * Returns 0, or -1 with errno when the file cannot be opened; the log then stays where it was.
+ * Direct the log to `target`: "stderr", "syslog" or the path of a file. Until the first call lines go to standard
+ * error. Returns 0, or -1 with errno when the file cannot be opened; the log then stays where it was.
  */
 int log_open(const char *target);
 

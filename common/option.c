@@ -149,15 +149,11 @@ int option_set(const struct option_row *row, const char *text, void *base, char 
     switch (row->type) {
     case OPTION_INT:
     case OPTION_SIZE:
-    case OPTION_TIME:
-        return parse_number(row, text, field, why, why_size);
+    case OPTION_TIME: return parse_number(row, text, field, why, why_size);
     case OPTION_BOOL:
-    case OPTION_ENUM:
-        return parse_choice(row, text, field, why, why_size);
-    case OPTION_ADDRESS:
-        return sock_parse(field, text, why, why_size);
-    case OPTION_STRING:
-        break;
+    case OPTION_ENUM: return parse_choice(row, text, field, why, why_size);
+    case OPTION_ADDRESS: return sock_parse(field, text, why, why_size);
+    case OPTION_STRING: break;
     }
     if (strlen(text) >= OPTION_STRING_SIZE) {
         snprintf(why, why_size, "must be at most %d characters", OPTION_STRING_SIZE - 1);
@@ -174,19 +170,11 @@ void option_format(const struct option_row *row, const void *base, char *text, s
     switch (row->type) {
     case OPTION_INT:
     case OPTION_SIZE:
-    case OPTION_TIME:
-        format_number(row, *(const uint32_t *)field, text, text_size);
-        break;
+    case OPTION_TIME: format_number(row, *(const uint32_t *)field, text, text_size); break;
     case OPTION_BOOL:
-    case OPTION_ENUM:
-        format_choice(row, *(const uint32_t *)field, text, text_size);
-        break;
-    case OPTION_ADDRESS:
-        strlcpy(text, ((const struct sock_address *)field)->text, text_size);
-        break;
-    case OPTION_STRING:
-        strlcpy(text, field, text_size);
-        break;
+    case OPTION_ENUM: format_choice(row, *(const uint32_t *)field, text, text_size); break;
+    case OPTION_ADDRESS: strlcpy(text, ((const struct sock_address *)field)->text, text_size); break;
+    case OPTION_STRING: strlcpy(text, field, text_size); break;
     }
 }
 

@@ -25,7 +25,7 @@ enum option_type {
 enum { OPTION_STRING_SIZE = 256 };
 
 struct option_row {
-    const char *name;    /* NULL ends a table */
+    const char *name; /* NULL ends a table */
     enum option_type type;
     size_t offset;       /* where the value goes, from the start of the struct that the table describes */
     uint32_t min, max;   /* OPTION_INT, OPTION_SIZE, OPTION_TIME: inclusive, in the unit of the stored value */
@@ -48,12 +48,14 @@ const struct option_row *option_find(const struct option_row *table, const char 
 void option_defaults(const struct option_row *table, void *base);
 
 /*
- * Parse `text` as `row` says and store it into `base`. Returns 0, or -1 with a sentence in `why` (of `why_size` bytes) such
- * as "must be 1 to 1024 or auto"; `base` is then unchanged. May resolve a host name, so it can block: start-up only.
+ * Parse `text` as `row` says and store it into `base`. Returns 0, or -1 with a sentence in `why` (of `why_size` bytes)
+ * such as "must be 1 to 1024 or auto"; `base` is then unchanged. May resolve a host name, so it can block: start-up
+ * only.
  */
 int option_set(const struct option_row *row, const char *text, void *base, char *why, size_t why_size);
 
-/* Write the value in `base` as it would stand in a file, with the largest unit that divides it ("30s", "64k", "auto"). */
+/* Write the value in `base` as it would stand in a file, with the largest unit that divides it ("30s", "64k", "auto").
+ */
 void option_format(const struct option_row *row, const void *base, char *text, size_t text_size);
 
 /* Write "name = value" lines for the whole table to `out`. */

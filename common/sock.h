@@ -36,9 +36,9 @@ bool sock_same(const struct sock_address *a, const struct sock_address *b);
 
 /*
  * Bind and listen on `address`, once per element of `fds` (`count` of them, all non-blocking and close-on-exec).
- * TCP: `count` SO_REUSEPORT sockets, and EADDRINUSE if anybody else listens there, even one of the same user. A port of 0
- * is replaced in `address` by the one the kernel chose. Unix: one socket in fds[0], the others are -1; a stale file is
- * replaced, a live one is EADDRINUSE. Returns 0, or -1 with errno and nothing left open.
+ * TCP: `count` SO_REUSEPORT sockets, and EADDRINUSE if anybody else listens there, even one of the same user. A port of
+ * 0 is replaced in `address` by the one the kernel chose. Unix: one socket in fds[0], the others are -1; a stale file
+ * is replaced, a live one is EADDRINUSE. Returns 0, or -1 with errno and nothing left open.
  */
 int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned count);
 

@@ -1,5 +1,6 @@
 /*
- * Counters in shared memory: written by one child each, read by the master at any time, without a question or an answer.
+ * Counters in shared memory: written by one child each, read by the master at any time, without a question or an
+ * answer.
  *
  *   master                          child (one writer)
  *   stats_map() -- blocks[i] -----> stats_count(&block->listeners[k].bytes_in, n)
@@ -18,28 +19,28 @@
 enum { STATS_LISTENERS_MAX = 64 };
 
 /* Why a session ended. One list: the enum, the counters and the report are made from it. */
-#define STATS_CLOSE_REASONS(X)                                                                                            \
-    X(done, "closed by the service")                                                                                      \
-    X(peer, "closed by the client")                                                                                       \
-    X(reset, "reset by the client, or another socket error")                                                              \
-    X(idle, "idle_timeout passed")                                                                                        \
-    X(oversize, "message larger than max_frame")                                                                          \
-    X(protocol, "protocol violation")                                                                                     \
-    X(overflow, "unsent output larger than max_output")                                                                   \
-    X(upstream, "upstream failed")                                                                                        \
-    X(drain, "still busy at drain_timeout")                                                                               \
+#define STATS_CLOSE_REASONS(X)                                                                                         \
+    X(done, "closed by the service")                                                                                   \
+    X(peer, "closed by the client")                                                                                    \
+    X(reset, "reset by the client, or another socket error")                                                           \
+    X(idle, "idle_timeout passed")                                                                                     \
+    X(oversize, "message larger than max_frame")                                                                       \
+    X(protocol, "protocol violation")                                                                                  \
+    X(overflow, "unsent output larger than max_output")                                                                \
+    X(upstream, "upstream failed")                                                                                     \
+    X(drain, "still busy at drain_timeout")                                                                            \
     X(memory, "out of memory")
 
 /* What is counted for each listener (and so for each service). */
-#define STATS_COUNTERS(X)                                                                                                 \
-    X(accepted, "connections accepted")                                                                                   \
-    X(refused, "connections closed at once: no memory or no descriptor for a session")                                    \
-    X(lost, "sessions that ended with their worker")                                                                      \
-    X(messages_in, "messages handed to the service (raw framing: reads)")                                                 \
-    X(messages_out, "messages sent by the service")                                                                       \
-    X(bytes_in, "bytes received from clients")                                                                            \
-    X(bytes_out, "bytes the kernel took for clients")                                                                     \
-    X(protocol_errors, "messages that were answered with an error")                                                       \
+#define STATS_COUNTERS(X)                                                                                              \
+    X(accepted, "connections accepted")                                                                                \
+    X(refused, "connections closed at once: no memory or no descriptor for a session")                                 \
+    X(lost, "sessions that ended with their worker")                                                                   \
+    X(messages_in, "messages handed to the service (raw framing: reads)")                                              \
+    X(messages_out, "messages sent by the service")                                                                    \
+    X(bytes_in, "bytes received from clients")                                                                         \
+    X(bytes_out, "bytes the kernel took for clients")                                                                  \
+    X(protocol_errors, "messages that were answered with an error")                                                    \
     X(upstream_failures, "upstream connections that could not be made")
 
 typedef _Atomic uint64_t stats_counter;
@@ -66,10 +67,12 @@ struct stats_block {
     struct stats_listener listeners[STATS_LISTENERS_MAX];
 } __attribute__((aligned(64)));
 
-/* `count` zeroed blocks, shared with every process forked later. NULL with errno. Pages are used when they are written. */
+/* `count` zeroed blocks, shared with every process forked later. NULL with errno. Pages are used when they are written.
+ */
 struct stats_block *stats_map(unsigned count);
 
-/* Add what the process that owned `block` has counted to `total` and zero `block`. Only after the process has been reaped. */
+/* Add what the process that owned `block` has counted to `total` and zero `block`. Only after the process has been
+ * reaped. */
 void stats_fold(struct stats_block *total, struct stats_block *block);
 
 /* Sessions of this listener that have neither been closed nor lost. */

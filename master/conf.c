@@ -366,12 +366,14 @@ static void begin_section(struct reader *reader, const char *text)
         if (strcmp(reader->section, "server") == 0 && reader->server_seen)
             fail_at(reader, reader->line, "repeated section [server]");
         else if (strcmp(reader->section, "server") != 0 && strncmp(reader->section, "listen ", 7) != 0)
-            fail_at(reader, reader->line, "unknown section [%s]; there are [server] and [listen NAME]", reader->section);
+            fail_at(reader, reader->line, "unknown section [%s]; there are [server] and [listen NAME]",
+                    reader->section);
         reader->server_seen |= strcmp(reader->section, "server") == 0;
     }
 }
 
-/* fgets() for the INI library: counts lines, and strips indentation, which the library would take for a continuation. */
+/* fgets() for the INI library: counts lines, and strips indentation, which the library would take for a continuation.
+ */
 static char *read_line(char *line, int size, void *user)
 {
     struct reader *reader = user;
@@ -444,29 +446,33 @@ static int read_file(struct reader *reader)
     return reader->failed ? -1 : 0;
 }
 
+static FILE *open_file(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    struct stat status;
+
+    if (!file || fstat(fileno(file), &status) < 0 || !S_ISDIR(status.st_mode))
+        return file;
+    fclose(file);
+    errno = EISDIR;
+    return NULL;
+}
+
 int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
 {
-    struct reader *reader = calloc(1, sizeof(*reader));
-    struct stat status;
+    struct reader reader = {.conf = conf, .path = path, .why = why, .why_size = why_size};
 
     memset(conf, 0, sizeof(*conf));
     conf->listeners = calloc(STATS_LISTENERS_MAX, sizeof(*conf->listeners));
-    if (!reader || !conf->listeners)
-        log_fatal("out of memory");
-    *reader = (struct reader){.conf = conf, .path = path, .why = why, .why_size = why_size};
-    option_defaults(conf_server_options, conf);
-    reader->file = fopen(path, "re");
-    if (reader->file && fstat(fileno(reader->file), &status) == 0 && S_ISDIR(status.st_mode)) {
-        fclose(reader->file);
-        reader->file = NULL;
-        errno = EISDIR;
-    }
-    if (!reader->file)
+    reader.file = conf->listeners ? open_file(path) : NULL;
+    if (!reader.file) {
         snprintf(why, why_size, "%s: %s", path, strerror(errno));
-    int result = reader->file ? read_file(reader) : -1;
-    if (reader->file)
-        fclose(reader->file);
-    free(reader);
+        conf_free(conf);
+        return -1;
+    }
+    option_defaults(conf_server_options, conf);
+    int result = read_file(&reader);
+    fclose(reader.file);
     if (result < 0)
         conf_free(conf);
     else if (conf->workers == 0)
@@ -476,7 +482,7 @@ int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
 
 void conf_free(struct conf *conf)
 {
-    for (unsigned i = 0; i < conf->listener_count; i++)
+    for (unsigned i = 0; conf->listeners && i < conf->listener_count; i++)
         free(conf->listeners[i].service_config);
     free(conf->listeners);
     memset(conf, 0, sizeof(*conf));

@@ -18,7 +18,7 @@ struct conf {
     uint32_t linger_timeout_ms;
     uint32_t max_sessions;
     char log[OPTION_STRING_SIZE];
-    uint32_t log_level; /* enum log_level */
+    uint32_t log_level;                  /* enum log_level */
     char stats_file[OPTION_STRING_SIZE]; /* "": none */
     char pidfile[OPTION_STRING_SIZE];    /* "": none */
 
@@ -29,11 +29,12 @@ struct conf {
 
 /* The tables behind the file, for the tests that hold them against the documentation. */
 extern const struct option_row conf_server_options[]; /* describes struct conf */
-extern const struct option_row conf_listen_options[]; /* describes struct listener_config; `bind` and `service` are apart */
+extern const struct option_row
+    conf_listen_options[]; /* describes struct listener_config; `bind` and `service` are apart */
 
 /*
- * Read and check `path`. Returns 0, or -1 with "FILE:LINE: what is wrong" (for an unreadable file "FILE: why") in `why`,
- * and `conf` empty. Resolves names, so it can block. conf_free() gives everything back.
+ * Read and check `path`. Returns 0, or -1 with "FILE:LINE: what is wrong" (for an unreadable file "FILE: why") in
+ * `why`, and `conf` empty. Resolves names, so it can block. conf_free() gives everything back.
  */
 int conf_load(struct conf *conf, const char *path, char *why, size_t why_size);
 void conf_free(struct conf *conf);

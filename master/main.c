@@ -1,6 +1,7 @@
 /*
  * ccserver: options, configuration, sockets, workers, loop.
  */
+#include "build_info.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "master/conf.h"
@@ -46,18 +47,19 @@ static const struct option_row *log_level_row(void)
 
 _Noreturn static void usage(void)
 {
-    printf("usage: ccserver [-c FILE] [-w N] [-t] [-T] [-d] [-p PIDFILE] [-l LOGLEVEL] [-V] [-h]\n"
-           "  -c, --config FILE      configuration file (default " CCSERVER_CONF ")\n"
-           "  -w, --workers N        number of workers, 1 to %d (default: as the file says, else one per CPU)\n"
-           "  -t, --test             check the configuration and exit\n"
-           "  -T, --dump             print the effective configuration and exit\n"
-           "  -d, --daemon           go to the background when all workers are ready\n"
-           "  -p, --pidfile FILE     write and lock a pid file\n"
-           "  -l, --log-level LEVEL  %s\n"
-           "  -V, --version          print the version and exit\n"
-           "  -h, --help             print this and exit\n"
-           "signals: TERM, INT stop gracefully (twice: at once), QUIT stop at once, USR1 statistics, HUP reopen the log\n",
-           CONF_WORKERS_MAX, log_level_row()->choices);
+    printf(
+        "usage: ccserver [-c FILE] [-w N] [-t] [-T] [-d] [-p PIDFILE] [-l LOGLEVEL] [-V] [-h]\n"
+        "  -c, --config FILE      configuration file (default " CCSERVER_CONF ")\n"
+        "  -w, --workers N        number of workers, 1 to %d (default: as the file says, else one per CPU)\n"
+        "  -t, --test             check the configuration and exit\n"
+        "  -T, --dump             print the effective configuration and exit\n"
+        "  -d, --daemon           go to the background when all workers are ready\n"
+        "  -p, --pidfile FILE     write and lock a pid file\n"
+        "  -l, --log-level LEVEL  %s\n"
+        "  -V, --version          print the version and exit\n"
+        "  -h, --help             print this and exit\n"
+        "signals: TERM, INT stop gracefully (twice: at once), QUIT stop at once, USR1 statistics, HUP reopen the log\n",
+        CONF_WORKERS_MAX, log_level_row()->choices);
     exit(EXIT_SUCCESS);
 }
 
@@ -98,11 +100,16 @@ static int parse_log_level(const char *text)
 static struct options parse_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"config", required_argument, NULL, 'c'},  {"workers", required_argument, NULL, 'w'},
-        {"test", no_argument, NULL, 't'},          {"dump", no_argument, NULL, 'T'},
-        {"daemon", no_argument, NULL, 'd'},        {"pidfile", required_argument, NULL, 'p'},
-        {"log-level", required_argument, NULL, 'l'}, {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},          {0},
+        {"config", required_argument, NULL, 'c'},
+        {"workers", required_argument, NULL, 'w'},
+        {"test", no_argument, NULL, 't'},
+        {"dump", no_argument, NULL, 'T'},
+        {"daemon", no_argument, NULL, 'd'},
+        {"pidfile", required_argument, NULL, 'p'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     struct options options = {.conf_file = CCSERVER_CONF, .log_level = -1};
 
@@ -117,9 +124,7 @@ static struct options parse_options(int argc, char **argv)
         case 'p': options.pidfile = optarg; break;
         case 'l': options.log_level = parse_log_level(optarg); break;
         case 'h': usage();
-        case 'V':
-            printf("ccserver " CCSERVER_VERSION "\n");
-            exit(EXIT_SUCCESS);
+        case 'V': printf("ccserver " CCSERVER_VERSION "\n"); exit(EXIT_SUCCESS);
         case ':': bad_usage("%s needs a value", argv[optind - 1]);
         default: bad_usage("unknown option %s", argv[optind - 1]);
         }
@@ -186,7 +191,7 @@ static void bind_all(void)
 {
     char why[512];
 
-    if (slots_init(&self.master.slots, &self.conf, NULL, why, sizeof(why)) < 0) {
+    if (slots_init(&self.master.slots, &self.conf, why, sizeof(why)) < 0) {
         slots_fini(&self.master.slots);
         pidfile_remove(self.pidfile);
         fail("", why);
@@ -223,7 +228,7 @@ static void daemonise(void)
 
 static void tell_parent(bool ready)
 {
-    char byte = ready;
+    char byte = ready ? 1 : 0;
 
     if (self.ready_pipe < 0)
         return;

@@ -59,11 +59,10 @@ static void reap(struct master *master)
         slots_reaped(&master->slots, pid, status);
 }
 
-static void write_statistics(struct master *master)
+static void write_stats_file(const struct master *master)
 {
     const char *path = master->conf->stats_file;
 
-    report_log(master);
     if (path[0] == '\0')
         return;
     if (report_file(master, path) < 0)
@@ -75,20 +74,13 @@ static void write_statistics(struct master *master)
 static void handle_signal(struct master *master, const struct signalfd_siginfo *info)
 {
     switch (info->ssi_signo) {
-    case SIGCHLD:
-        reap(master);
-        break;
-    case SIGTERM:
-        stop(master, "SIGTERM");
-        break;
-    case SIGINT:
-        stop(master, "SIGINT");
-        break;
-    case SIGQUIT:
-        stop_at_once(master, "SIGQUIT");
-        break;
+    case SIGCHLD: reap(master); break;
+    case SIGTERM: stop(master, "SIGTERM"); break;
+    case SIGINT: stop(master, "SIGINT"); break;
+    case SIGQUIT: stop_at_once(master, "SIGQUIT"); break;
     case SIGUSR1:
-        write_statistics(master);
+        report_log(master);
+        write_stats_file(master);
         break;
     case SIGHUP:
         if (log_reopen() < 0)
@@ -96,8 +88,7 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
         else
             log_notice("log reopened");
         break;
-    default:
-        log_info("%s is ignored", strsignal((int)info->ssi_signo));
+    default: log_info("%s is ignored", strsignal((int)info->ssi_signo));
     }
 }
 
@@ -144,16 +135,13 @@ static bool hear(struct master *master, struct slot *slot)
     if (slot->channel < 0)
         return false;
     switch (channel_receive(slot->channel, &message)) {
-    case CHANNEL_AGAIN:
-        return false;
-    case CHANNEL_OK:
-        break;
+    case CHANNEL_AGAIN: return false;
+    case CHANNEL_OK: break;
     case CHANNEL_CLOSED: /* SIGCHLD tells the rest */
         close(slot->channel);
         slot->channel = -1;
         return false;
-    case CHANNEL_BROKEN:
-        log_fatal("worker %u: control pipe: %s", slot->env.slot, strerror(errno));
+    case CHANNEL_BROKEN: log_fatal("worker %u: control pipe: %s", slot->env.slot, strerror(errno));
     }
     if (message.type == CHANNEL_READY)
         worker_is_ready(master, slot);
@@ -227,8 +215,7 @@ int master_run(struct master *master)
             break;
         }
     }
-    if (code == EXIT_SUCCESS)
-        write_statistics(master);
+    write_stats_file(master); /* the final totals */
     tell_started(master, false);
     free(fds);
     log_notice("stopped");

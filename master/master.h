@@ -19,7 +19,8 @@ struct master {
     void (*started)(bool ready);
 };
 
-/* Serve until stopped. Returns the exit code. `master->slots` is bound, the signals are blocked, `signal_fd` reads them. */
+/* Serve until stopped. Returns the exit code. `master->slots` is bound, the signals are blocked, `signal_fd` reads
+ * them. */
 int master_run(struct master *master);
 
 #endif

@@ -1,4 +1,5 @@
 #include "master/report.h"
+#include "build_info.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include <errno.h>
@@ -77,13 +78,40 @@ static void respawns(const struct master *master, unsigned *by_signal, unsigned 
 
 typedef unsigned long long number;
 
-static void log_traffic(const char *what, const struct stats_listener *total)
+enum { CELL_SIZE = 24 };
+
+/* One row; the header is one too. Workers and listeners share the columns of traffic. */
+static void log_row(const char *who, const char *pid, const char *state, const char *uptime, char traffic[][CELL_SIZE],
+                    const char *turns_text, const char *longest)
 {
-    log_notice("%s open %llu, total %llu, messages in %llu out %llu, bytes in %llu out %llu, timeouts %llu, refused %llu",
-               what, (number)stats_open(total), (number)stats_read(&total->accepted),
-               (number)stats_read(&total->messages_in), (number)stats_read(&total->messages_out),
-               (number)stats_read(&total->bytes_in), (number)stats_read(&total->bytes_out),
-               (number)stats_read(&total->closed[CLOSE_idle]), (number)stats_read(&total->refused));
+    log_notice("  %-10s %7s %-8s %9s %7s %9s %11s %11s %13s %13s %8s %7s %7s %11s %9s", who, pid, state, uptime,
+               traffic[0], traffic[1], traffic[2], traffic[3], traffic[4], traffic[5], traffic[6], traffic[7],
+               traffic[8], turns_text, longest);
+}
+
+static void log_header(const char *who, const char *pid, const char *state, const char *uptime, bool with_turns)
+{
+    char traffic[][CELL_SIZE] = {"open",      "total",    "messages in", "out",   "bytes in",
+                                 "bytes out", "timeouts", "refused",     "errors"};
+
+    log_row(who, pid, state, uptime, traffic, with_turns ? "turns" : "", with_turns ? "longest" : "");
+}
+
+static void fill_traffic(char traffic[][CELL_SIZE], const struct stats_listener *total)
+{
+    const uint64_t values[] = {
+        stats_open(total),
+        stats_read(&total->accepted),
+        stats_read(&total->messages_in),
+        stats_read(&total->messages_out),
+        stats_read(&total->bytes_in),
+        stats_read(&total->bytes_out),
+        stats_read(&total->closed[CLOSE_idle]),
+        stats_read(&total->refused),
+        stats_read(&total->protocol_errors) + stats_read(&total->upstream_failures),
+    };
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        snprintf(traffic[i], CELL_SIZE, "%llu", (number)values[i]);
 }
 
 static void append(char *line, size_t size, const char *name, uint64_t value)
@@ -91,48 +119,61 @@ static void append(char *line, size_t size, const char *name, uint64_t value)
     size_t used = strlen(line);
 
     if (value > 0)
-        snprintf(line + used, size - used, "%s %s %llu", used ? "," : "", name, (number)value);
+        snprintf(line + used, size - used, "%s%s %llu", used ? ", " : "", name, (number)value);
 }
 
-/* Only what has happened is told. */
-static void log_errors(const char *what, const struct stats_listener *total)
+/* How sessions have ended and what went wrong, by kind; only what has happened. */
+static void log_kinds(const char *who, const struct stats_listener *total, uint64_t pauses)
 {
     char line[512] = "";
 
-    append(line, sizeof(line), "lost with their worker", stats_read(&total->lost));
-    append(line, sizeof(line), "protocol errors", stats_read(&total->protocol_errors));
-    append(line, sizeof(line), "upstream failures", stats_read(&total->upstream_failures));
 #define X(name, help) append(line, sizeof(line), "closed/" #name, stats_read(&total->closed[CLOSE_##name]));
     STATS_CLOSE_REASONS(X)
 #undef X
+    append(line, sizeof(line), "lost with their worker", stats_read(&total->lost));
+    append(line, sizeof(line), "protocol errors", stats_read(&total->protocol_errors));
+    append(line, sizeof(line), "upstream failures", stats_read(&total->upstream_failures));
+    append(line, sizeof(line), "accepting paused", pauses);
     if (line[0])
-        log_notice("%s%s", what, line);
+        log_notice("  %-10s %s", who, line);
+}
+
+static void log_worker(const struct slot *slot, const struct stats_listener *total)
+{
+    char who[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE], turns_text[CELL_SIZE], longest[CELL_SIZE],
+        traffic[9][CELL_SIZE];
+
+    snprintf(who, sizeof(who), "worker %u", slot->env.slot);
+    snprintf(pid, sizeof(pid), "%d", (int)slot->pid);
+    snprintf(uptime, sizeof(uptime), "%.1f s", slot_uptime_s(slot));
+    snprintf(turns_text, sizeof(turns_text), "%llu", (number)turns(slot));
+    snprintf(longest, sizeof(longest), "%llu us", (number)longest_turn_us(slot));
+    fill_traffic(traffic, total);
+    log_row(who, pid, supervisor_state_name(slot->supervised.state), uptime, traffic, turns_text, longest);
 }
 
 void report_log(const struct master *master)
 {
+    const struct slots *slots = &master->slots;
     unsigned by_signal, by_exit;
-    char what[LISTENER_NAME_SIZE + 64];
+    char traffic[9][CELL_SIZE];
 
     respawns(master, &by_signal, &by_exit);
-    log_notice("statistics: master up %.1f s, %u workers, respawns: %u by signal, %u by exit",
-               seconds_since(master->started_ms), slots_alive(&master->slots), by_signal, by_exit);
-    for (unsigned i = 0; i < master->slots.count; i++) {
-        const struct slot *slot = &master->slots.all[i];
-        struct stats_listener total = slot_total(master, slot);
-        snprintf(what, sizeof(what), "  worker %-3u pid %d %s, up %.1f s:", i, (int)slot->pid,
-                 supervisor_state_name(slot->supervised.state), slot_uptime_s(slot));
-        log_traffic(what, &total);
-        log_errors("             ", &total);
-        log_notice("              turns %llu, longest %llu us, accept pauses %llu", (number)turns(slot),
-                   (number)longest_turn_us(slot), (number)accept_pauses(slot));
+    log_notice("statistics: master pid %d, up %.1f s, %u of %u workers, respawns: %u by signal, %u by exit",
+               (int)getpid(), seconds_since(master->started_ms), slots_alive(slots), slots->count, by_signal, by_exit);
+    log_header("", "pid", "state", "uptime", true);
+    for (unsigned i = 0; i < slots->count; i++) {
+        struct stats_listener total = slot_total(master, &slots->all[i]);
+        log_worker(&slots->all[i], &total);
+        log_kinds("", &total, accept_pauses(&slots->all[i]));
     }
+    log_header("", "", "service", "", false);
     for (unsigned i = 0; i < master->conf->listener_count; i++) {
         const struct listener_config *listener = &master->conf->listeners[i];
         struct stats_listener total = listener_total(master, i);
-        snprintf(what, sizeof(what), "  service %s (%s):", listener->name, listener->service->name);
-        log_traffic(what, &total);
-        log_errors("             ", &total);
+        fill_traffic(traffic, &total);
+        log_row(listener->name, "", listener->service->name, "", traffic, "", "");
+        log_kinds("", &total, 0);
     }
 }
 
@@ -162,8 +203,8 @@ static void json_traffic(FILE *out, const struct stats_listener *total)
     STATS_COUNTERS(X)
 #undef X
     fprintf(out, ", \"closed\": {");
-#define X(name, help)                                                                                                     \
-    fprintf(out, "%s\"" #name "\": %llu", comma, (number)stats_read(&total->closed[CLOSE_##name]));                             \
+#define X(name, help)                                                                                                  \
+    fprintf(out, "%s\"" #name "\": %llu", comma, (number)stats_read(&total->closed[CLOSE_##name]));                    \
     comma = ", ";
     STATS_CLOSE_REASONS(X)
 #undef X
@@ -206,10 +247,12 @@ static void json(FILE *out, const struct master *master)
 
     respawns(master, &by_signal, &by_exit);
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &date));
-    fprintf(out, "{\"version\": \"" CCSERVER_VERSION "\", \"time\": \"%s\",\n \"master\": {\"pid\": %d, \"uptime_s\": %.3f, ",
+    fprintf(out,
+            "{\"version\": \"" CCSERVER_VERSION
+            "\", \"time\": \"%s\",\n \"master\": {\"pid\": %d, \"uptime_s\": %.3f, ",
             text, (int)getpid(), seconds_since(master->started_ms));
-    fprintf(out, "\"workers\": %u, \"respawns\": {\"signal\": %u, \"exit\": %u}},\n \"workers\": [", master->slots.count,
-            by_signal, by_exit);
+    fprintf(out, "\"workers\": %u, \"respawns\": {\"signal\": %u, \"exit\": %u}},\n \"workers\": [",
+            master->slots.count, by_signal, by_exit);
     for (unsigned i = 0; i < master->slots.count; i++) {
         fprintf(out, "%s\n  ", i ? "," : "");
         json_worker(out, master, &master->slots.all[i]);

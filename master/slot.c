@@ -25,47 +25,50 @@ static unsigned addresses_of(const struct conf *conf)
 static int bind_address(struct slots *slots, const struct listener_config *listener, struct sock_address *address,
                         char *why, size_t why_size)
 {
-    int *fds = reallocarray(NULL, slots->count, sizeof(*fds));
+    int *fds = &slots->fds[slots->fd_count];
 
-    if (!fds || sock_listen(address, (int)listener->backlog, fds, slots->count) < 0) {
+    if (sock_listen(address, (int)listener->backlog, fds, slots->count) < 0) {
         snprintf(why, why_size, "cannot listen on %s (%s): %s", address->text, listener->name, strerror(errno));
-        free(fds);
         return -1;
     }
+    slots->fd_count += slots->count;
     for (unsigned i = 0; i < slots->count; i++) {
+        struct slot *slot = &slots->all[i];
         /* Workers share the one socket of a unix address: there is no SO_REUSEPORT for those. */
         int fd = fds[i] >= 0 ? fds[i] : fds[0];
-        struct slot *slot = &slots->all[i];
         slot->sockets[slot->env.socket_count++] = (struct worker_socket){.fd = fd, .listener = listener};
     }
-    free(fds);
     log_notice("listening on %s (%s)", address->text, listener->name);
     return 0;
 }
 
-int slots_init(struct slots *slots, struct conf *conf, void (*in_child)(void), char *why, size_t why_size)
+static int init_slot(struct slots *slots, unsigned index, const struct conf *conf)
 {
-    *slots = (struct slots){.count = conf->workers, .drain_ms = conf->drain_timeout_ms, .in_child = in_child};
+    struct slot *slot = &slots->all[index];
+
+    slot->channel = -1;
+    slot->sockets = reallocarray(NULL, addresses_of(conf), sizeof(*slot->sockets));
+    slot->env = (struct worker_env){.slot = index,
+                                    .channel = -1,
+                                    .stats = &slots->blocks[index],
+                                    .sockets = slot->sockets,
+                                    .max_sessions = conf->max_sessions,
+                                    .linger_timeout_ms = conf->linger_timeout_ms};
+    return slot->sockets ? 0 : -1;
+}
+
+int slots_init(struct slots *slots, struct conf *conf, char *why, size_t why_size)
+{
+    *slots = (struct slots){.count = conf->workers, .drain_ms = conf->drain_timeout_ms};
     slots->all = calloc(slots->count, sizeof(*slots->all));
     slots->blocks = stats_map(slots->count);
-    if (!slots->all || !slots->blocks) {
+    slots->fds = reallocarray(NULL, slots->count * (size_t)addresses_of(conf), sizeof(*slots->fds));
+    bool failed = !slots->all || !slots->blocks || !slots->fds;
+    for (unsigned i = 0; i < slots->count && !failed; i++)
+        failed = init_slot(slots, i, conf) < 0;
+    if (failed) {
         snprintf(why, why_size, "out of memory for %u workers", slots->count);
         return -1;
-    }
-    for (unsigned i = 0; i < slots->count; i++) {
-        struct slot *slot = &slots->all[i];
-        slot->channel = -1;
-        slot->sockets = calloc(addresses_of(conf), sizeof(*slot->sockets));
-        slot->env = (struct worker_env){.slot = i,
-                                        .channel = -1,
-                                        .stats = &slots->blocks[i],
-                                        .sockets = slot->sockets,
-                                        .max_sessions = conf->max_sessions,
-                                        .linger_timeout_ms = conf->linger_timeout_ms};
-        if (!slot->sockets) {
-            snprintf(why, why_size, "out of memory for %u workers", slots->count);
-            return -1;
-        }
     }
     for (unsigned i = 0; i < conf->listener_count; i++)
         for (unsigned j = 0; j < conf->listeners[i].address_count; j++)
@@ -76,18 +79,17 @@ int slots_init(struct slots *slots, struct conf *conf, void (*in_child)(void), c
 
 void slots_fini(struct slots *slots)
 {
+    for (unsigned i = 0; i < slots->fd_count; i++)
+        if (slots->fds[i] >= 0)
+            close(slots->fds[i]);
     for (unsigned i = 0; slots->all && i < slots->count; i++) {
-        struct slot *slot = &slots->all[i];
-        for (unsigned j = 0; slot->sockets && j < slot->env.socket_count; j++)
-            if (i == 0 || slot->sockets[j].fd != slots->all[0].sockets[j].fd)
-                close(slot->sockets[j].fd);
-        if (slot->channel >= 0)
-            close(slot->channel);
-    }
-    for (unsigned i = 0; slots->all && i < slots->count; i++)
+        if (slots->all[i].channel >= 0)
+            close(slots->all[i].channel);
         free(slots->all[i].sockets);
+    }
+    free(slots->fds);
     free(slots->all);
-    slots->all = NULL;
+    *slots = (struct slots){0};
 }
 
 void slots_unlink(const struct conf *conf)
@@ -148,8 +150,7 @@ void slot_handle(struct slots *slots, struct slot *slot, enum supervisor_event e
     unsigned number = slot->env.slot;
 
     switch (supervisor_handle(&slot->supervised, event, own_fault, now_ms)) {
-    case SUPERVISOR_ACT_NONE:
-        break;
+    case SUPERVISOR_ACT_NONE: break;
     case SUPERVISOR_ACT_SPAWN:
         if (spawn(slots, slot) < 0) {
             log_error("cannot start worker %u: %s", number, strerror(errno));
@@ -159,12 +160,8 @@ void slot_handle(struct slots *slots, struct slot *slot, enum supervisor_event e
     case SUPERVISOR_ACT_WAIT:
         log_warn("worker %u will be started again in %u ms", number, (unsigned)(slot->supervised.retry_ms - now_ms));
         break;
-    case SUPERVISOR_ACT_DRAIN:
-        tell_stop(slot, slots->drain_ms);
-        break;
-    case SUPERVISOR_ACT_TELL_DOWN:
-        log_error("worker %u stays down: it asked not to be started again", number);
-        break;
+    case SUPERVISOR_ACT_DRAIN: tell_stop(slot, slots->drain_ms); break;
+    case SUPERVISOR_ACT_TELL_DOWN: log_error("worker %u stays down: it asked not to be started again", number); break;
     case SUPERVISOR_ACT_BUG:
         log_fatal("worker %u: event %d cannot happen in state %s", number, event,
                   supervisor_state_name(slot->supervised.state));
@@ -181,8 +178,8 @@ static void log_death(const struct slot *slot, int status)
         log_error("worker %u (pid %d) killed by SIG%s after %.3f s%s", number, pid, sigabbrev_np(WTERMSIG(status)),
                   seconds, WCOREDUMP(status) ? ", core dumped" : "");
     else
-        log_write(WEXITSTATUS(status) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "worker %u (pid %d) exited with code %d after %.3f s",
-                  number, pid, WEXITSTATUS(status), seconds);
+        log_write(WEXITSTATUS(status) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+                  "worker %u (pid %d) exited with code %d after %.3f s", number, pid, WEXITSTATUS(status), seconds);
 }
 
 static void forget_process(struct slot *slot)

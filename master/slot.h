@@ -1,6 +1,6 @@
 /*
- * Slots: one per worker number. A slot owns the sockets that its worker accepts from, for the life of the server, so that
- * what waits in an accept queue survives the worker; and it owns the totals of all the processes it has had.
+ * Slots: one per worker number. A slot owns the sockets that its worker accepts from, for the life of the server, so
+ * that what waits in an accept queue survives the worker; and it owns the totals of all the processes it has had.
  *
  *   slot 0   sockets (one per address)   totals   pid, channel, shared counters of the process it has now
  *   slot 1   ...
@@ -30,15 +30,17 @@ struct slots {
     unsigned count;
     struct slot *all;
     struct stats_block *blocks; /* shared memory, one per slot */
-    uint32_t drain_ms;          /* what a worker that is told to stop may take */
-    void (*in_child)(void);     /* called first thing in a child: closes what is the master's alone */
+    int *fds;                   /* all listening sockets; the slots refer to them */
+    unsigned fd_count;
+    uint32_t drain_ms;      /* what a worker that is told to stop may take */
+    void (*in_child)(void); /* called first thing in a child: closes what is the master's alone */
 };
 
 /*
- * Bind every address for every slot. Rewrites ports of 0 in `conf`. Returns 0, or -1 with a sentence in `why`; close with
- * slots_fini() in either case.
+ * Bind every address for every slot. Rewrites ports of 0 in `conf`. Returns 0, or -1 with a sentence in `why`; close
+ * with slots_fini() in either case.
  */
-int slots_init(struct slots *slots, struct conf *conf, void (*in_child)(void), char *why, size_t why_size);
+int slots_init(struct slots *slots, struct conf *conf, char *why, size_t why_size);
 void slots_fini(struct slots *slots);
 
 /* Remove the files of unix sockets. */

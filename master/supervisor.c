@@ -12,55 +12,62 @@ struct cell {
 #define A(name) SUPERVISOR_ACT_##name
 #define E(name) [SUPERVISOR_EVENT_##name]
 
-static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] = {
-    [S(EMPTY)] = {
-        E(START) = {A(SPAWN), S(STARTING)},
-        E(READY) = {A(BUG), S(EMPTY)},
-        E(DIED) = {A(BUG), S(EMPTY)},
-        E(GAVE_UP) = {A(BUG), S(EMPTY)},
-        E(RETRY) = {A(BUG), S(EMPTY)},
-        E(STOP) = {A(NONE), S(EMPTY)},
-    },
-    [S(STARTING)] = {
-        E(START) = {A(NONE), S(STARTING)},
-        E(READY) = {A(NONE), S(RUNNING)},
-        E(DIED) = {REPLACE, S(STARTING)},
-        E(GAVE_UP) = {A(TELL_DOWN), S(DOWN)},
-        E(RETRY) = {A(BUG), S(STARTING)},
-        E(STOP) = {A(DRAIN), S(STOPPING)},
-    },
-    [S(RUNNING)] = {
-        E(START) = {A(NONE), S(RUNNING)},
-        E(READY) = {A(BUG), S(RUNNING)},
-        E(DIED) = {REPLACE, S(STARTING)},
-        E(GAVE_UP) = {A(TELL_DOWN), S(DOWN)},
-        E(RETRY) = {A(BUG), S(RUNNING)},
-        E(STOP) = {A(DRAIN), S(STOPPING)},
-    },
-    [S(BACKOFF)] = {
-        E(START) = {A(NONE), S(BACKOFF)},
-        E(READY) = {A(BUG), S(BACKOFF)},
-        E(DIED) = {A(BUG), S(BACKOFF)},
-        E(GAVE_UP) = {A(BUG), S(BACKOFF)},
-        E(RETRY) = {A(SPAWN), S(STARTING)},
-        E(STOP) = {A(NONE), S(EMPTY)},
-    },
-    [S(STOPPING)] = {
-        E(START) = {A(NONE), S(STOPPING)}, /* the end of the old one comes first */
-        E(READY) = {A(NONE), S(STOPPING)}, /* it was said before the order to stop arrived */
-        E(DIED) = {A(NONE), S(EMPTY)},
-        E(GAVE_UP) = {A(NONE), S(EMPTY)},
-        E(RETRY) = {A(BUG), S(STOPPING)},
-        E(STOP) = {A(NONE), S(STOPPING)},
-    },
-    [S(DOWN)] = {
-        E(START) = {A(NONE), S(DOWN)},
-        E(READY) = {A(BUG), S(DOWN)},
-        E(DIED) = {A(BUG), S(DOWN)},
-        E(GAVE_UP) = {A(BUG), S(DOWN)},
-        E(RETRY) = {A(BUG), S(DOWN)},
-        E(STOP) = {A(NONE), S(EMPTY)},
-    },
+static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] =
+    {
+        [S(EMPTY)] =
+            {
+                E(START) = {A(SPAWN), S(STARTING)},
+                E(READY) = {A(BUG), S(EMPTY)},
+                E(DIED) = {A(BUG), S(EMPTY)},
+                E(GAVE_UP) = {A(BUG), S(EMPTY)},
+                E(RETRY) = {A(BUG), S(EMPTY)},
+                E(STOP) = {A(NONE), S(EMPTY)},
+            },
+        [S(STARTING)] =
+            {
+                E(START) = {A(NONE), S(STARTING)},
+                E(READY) = {A(NONE), S(RUNNING)},
+                E(DIED) = {REPLACE, S(STARTING)},
+                E(GAVE_UP) = {A(TELL_DOWN), S(DOWN)},
+                E(RETRY) = {A(BUG), S(STARTING)},
+                E(STOP) = {A(DRAIN), S(STOPPING)},
+            },
+        [S(RUNNING)] =
+            {
+                E(START) = {A(NONE), S(RUNNING)},
+                E(READY) = {A(BUG), S(RUNNING)},
+                E(DIED) = {REPLACE, S(STARTING)},
+                E(GAVE_UP) = {A(TELL_DOWN), S(DOWN)},
+                E(RETRY) = {A(BUG), S(RUNNING)},
+                E(STOP) = {A(DRAIN), S(STOPPING)},
+            },
+        [S(BACKOFF)] =
+            {
+                E(START) = {A(NONE), S(BACKOFF)},
+                E(READY) = {A(BUG), S(BACKOFF)},
+                E(DIED) = {A(BUG), S(BACKOFF)},
+                E(GAVE_UP) = {A(BUG), S(BACKOFF)},
+                E(RETRY) = {A(SPAWN), S(STARTING)},
+                E(STOP) = {A(NONE), S(EMPTY)},
+            },
+        [S(STOPPING)] =
+            {
+                E(START) = {A(NONE), S(STOPPING)}, /* the end of the old one comes first */
+                E(READY) = {A(NONE), S(STOPPING)}, /* it was said before the order to stop arrived */
+                E(DIED) = {A(NONE), S(EMPTY)},
+                E(GAVE_UP) = {A(NONE), S(EMPTY)},
+                E(RETRY) = {A(BUG), S(STOPPING)},
+                E(STOP) = {A(NONE), S(STOPPING)},
+            },
+        [S(DOWN)] =
+            {
+                E(START) = {A(NONE), S(DOWN)},
+                E(READY) = {A(BUG), S(DOWN)},
+                E(DIED) = {A(BUG), S(DOWN)},
+                E(GAVE_UP) = {A(BUG), S(DOWN)},
+                E(RETRY) = {A(BUG), S(DOWN)},
+                E(STOP) = {A(NONE), S(EMPTY)},
+            },
 };
 
 /* Milliseconds to wait after the n-th crash in a row: 0, 10, 20, 40 ... 1000. */

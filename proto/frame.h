@@ -12,13 +12,13 @@
 #include <stdint.h>
 
 /* One list: the results, the `code` of an error message, and its text. */
-#define FRAME_RESULTS(X)                                                                                                  \
-    X(OK, "no error")                                                                                                     \
-    X(BAD_LENGTH, "the frame length is out of range")                                                                     \
-    X(BAD_NAME_LENGTH, "the length of the type name does not fit the frame")                                              \
-    X(BAD_NAME, "the type name is not a NUL-terminated string")                                                           \
-    X(BAD_CHECKSUM, "the checksum is wrong")                                                                              \
-    X(UNKNOWN_TYPE, "the message type is not known")                                                                      \
+#define FRAME_RESULTS(X)                                                                                               \
+    X(OK, "no error")                                                                                                  \
+    X(BAD_LENGTH, "the frame length is out of range")                                                                  \
+    X(BAD_NAME_LENGTH, "the length of the type name does not fit the frame")                                           \
+    X(BAD_NAME, "the type name is not a NUL-terminated string")                                                        \
+    X(BAD_CHECKSUM, "the checksum is wrong")                                                                           \
+    X(UNKNOWN_TYPE, "the message type is not known")                                                                   \
     X(BAD_BODY, "the message does not parse")
 
 enum frame_result {
@@ -29,9 +29,9 @@ enum frame_result {
 };
 
 enum {
-    FRAME_LENGTH_SIZE = 4,                     /* the length field */
-    FRAME_OVERHEAD = 4 + 4 + 4,                /* length, name_length, checksum */
-    FRAME_LENGTH_MIN = 4 + 2 + 4,              /* smallest value of the length field: a name of one character, no body */
+    FRAME_LENGTH_SIZE = 4,        /* the length field */
+    FRAME_OVERHEAD = 4 + 4 + 4,   /* length, name_length, checksum */
+    FRAME_LENGTH_MIN = 4 + 2 + 4, /* smallest value of the length field: a name of one character, no body */
 };
 
 /* A decoded frame. Points into the bytes it was decoded from. */
@@ -43,8 +43,8 @@ struct frame {
 };
 
 /*
- * Take apart one whole frame of `size` bytes, length field included. Returns FRAME_OK, or BAD_LENGTH (also when `size` is
- * not what the length field says), BAD_NAME_LENGTH, BAD_NAME or BAD_CHECKSUM; `frame` is then undefined.
+ * Take apart one whole frame of `size` bytes, length field included. Returns FRAME_OK, or BAD_LENGTH (also when `size`
+ * is not what the length field says), BAD_NAME_LENGTH, BAD_NAME or BAD_CHECKSUM; `frame` is then undefined.
  */
 enum frame_result frame_decode(const void *bytes, size_t size, struct frame *frame);
 

@@ -1,7 +1,9 @@
 #include "worker/core.h"
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -10,7 +12,7 @@ void conn_init(struct conn *conn, struct session *session, int fd, enum conn_pha
 {
     conn->handler = (struct reactor_handler){.fd = fd, .events = REACTOR_OFF, .ready = conn_ready};
     conn->session = session;
-    conn->phase = phase;
+    conn->phase = (uint8_t)phase;
 }
 
 void conn_fini(struct conn *conn)
@@ -79,11 +81,34 @@ void conn_update_flow(struct session *session)
 
 /* ---- output ---- */
 
+static bool is_passing(int error)
+{
+    return error == EAGAIN || error == EINTR || error == ENOBUFS;
+}
+
 static void note_sent(struct conn *conn, size_t size)
 {
-    conn->session->active_ms = core_of(conn->session)->reactor.now_ms;
+    if (size > 0)
+        conn->session->active_ms = core_of(conn->session)->reactor.now_ms;
     if (!conn->upstream)
         stats_count(&conn->session->listener->stats->bytes_out, size);
+}
+
+static uint32_t send_queue(const struct conn *conn)
+{
+    int size = 0;
+
+    return ioctl(conn->handler.fd, SIOCOUTQ, &size) < 0 ? 0 : (uint32_t)size;
+}
+
+bool conn_progresses(struct conn *conn)
+{
+    uint32_t before = conn->unacknowledged;
+
+    if (buffer_is_empty(&conn->out) || conn->phase == CONN_CONNECTING || conn->phase == CONN_CLOSED)
+        return false;
+    conn->unacknowledged = send_queue(conn);
+    return conn->unacknowledged < before;
 }
 
 /* The read side or, where nothing is read, the timer tells the service. A client's session has no use for more. */
@@ -95,6 +120,7 @@ static void write_failed(struct conn *conn, int error)
         session_end(session, CLOSE_reset);
         return;
     }
+    buffer_clear(&conn->out);
     conn->error = error;
     conn->output = OUTPUT_ENDED;
     conn->deadline_ms = core_of(session)->reactor.now_ms;
@@ -123,23 +149,20 @@ static void queue(struct conn *conn, const void *bytes, size_t size)
 }
 
 /* Send two pieces, the first of which may be empty, and queue what the kernel does not take. `out` is empty. */
-static void write_pieces(struct conn *conn, const char *first, size_t first_size, const char *second, size_t second_size)
+static void write_pieces(struct conn *conn, const char *first, size_t first_size, const char *second,
+                         size_t second_size)
 {
     struct iovec pieces[2] = {{(void *)first, first_size}, {(void *)second, second_size}};
     struct msghdr packet = {.msg_iov = pieces, .msg_iovlen = 2};
     ssize_t sent = first_size > 0 ? sendmsg(conn->handler.fd, &packet, MSG_NOSIGNAL)
                                   : send(conn->handler.fd, second, second_size, MSG_NOSIGNAL);
 
-    if (sent < 0) {
-        if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-            write_failed(conn, errno);
-            return;
-        }
-        sent = 0;
+    if (sent < 0 && !is_passing(errno)) {
+        write_failed(conn, errno);
+        return;
     }
-    if (sent > 0)
-        note_sent(conn, (size_t)sent);
-    size_t done = (size_t)sent;
+    size_t done = sent < 0 ? 0 : (size_t)sent;
+    note_sent(conn, done);
     if (done < first_size) {
         queue(conn, first + done, first_size - done);
         done = first_size;
@@ -147,6 +170,8 @@ static void write_pieces(struct conn *conn, const char *first, size_t first_size
     done -= first_size;
     if (done < second_size && conn->phase != CONN_CLOSED)
         queue(conn, second + done, second_size - done);
+    if (!buffer_is_empty(&conn->out))
+        conn->unacknowledged = send_queue(conn);
 }
 
 void conn_uncork(struct session *session)
@@ -217,15 +242,15 @@ static void flush(struct conn *conn)
     if (!buffer_is_empty(&conn->out)) {
         ssize_t sent = send(conn->handler.fd, buffer_bytes(&conn->out), buffer_size(&conn->out), MSG_NOSIGNAL);
         if (sent < 0) {
-            if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-                buffer_clear(&conn->out);
+            if (!is_passing(errno))
                 write_failed(conn, errno);
-            }
             return;
         }
         note_sent(conn, (size_t)sent);
         buffer_consume(&conn->out, (size_t)sent);
     }
+    if (!buffer_is_empty(&conn->out))
+        conn->unacknowledged = send_queue(conn);
     if (conn->full && buffer_size(&conn->out) <= session->listener->config->low_water) {
         conn->full = false;
         conn_update_flow(session);
@@ -290,7 +315,8 @@ ssize_t conn_read(struct conn *conn)
     return size;
 }
 
-/* An error or a hang-up comes although nothing was asked for. Without EPOLLERR it is only the end of both directions. */
+/* An error or a hang-up comes although nothing was asked for. Without EPOLLERR it is only the end of both directions.
+ */
 static void unasked(struct conn *conn, uint32_t events)
 {
     if (conn->error)

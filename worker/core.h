@@ -7,8 +7,8 @@
  *              |              | peer     (coupled: bytes of one go to the other)
  *              +------- * conn           upstreams
  *
- * A session is on exactly one list of the core: `live`, or `dead` once it has ended. The dead keep their memory and their
- * descriptors until the event batch is over; then bury() closes, tells the service and frees, in one pass.
+ * A session is on exactly one list of the core: `live`, or `dead` once it has ended. The dead keep their memory and
+ * their descriptors until the event batch is over; then bury() closes, tells the service and frees, in one pass.
  */
 #ifndef WORKER_CORE_H
 #define WORKER_CORE_H
@@ -39,13 +39,14 @@ enum conn_output { OUTPUT_ON, OUTPUT_ENDING, OUTPUT_ENDED }; /* ENDING: FIN as s
 struct conn {
     struct reactor_handler handler;
     struct session *session;
-    struct conn *next; /* further connections of the session */
-    struct conn *peer; /* coupled; of a dead upstream: the next one to be buried */
+    struct conn *next;               /* further connections of the session */
+    struct conn *peer;               /* coupled; of a dead upstream: the next one to be buried */
     const struct upstream *upstream; /* NULL: the client's */
     struct buffer in;                /* an unfinished message; with paused input also whole ones */
     struct buffer out;               /* what the kernel did not take yet */
     uint64_t deadline_ms;            /* of connecting or lingering */
     int error;                       /* errno of a failed connect or write, until it is reported */
+    uint32_t unacknowledged;         /* bytes in the kernel's send queue when it last took no more */
     uint8_t phase, input, output;
     bool full; /* `out` went over high_water and is not yet down to low_water */
 };
@@ -77,8 +78,8 @@ struct core {
     const struct worker_env *env;
     struct listener *listeners; /* env->socket_count of them */
     struct session_list live, dead;
-    struct conn *dead_conns; /* upstreams that ended, linked by `peer`; they leave their session's list when buried */
-    unsigned session_count;  /* live and not yet buried */
+    struct conn *dead_conns;  /* upstreams that ended, linked by `peer`; they leave their session's list when buried */
+    unsigned session_count;   /* live and not yet buried */
     uint64_t accept_again_ms; /* accepting is paused until then; 0: it is not */
     bool draining;
     struct session *corked; /* the one whose event is being handled */
@@ -98,8 +99,8 @@ static inline struct core *core_of(const struct session *session)
 int listener_start(struct core *core);
 
 /*
- * Accept what waits in the queues, at most a backlog each, then accept no more. `for_good`: the whole server stops, so new
- * connections are refused; otherwise the sockets stay open for whoever inherits them.
+ * Accept what waits in the queues, at most a backlog each, then accept no more. `for_good`: the whole server stops, so
+ * new connections are refused; otherwise the sockets stay open for whoever inherits them.
  */
 void listener_stop(struct core *core, bool for_good);
 
@@ -111,7 +112,8 @@ void listener_resume(struct core *core, bool room);
 
 /* ---- session.c ---- */
 
-/* A session for the accepted descriptor `fd`, which it owns from now on. -1 with errno: not created, `fd` is still yours. */
+/* A session for the accepted descriptor `fd`, which it owns from now on. -1 with errno: not created, `fd` is still
+ * yours. */
 int session_open(struct listener *listener, int fd);
 
 /* Mark it dead; the first reason stays. It is told, closed and freed by session_bury(). */
@@ -123,7 +125,8 @@ void session_finish(struct session *session, enum close_reason reason);
 /* Do what a callback has asked for. */
 void session_apply(struct session *session, enum verdict verdict);
 
-/* Around everything that happens on a session's behalf: replies are collected, then sent; interest in events is renewed. */
+/* Around everything that happens on a session's behalf: replies are collected, then sent; interest in events is
+ * renewed. */
 void session_enter(struct session *session);
 void session_leave(struct session *session);
 
@@ -163,6 +166,10 @@ void conn_queued(struct conn *conn);
 
 /* Send what has been corked for `session`. */
 void conn_uncork(struct session *session);
+
+/* The peer has acknowledged bytes since a write was cut short: it reads, if slowly. Asked only when a session looks
+ * idle. */
+bool conn_progresses(struct conn *conn);
 
 /* No more output after what is queued: FIN when that is gone. */
 void conn_end_output(struct conn *conn);

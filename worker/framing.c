@@ -31,19 +31,16 @@ static struct cut cut_sized(ssize_t total, size_t size, size_t max)
 struct cut framing_cut(const struct framing *framing, const char *bytes, size_t size, size_t scanned, size_t max)
 {
     switch (framing->kind) {
-    case FRAMING_LINE:
-        return cut_line(bytes, size, scanned, max);
-    case FRAMING_LENGTH32:
-        return cut_sized(size < 4 ? 0 : (ssize_t)length32(bytes), size, max);
-    case FRAMING_FUNCTION:
-        return cut_sized(framing->measure(bytes, size), size, max);
-    case FRAMING_RAW:
-        break;
+    case FRAMING_LINE: return cut_line(bytes, size, scanned, max);
+    case FRAMING_LENGTH32: return cut_sized(size < 4 ? 0 : (ssize_t)length32(bytes), size, max);
+    case FRAMING_FUNCTION: return cut_sized(framing->measure(bytes, size), size, max);
+    case FRAMING_RAW: break;
     }
     return (struct cut){.total = (ssize_t)size, .size = size};
 }
 
-size_t framing_missing(const struct framing *framing, const char *kept, size_t kept_size, const char *bytes, size_t size)
+size_t framing_missing(const struct framing *framing, const char *kept, size_t kept_size, const char *bytes,
+                       size_t size)
 {
     size_t wanted = size;
 

@@ -13,12 +13,13 @@ struct cut {
 };
 
 /*
- * Cut the first message off `bytes` (`size` of them, at least 1). The first `scanned` are known to hold no end. A message
- * over `max` bytes is recognised as soon as its length is known.
+ * Cut the first message off `bytes` (`size` of them, at least 1). The first `scanned` are known to hold no end. A
+ * message over `max` bytes is recognised as soon as its length is known.
  */
 struct cut framing_cut(const struct framing *framing, const char *bytes, size_t size, size_t scanned, size_t max);
 
 /* How many of the next `size` bytes can belong to the unfinished message that `kept` holds. At least 1. */
-size_t framing_missing(const struct framing *framing, const char *kept, size_t kept_size, const char *bytes, size_t size);
+size_t framing_missing(const struct framing *framing, const char *kept, size_t kept_size, const char *bytes,
+                       size_t size);
 
 #endif

@@ -10,24 +10,10 @@ enum {
     PAUSE_MS = 100,
 };
 
-/* Errors of the connection that was waiting, not of the listener. */
-static bool concerns_peer_only(int error)
+/* Not the fault of the connection that waits: the next one would fare no better. */
+static bool is_shortage(int error)
 {
-    switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case EOPNOTSUPP:
-        return true;
-    default:
-        return false;
-    }
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 static void accept_batch(struct listener *listener, unsigned limit)
@@ -40,11 +26,10 @@ static void accept_batch(struct listener *listener, unsigned limit)
             return;
         }
         int fd = accept4(listener->handler.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EAGAIN || !concerns_peer_only(errno))) {
-            if (errno != EAGAIN)
-                listener_pause(core);
+        if (fd < 0 && is_shortage(errno))
+            listener_pause(core);
+        if (fd < 0 && (errno == EAGAIN || core->accept_again_ms))
             return;
-        }
         if (fd >= 0 && session_open(listener, fd) < 0) {
             stats_count(&listener->stats->refused, 1);
             close(fd);

@@ -20,20 +20,16 @@ int reactor_open(struct reactor *reactor, struct stats_block *stats)
 void reactor_close(struct reactor *reactor)
 {
     close(reactor->epoll_fd);
-    reactor->epoll_fd = -1;
 }
 
 int reactor_want(struct reactor *reactor, struct reactor_handler *handler, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = handler};
-    int operation = EPOLL_CTL_MOD;
+    int change = events == REACTOR_OFF ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    int operation = handler->events == REACTOR_OFF ? EPOLL_CTL_ADD : change;
 
     if (events == handler->events)
         return 0;
-    if (handler->events == REACTOR_OFF)
-        operation = EPOLL_CTL_ADD;
-    else if (events == REACTOR_OFF)
-        operation = EPOLL_CTL_DEL;
     if (epoll_ctl(reactor->epoll_fd, operation, handler->fd, &event) < 0)
         return -1;
     handler->events = events;

@@ -40,8 +40,9 @@ int reactor_open(struct reactor *reactor, struct stats_block *stats);
 void reactor_close(struct reactor *reactor);
 
 /*
- * Wait for `events` from now on (EPOLLIN, EPOLLOUT, 0; errors are always reported), with no system call when that is what
- * it waits for already. REACTOR_OFF takes the descriptor out altogether. Returns 0, or -1 with errno (ENOMEM, ENOSPC).
+ * Wait for `events` from now on (EPOLLIN, EPOLLOUT, 0; errors are always reported), with no system call when that is
+ * what it waits for already. REACTOR_OFF takes the descriptor out altogether. Returns 0, or -1 with errno (ENOMEM,
+ * ENOSPC).
  */
 int reactor_want(struct reactor *reactor, struct reactor_handler *handler, uint32_t events);
 

@@ -1,6 +1,5 @@
 #include "worker/core.h"
 #include "worker/framing.h"
-#include "common/channel.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +46,7 @@ void session_end(struct session *session, enum close_reason reason)
         session->reason = (uint8_t)reason;
     for (struct conn *conn = &session->client; conn; conn = conn->next)
         conn->phase = CONN_CLOSED;
-    timer_clear(&core->reactor.wheel, &session->timer);
+    timer_clear(&session->timer);
     LIST_REMOVE(session, link);
     LIST_INSERT_HEAD(&core->dead, session, link);
     stats_count(&session->listener->stats->closed[session->reason], 1);
@@ -67,29 +66,25 @@ void session_finish(struct session *session, enum close_reason reason)
 void session_apply(struct session *session, enum verdict verdict)
 {
     switch (verdict) {
-    case SESSION_CONTINUE:
-        break;
-    case SESSION_CLOSE:
-        session_finish(session, CLOSE_done);
-        break;
+    case SESSION_CONTINUE: break;
+    case SESSION_CLOSE: session_finish(session, CLOSE_done); break;
     case SESSION_REJECT:
         session_count_error(session);
         session_finish(session, CLOSE_protocol);
         break;
-    case SESSION_ABORT:
-        session_end(session, CLOSE_done);
-        break;
+    case SESSION_ABORT: session_end(session, CLOSE_done); break;
     }
 }
 
 void session_bury(struct core *core)
 {
     bool room = !LIST_EMPTY(&core->dead) || core->dead_conns;
+    struct session *session, *next;
 
     upstream_bury(core);
-    for (struct session *session; (session = LIST_FIRST(&core->dead));) {
+    LIST_FOREACH_SAFE(session, &core->dead, link, next)
+    {
         const struct service *service = session->listener->config->service;
-        LIST_REMOVE(session, link);
         if (service->close)
             service->close(session, (enum close_reason)session->reason);
         upstream_free_all(session);
@@ -97,6 +92,7 @@ void session_bury(struct core *core)
         free(session);
         core->session_count--;
     }
+    LIST_INIT(&core->dead);
     listener_resume(core, room);
 }
 
@@ -290,7 +286,12 @@ static void check_deadlines(struct session *session, uint64_t now_ms)
     }
     if (session->client.phase == CONN_LINGERING && session->client.deadline_ms <= now_ms)
         session_end(session, CLOSE_done);
-    if (idle_deadline(session) <= now_ms)
+    if (idle_deadline(session) > now_ms)
+        return;
+    for (struct conn *conn = &session->client; conn; conn = conn->next)
+        if (conn_progresses(conn))
+            session->active_ms = now_ms;
+    if (session->active_ms != now_ms)
         session_end(session, CLOSE_idle);
 }
 
@@ -312,7 +313,8 @@ void session_drain_all(struct core *core)
 {
     struct session *session, *next;
 
-    LIST_FOREACH_SAFE (session, &core->live, link, next) {
+    LIST_FOREACH_SAFE(session, &core->live, link, next)
+    {
         if (session->client.phase != CONN_OPEN)
             continue;
         session_enter(session);
@@ -333,17 +335,7 @@ void session_end_all(struct core *core, enum close_reason reason)
     }
 }
 
-/* ---- what services call, see session.h ---- */
-
-void *session_state(struct session *session)
-{
-    return session->state;
-}
-
-const void *session_config(const struct session *session)
-{
-    return session->listener->config->service_config;
-}
+/* ---- what services send and ask for, see session.h ---- */
 
 static void note_message_out(struct session *session)
 {
@@ -398,37 +390,6 @@ void session_set_timer(struct session *session, uint32_t ms)
 {
     session->timer_ms = ms ? core_of(session)->reactor.now_ms + ms : 0;
     session_arm(session);
-}
-
-void session_count_error(struct session *session)
-{
-    stats_count(&session->listener->stats->protocol_errors, 1);
-}
-
-bool session_peer_is_local(const struct session *session)
-{
-    return sock_peer_is_local(session->client.handler.fd);
-}
-
-const char *session_peer(const struct session *session)
-{
-    static char text[SOCK_TEXT_SIZE];
-    struct sock_address address = {.size = sizeof(address.storage)};
-
-    if (getpeername(session->client.handler.fd, &address.any, &address.size) < 0)
-        return "unknown";
-    return sock_format(&address.any, address.size, text, sizeof(text));
-}
-
-const char *session_listener(const struct session *session)
-{
-    return session->listener->config->name;
-}
-
-void session_shutdown_server(struct session *session)
-{
-    if (channel_send(core_of(session)->env->channel, CHANNEL_SHUTDOWN, 0) != CHANNEL_OK)
-        log_error("cannot ask the master to shut down: %s", strerror(errno));
 }
 
 void session_want(struct session *session, uint32_t epoll_events)

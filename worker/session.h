@@ -45,8 +45,8 @@ enum framing_kind {
 struct framing {
     enum framing_kind kind;
     /*
-     * FRAMING_FUNCTION: the size of the message that `bytes` begins with, 0 when its end has not arrived yet, -1 when the
-     * stream makes no sense. `size` is at least 1.
+     * FRAMING_FUNCTION: the size of the message that `bytes` begins with, 0 when its end has not arrived yet, -1 when
+     * the stream makes no sense. `size` is at least 1.
      */
     ssize_t (*measure)(const char *bytes, size_t size);
 };
@@ -77,7 +77,8 @@ struct service {
     enum verdict (*timeout)(struct session *session);
     /* Instead of `message`: readiness of the client's descriptor, untouched. You read and write, the core does not. */
     enum verdict (*ready)(struct session *session, int fd, uint32_t epoll_events);
-    /* The end, for a reason of common/stats.h (CLOSE_done, CLOSE_peer, ...). Release what `state` refers to; the state itself is the core's. */
+    /* The end, for a reason of common/stats.h (CLOSE_done, CLOSE_peer, ...). Release what `state` refers to; the state
+     * itself is the core's. */
     void (*close)(struct session *session, enum close_reason reason);
 };
 
@@ -95,8 +96,8 @@ const void *session_config(const struct session *session);
 void session_send(struct session *session, const void *bytes, size_t size);
 
 /*
- * Build a message in place: reserve room for up to `size` bytes, write them, then commit how many were used (0 takes the
- * reservation back). Nothing may be sent in between. NULL when it has ended or memory is out: it will close.
+ * Build a message in place: reserve room for up to `size` bytes, write them, then commit how many were used (0 takes
+ * the reservation back). Nothing may be sent in between. NULL when it has ended or memory is out: it will close.
  */
 char *session_reserve(struct session *session, size_t size);
 void session_commit(struct session *session, size_t size);
@@ -133,8 +134,8 @@ struct upstream {
     enum verdict (*message)(struct session *session, struct conn *upstream, const char *bytes, size_t size);
     /*
      * It has ended: `error` is 0 after an orderly end of its stream, else an errno value (ECONNREFUSED, ETIMEDOUT when
-     * `connect_timeout_ms` passed, EMSGSIZE over max_frame). `upstream` is gone after this call. Without this callback the
-     * session is closed.
+     * `connect_timeout_ms` passed, EMSGSIZE over max_frame). `upstream` is gone after this call. Without this callback
+     * the session is closed.
      */
     enum verdict (*closed)(struct session *session, struct conn *upstream, int error);
 };
@@ -152,8 +153,8 @@ void upstream_send(struct conn *upstream, const void *bytes, size_t size);
 
 /*
  * Make the client and `upstream` one pipe: from now on bytes go across untouched, in both directions, a slow side slows
- * the other one down, and a half-close is passed on after the bytes before it. No `message` comes any more. `closed` comes
- * only for a failure; when both directions have ended the session closes.
+ * the other one down, and a half-close is passed on after the bytes before it. No `message` comes any more. `closed`
+ * comes only for a failure; when both directions have ended the session closes.
  */
 void session_couple(struct session *session, struct conn *upstream);
 

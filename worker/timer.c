@@ -45,14 +45,13 @@ static void file(struct timer_wheel *wheel, struct timer *timer, uint64_t earlie
 
 void timer_set(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms)
 {
-    timer_clear(wheel, timer);
+    timer_clear(timer);
     timer->due_ms = due_ms ? due_ms : 1;
     file(wheel, timer, wheel->tick + 1);
 }
 
-void timer_clear(struct timer_wheel *wheel, struct timer *timer)
+void timer_clear(struct timer *timer)
 {
-    (void)wheel;
     if (timer->due_ms)
         LIST_REMOVE(timer, link);
     timer->due_ms = 0;
@@ -94,7 +93,7 @@ void timer_run(struct timer_wheel *wheel, uint64_t now_ms)
             begin_lap(wheel);
         struct timer_list *slot = &wheel->near[wheel->tick % TIMER_NEAR_SLOTS];
         for (struct timer *timer; (timer = LIST_FIRST(slot));) {
-            timer_clear(wheel, timer);
+            timer_clear(timer);
             wheel->expired(wheel, timer);
         }
     }

@@ -3,8 +3,8 @@
  *
  *   near:  256 slots of 8 ms      far:  256 slots of 2 s      beyond: filed in the last far slot and looked at again
  *
- * Filing and taking out are O(1). A timer may be filed earlier than its owner needs: when it goes off the owner looks at
- * its own deadlines and files it anew. So activity costs nothing; it only stamps the owner.
+ * Filing and taking out are O(1). A timer may be filed earlier than its owner needs: when it goes off the owner looks
+ * at its own deadlines and files it anew. So activity costs nothing; it only stamps the owner.
  */
 #ifndef WORKER_TIMER_H
 #define WORKER_TIMER_H
@@ -37,7 +37,7 @@ void timer_init(struct timer_wheel *wheel, uint64_t now_ms,
 void timer_set(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms);
 
 /* Take it out; nothing happens when it is not filed. */
-void timer_clear(struct timer_wheel *wheel, struct timer *timer);
+void timer_clear(struct timer *timer);
 
 /* Let everything that is due go off. `expired` may set and clear any timer. */
 void timer_run(struct timer_wheel *wheel, uint64_t now_ms);

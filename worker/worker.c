@@ -61,8 +61,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
     (void)events;
     for (;;) {
         switch (channel_receive(handler->fd, &message)) {
-        case CHANNEL_AGAIN:
-            return;
+        case CHANNEL_AGAIN: return;
         case CHANNEL_OK:
             if (message.type != CHANNEL_DRAIN && message.type != CHANNEL_STOP)
                 log_fatal("unexpected %s from the master", channel_name(message.type));
@@ -73,8 +72,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
             reactor_want(&worker->core.reactor, handler, REACTOR_OFF);
             drain(worker, ORPHAN_DRAIN_MS, true);
             return;
-        case CHANNEL_BROKEN:
-            log_fatal("control pipe: %s", strerror(errno));
+        case CHANNEL_BROKEN: log_fatal("control pipe: %s", strerror(errno));
         }
     }
 }
@@ -124,6 +122,7 @@ int worker_run(const struct worker_env *env)
     setproctitle("worker %u", env->slot);
     if (!worker || start(worker, env) < 0) {
         log_error("cannot start: %s", strerror(errno));
+        free(worker);
         return EXIT_FAILURE;
     }
     if (channel_send(env->channel, CHANNEL_READY, 0) != CHANNEL_OK)

@@ -40,7 +40,7 @@ struct worker_env {
     struct stats_block *stats;
     const struct worker_socket *sockets; /* the ones this slot accepts from */
     unsigned socket_count;
-    uint32_t max_sessions;     /* sessions open at the same time; accepting pauses there */
+    uint32_t max_sessions; /* sessions open at the same time; accepting pauses there */
     uint32_t linger_timeout_ms;
 };
 

@@ -50,6 +50,7 @@ def test_hostile_frame(server, client, name):
     client.send({**VECTORS, **EVIL}[name])
     expect_error(client)
     client.expect_end()
+    client.close()
     server.await_stats(lambda s: sum(map(s["listeners"][0]["closed"].get, ("protocol", "oversize"))) == 1)
 
 
@@ -69,6 +70,15 @@ def test_hostile_frame_in_single_bytes(client, name):
         except ConnectionError:  # it has seen enough
             break
     client.expect_gone()
+
+
+def test_who_does_not_leave_after_the_error_is_closed(serve):
+    server = serve(listen("bank"), linger_timeout="300ms")
+    client = server.connect("bank")
+    client.send(VECTORS["length-zero"])
+    expect_error(client)
+    client.expect_end()
+    server.await_closed("bank", "protocol")
 
 
 def test_a_flood_after_a_hostile_frame_still_sees_the_error(client):
@@ -187,6 +197,7 @@ def test_the_largest_frame_and_one_byte_more(serve, largest):
     client.send(padded(largest + 1)[:5000])
     expect_error(client)
     client.expect_end()
+    client.close()
     server.await_closed("bank", "oversize")
 
 

@@ -33,7 +33,7 @@ def good(tmp_path):
 
 @pytest.mark.parametrize("args", [
     ["-w", "0"], ["-w", "1025"], ["-w", "5000"], ["-w", "abc"], ["-w", "3x"], ["-w", ""], ["-w", "-1"],
-    ["-w", " 3"], ["-w", "99999999999999999999"], ["--workers=0"], ["-w"], ["-x"], ["--nonsense"], ["extra"],
+    ["-w", "3 "], ["-w", "99999999999999999999"], ["--workers=0"], ["-w"], ["-x"], ["--nonsense"], ["extra"],
     ["-l", "nonsense"], ["-l", ""], ["--log-level=loud"], ["-c"],
 ], ids=" ".join)
 def test_wrong_usage(good, args):

@@ -74,6 +74,7 @@ def test_the_longest_line(client, end):
 def test_a_line_too_long(server, client, data):
     client.send(data)
     client.expect_end(TOO_LONG)
+    client.close()
     server.await_closed("echo", "oversize")
 
 
@@ -113,7 +114,9 @@ def test_shutdown_as_the_first_line(server, end):
     client = server.connect("echo")
     client.ask(b"SHUTDOWN" + end, SHUTDOWN[1])
     client.expect_end()
+    client.close()
     bystander.expect_end()
+    bystander.close()
     assert server.wait() == 0
 
 
@@ -121,6 +124,7 @@ def test_shutdown_in_pieces(server, client):
     for piece in (b"SHUT", b"DOWN", b"\r", b"\n"):
         client.send(piece)
     client.expect_end(SHUTDOWN[1])
+    client.close()
     assert server.wait() == 0
 
 

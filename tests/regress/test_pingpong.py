@@ -57,8 +57,8 @@ def test_sessions_are_kept_apart(server):
         client.expect(b"%05d" % number)
 
 
-def test_every_kind_of_address(serve):
-    server = serve(listen("pingpong", bind="127.0.0.1:0, [::1]:0, unix:pp.sock"), workers=3)
+def test_every_kind_of_address(serve, tmp_path):
+    server = serve(listen("pingpong", bind=f"127.0.0.1:0, [::1]:0, unix:{tmp_path}/s"), workers=3)
     addresses = server.addresses["pingpong"]
     assert [address.split(":")[0] for address in addresses] == ["127.0.0.1", "[", "unix"]
     for index in range(3):

@@ -7,8 +7,8 @@ import time
 
 import pytest
 from bank import WITHDRAW
-from harness import (connect_to, descriptors, group_members, listen, process_stat, random_bytes, title,
-                     wait_exit)
+from harness import (DEADLINE, connect_to, descriptors, group_members, listen, process_stat, random_bytes,
+                     title, wait_exit)
 
 TALK = {
     "pingpong": (b"ping", b"ping"),
@@ -31,12 +31,27 @@ def with_all(serve):
     return serve(listen("pingpong"), listen("echo"), listen("bank"), proxy, workers=3)
 
 
+def await_file(path, pattern):
+    """Await a line in a file; for want of an event it is read again and again."""
+    end = time.monotonic() + DEADLINE
+    while not path.exists() or not re.search(pattern, path.read_text()):
+        assert time.monotonic() < end, path.read_text()
+        time.sleep(0.02)
+
+
 def answers(name, client):
     try:
         client.ask(*TALK[name])
     except (AssertionError, ConnectionError):
         return False
     return True
+
+
+def send_or_give_up(client, data):
+    try:
+        client.send(data)
+    except ConnectionError:
+        pass
 
 
 def open_sessions(server, each=8):
@@ -222,6 +237,22 @@ def test_an_idle_server_sleeps(server):
     assert server.turns() - turns < 20
 
 
+def test_the_log_is_reopened_after_a_rotation(serve, tmp_path):
+    """By the master and by the workers: the lines of both go on in the new file."""
+    log, old, stats = tmp_path / "log", tmp_path / "log.1", tmp_path / "s"
+    server = serve(listen("echo", bind=f"unix:{tmp_path}/echo"), ready=False, log=log, stats_file=stats)
+    await_file(log, "ready: 2 workers")
+    log.rename(old)
+    server.signal(signal.SIGHUP)
+    await_file(log, r" master\[")
+    with connect_to(f"unix:{tmp_path}/echo") as client:
+        client.ask(b"x\r\nSHUTDOWN\r\n", b"ccserver echo:x\r\nccserver echo:SHUTDOWN\r\n")
+    await_file(log, r" worker \d+\[.*SHUTDOWN")
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert "SHUTDOWN" not in old.read_text() and "stopping" in log.read_text()
+
+
 # ---- the end ----
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -238,6 +269,8 @@ def test_graceful_stop(server, number):
     half_frame.expect_end()
     half_line.ask(b"o\r\n", b"ccserver echo:two\r\n")
     half_line.expect_end()
+    for client in server.clients:
+        client.close()
     assert server.wait() == 0
     for name in server.addresses:
         with pytest.raises(ConnectionRefusedError):
@@ -255,21 +288,67 @@ def test_output_under_way_is_delivered_after_a_stop(serve):
     assert server.wait() == 0
 
 
-def test_requests_that_were_sent_before_the_stop_are_answered(serve):
-    """They lie in the kernel, unread, when the signal comes: the worker is asleep."""
-    server = serve(listen("bank"), workers=1)
-    clients = [server.connect("bank") for _ in range(10)]
+UNREAD = {
+    "a line": ("echo", b"x" * 61 + b"\r\n"),
+    "500 frames": ("bank", WITHDRAW * 500),
+    "1500 frames": ("bank", WITHDRAW * 1500),
+    "200 kB": ("pingpong", random_bytes(200_000)),
+}
+
+
+@pytest.mark.parametrize("name, data", UNREAD.values(), ids=UNREAD)
+def test_requests_that_were_sent_before_the_stop_are_answered(serve, name, data):
+    """They lie in the kernel, unread, when the signal comes: the worker is asleep. So do new connections."""
+    server = serve(listen(name), workers=1)
+    clients = [server.connect(name) for _ in range(5)]
     for client in clients:
-        client.ask(WITHDRAW, WITHDRAW)
+        client.ask(*TALK[name])
     pid = server.worker_pids()[0]
     server.signal(signal.SIGSTOP, pid)
+    clients += [server.connect(name) for _ in range(5)]
     for client in clients:
-        client.send(WITHDRAW * 3)
+        client.send(data)
     server.signal(signal.SIGTERM)
     server.wait_log("stopping")
     server.signal(signal.SIGCONT, pid)
     for client in clients:
-        client.expect_end(WITHDRAW * 3)
+        client.expect_end(b"ccserver echo:" + data if name == "echo" else data)
+        client.close()
+    assert server.wait() == 0
+
+
+def test_a_request_to_the_upstream_is_answered_after_a_stop(serve, upstream):
+    up = upstream()
+    server = serve(listen("proxy", upstream=up.address))
+    client = server.connect("proxy")
+    client.send(b"request")
+    with up.accept() as side:
+        side.expect(b"request")
+        server.signal(signal.SIGTERM)
+        server.wait_log("stopping")
+        client.expect_silence(0.3)
+        side.send(b"reply")
+        client.expect_end(b"reply")
+        client.close()
+        side.expect_gone()
+    assert server.wait() == 0
+
+
+def test_a_long_reply_of_the_upstream_is_delivered_after_a_stop(serve, upstream):
+    up, reply = upstream(), random_bytes(20_000_000)
+    server = serve(listen("proxy", upstream=up.address))
+    client = server.connect("proxy")
+    client.send(b"request")
+    with up.accept() as side:
+        side.expect(b"request")
+        sender = threading.Thread(target=send_or_give_up, args=[side, reply])
+        sender.start()
+        client.expect(reply[:1_000_000])
+        server.signal(signal.SIGTERM)
+        server.wait_log("stopping")
+        client.expect_end(reply[1_000_000:])
+        client.close()
+        sender.join()
     assert server.wait() == 0
 
 

@@ -61,9 +61,9 @@ static const struct skill {
     const ProtobufCMessageDescriptor *type;
     handler *handle;
 } skills[] = {
-    {&ccserver__withdraw__descriptor, transact},    {&ccserver__deposit__descriptor, transact},
-    {&ccserver__outsourcing__descriptor, consume},  {&ccserver__time_stamp__descriptor, give_back},
-    {&ccserver__app_inter__descriptor, give_back},  {&ccserver__outs_head__descriptor, give_back},
+    {&ccserver__withdraw__descriptor, transact},   {&ccserver__deposit__descriptor, transact},
+    {&ccserver__outsourcing__descriptor, consume}, {&ccserver__time_stamp__descriptor, give_back},
+    {&ccserver__app_inter__descriptor, give_back}, {&ccserver__outs_head__descriptor, give_back},
     {&ccserver__error__descriptor, give_back},
 };
 
@@ -115,8 +115,8 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
         return SESSION_CONTINUE;
     }
     arena.used = 0;
-    const ProtobufCMessage *request =
-        protobuf_c_message_unpack(skill->type, &arena_allocator, frame.body_size, frame.body);
+    const ProtobufCMessage *request = protobuf_c_message_unpack(skill->type, &arena_allocator, frame.body_size,
+                                                                frame.body);
     if (!request) {
         reply_error(session, FRAME_BAD_BODY);
         session_count_error(session);
