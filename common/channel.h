@@ -6,7 +6,7 @@
  *     | <------------- SHUTDOWN --------------- |  a client asked for the whole server to stop
  *     | -------------- DRAIN(time) -----------> |  stop accepting, finish sessions, exit 0; the sockets live on
  *     | -------------- STOP(time) ------------> |  the same, and new connections are refused: the whole server stops
- *     |                                         |
+ *     | -------------- REOPEN_LOG -----------> |
  *   EOF to the child: the master is gone. EOF to the master: the child is (about to be) gone.
  *
  * One packet is one message; a message of another size or type is a broken invariant of our own.
@@ -21,7 +21,8 @@
     X(READY, "child")                                                                                                  \
     X(SHUTDOWN, "child")                                                                                               \
     X(DRAIN, "master")                                                                                                 \
-    X(STOP, "master")
+    X(STOP, "master")                                                                                                  \
+    X(REOPEN_LOG, "master")
 
 enum channel_type {
 #define X(name, sender) CHANNEL_##name,

@@ -87,6 +87,7 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
             log_error("cannot reopen the log: %s", strerror(errno));
         else
             log_notice("log reopened");
+        slots_reopen_log(&master->slots);
         break;
     default: log_info("%s is ignored", strsignal((int)info->ssi_signo));
     }

@@ -36,6 +36,7 @@ static int bind_address(struct slots *slots, const struct listener_config *liste
         struct slot *slot = &slots->all[i];
         /* Workers share the one socket of a unix address: there is no SO_REUSEPORT for those. */
         int fd = fds[i] >= 0 ? fds[i] : fds[0];
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): init_slot() has seen to it */
         slot->sockets[slot->env.socket_count++] = (struct worker_socket){.fd = fd, .listener = listener};
     }
     log_notice("listening on %s (%s)", address->text, listener->name);
@@ -137,11 +138,17 @@ static int spawn(struct slots *slots, struct slot *slot)
     return 0;
 }
 
-static void tell_stop(const struct slot *slot, uint32_t drain_ms)
+/* To a worker that is dying, and will be reaped, or that does not read, and will be killed, it makes no difference. */
+static void tell(const struct slot *slot, enum channel_type type, uint32_t value)
 {
-    /* CHANNEL_CLOSED: it is dying, and will be reaped. CHANNEL_AGAIN: it does not read, and will be killed. */
-    if (channel_send(slot->channel, CHANNEL_STOP, drain_ms) == CHANNEL_BROKEN)
+    if (slot->channel >= 0 && channel_send(slot->channel, type, value) == CHANNEL_BROKEN)
         log_error("worker %u: control pipe: %s", slot->env.slot, strerror(errno));
+}
+
+void slots_reopen_log(const struct slots *slots)
+{
+    for (unsigned i = 0; i < slots->count; i++)
+        tell(&slots->all[i], CHANNEL_REOPEN_LOG, 0);
 }
 
 void slot_handle(struct slots *slots, struct slot *slot, enum supervisor_event event, bool own_fault)
@@ -160,7 +167,7 @@ void slot_handle(struct slots *slots, struct slot *slot, enum supervisor_event e
     case SUPERVISOR_ACT_WAIT:
         log_warn("worker %u will be started again in %u ms", number, (unsigned)(slot->supervised.retry_ms - now_ms));
         break;
-    case SUPERVISOR_ACT_DRAIN: tell_stop(slot, slots->drain_ms); break;
+    case SUPERVISOR_ACT_DRAIN: tell(slot, CHANNEL_STOP, slots->drain_ms); break;
     case SUPERVISOR_ACT_TELL_DOWN: log_error("worker %u stays down: it asked not to be started again", number); break;
     case SUPERVISOR_ACT_BUG:
         log_fatal("worker %u: event %d cannot happen in state %s", number, event,

@@ -49,6 +49,9 @@ void slots_unlink(const struct conf *conf);
 /* Take an event in and carry out what the supervisor says. */
 void slot_handle(struct slots *slots, struct slot *slot, enum supervisor_event event, bool own_fault);
 
+/* Tell the workers that the log file was renamed. */
+void slots_reopen_log(const struct slots *slots);
+
 /* A child has been reaped: `status` as from waitpid(). Logs why. Nothing happens when `pid` is not ours. */
 void slots_reaped(struct slots *slots, pid_t pid, int status);
 

@@ -139,14 +139,22 @@ void session_arm(struct session *session);
 /* timer_wheel.expired */
 void session_expired(struct timer_wheel *wheel, struct timer *timer);
 
-/* Begin to drain: whoever has nothing to finish is closed. */
-void session_drain_all(struct core *core);
-
-/* End all sessions that are left. */
-void session_end_all(struct core *core, enum close_reason reason);
-
 /* Close, tell and free the dead. */
 void session_bury(struct core *core);
+
+/* ---- drain.c ---- */
+
+/* Close whoever has nothing to finish; session_leave() does so with the others, when they have. */
+void drain_begin(struct core *core);
+
+/* End all sessions that are left. */
+void drain_end(struct core *core);
+
+/* Nothing has come in part, nothing is unread, nothing waits to go out, no answer is due. */
+bool drain_is_quiet(const struct session *session);
+
+/* When to look at a session again that is not quiet now; UINT64_MAX: when something happens to it. */
+uint64_t drain_look_ms(const struct session *session);
 
 /* ---- conn.c ---- */
 

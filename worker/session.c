@@ -118,20 +118,6 @@ static void close_flushed(struct session *session)
     session_arm(session);
 }
 
-/* Nothing has come in part, nothing waits to go out, no answer is due. */
-static bool is_quiet(const struct session *session)
-{
-    if (session->awaiting || session->drain_due)
-        return false;
-    for (const struct conn *conn = &session->client; conn; conn = conn->next) {
-        if (conn->phase == CONN_CLOSED && conn->upstream)
-            continue;
-        if (conn->phase != CONN_OPEN || !buffer_is_empty(&conn->in) || !buffer_is_empty(&conn->out))
-            return false;
-    }
-    return true;
-}
-
 void session_leave(struct session *session)
 {
     struct core *core = core_of(session);
@@ -141,7 +127,7 @@ void session_leave(struct session *session)
         relay_forward_rest(conn);
     conn_uncork(session);
     core->corked = NULL;
-    if (core->draining && is_quiet(session))
+    if (core->draining && drain_is_quiet(session))
         session_finish(session, CLOSE_done);
     if (client->phase == CONN_FLUSHING && buffer_is_empty(&client->out))
         close_flushed(session);
@@ -267,6 +253,8 @@ void session_arm(struct session *session)
 
     if (session->timer_ms && session->timer_ms < due_ms)
         due_ms = session->timer_ms;
+    if (core_of(session)->draining && drain_look_ms(session) < due_ms)
+        due_ms = drain_look_ms(session);
     for (const struct conn *conn = &session->client; conn; conn = conn->next)
         if (conn->phase != CONN_CLOSED && conn->deadline_ms && conn->deadline_ms < due_ms)
             due_ms = conn->deadline_ms;
@@ -305,34 +293,6 @@ void session_expired(struct timer_wheel *wheel, struct timer *timer)
     session_leave(session);
     if (session->client.phase != CONN_CLOSED)
         session_arm(session);
-}
-
-/* ---- all sessions ---- */
-
-void session_drain_all(struct core *core)
-{
-    struct session *session, *next;
-
-    LIST_FOREACH_SAFE(session, &core->live, link, next)
-    {
-        if (session->client.phase != CONN_OPEN)
-            continue;
-        session_enter(session);
-        /* A request that has arrived whole is answered; who has sent nothing is closed here and now. */
-        if (session->client.input == INPUT_ON && !session->listener->config->service->ready &&
-            conn_read(&session->client) < 0 && session->client.phase == CONN_OPEN && is_quiet(session))
-            session_end(session, CLOSE_done);
-        session_leave(session);
-    }
-}
-
-void session_end_all(struct core *core, enum close_reason reason)
-{
-    for (struct session *session; (session = LIST_FIRST(&core->live));) {
-        if (session->client.phase == CONN_FLUSHING)
-            session->client.phase = CONN_OPEN; /* it did not finish: `reason` is what ends it */
-        session_end(session, reason);
-    }
 }
 
 /* ---- what services send and ask for, see session.h ---- */

@@ -33,9 +33,8 @@ static void drain(struct worker *worker, uint32_t timeout_ms, bool server_stops)
     }
     listener_stop(core, server_stops);
     log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
-    core->draining = true;
     worker->drain_deadline_ms = deadline_ms;
-    session_drain_all(core);
+    drain_begin(core);
 }
 
 static void signals_ready(struct reactor_handler *handler, uint32_t events)
@@ -53,6 +52,16 @@ static void signals_ready(struct reactor_handler *handler, uint32_t events)
     }
 }
 
+static void obey(struct worker *worker, const struct channel_message *message)
+{
+    if (message->type == CHANNEL_DRAIN || message->type == CHANNEL_STOP)
+        drain(worker, message->value, message->type == CHANNEL_STOP);
+    else if (message->type != CHANNEL_REOPEN_LOG)
+        log_fatal("unexpected %s from the master", channel_name(message->type));
+    else if (log_reopen() < 0)
+        log_error("cannot reopen the log: %s", strerror(errno));
+}
+
 static void channel_ready(struct reactor_handler *handler, uint32_t events)
 {
     struct worker *worker = (struct worker *)((char *)handler - offsetof(struct worker, channel));
@@ -62,11 +71,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
     for (;;) {
         switch (channel_receive(handler->fd, &message)) {
         case CHANNEL_AGAIN: return;
-        case CHANNEL_OK:
-            if (message.type != CHANNEL_DRAIN && message.type != CHANNEL_STOP)
-                log_fatal("unexpected %s from the master", channel_name(message.type));
-            drain(worker, message.value, message.type == CHANNEL_STOP);
-            break;
+        case CHANNEL_OK: obey(worker, &message); break;
         case CHANNEL_CLOSED:
             log_warn("the master is gone");
             reactor_want(&worker->core.reactor, handler, REACTOR_OFF);
@@ -129,7 +134,7 @@ int worker_run(const struct worker_env *env)
         log_warn("the master is gone before this worker was ready");
     reactor_run(&worker->core.reactor);
 
-    session_end_all(&worker->core, CLOSE_drain);
+    drain_end(&worker->core);
     session_bury(&worker->core);
     reactor_close(&worker->core.reactor);
     close(worker->signals.fd);

@@ -1,4 +1,5 @@
 """The bank: length-prefixed, checksummed protobuf frames. Hostile ones first."""
+import random
 import struct
 import subprocess
 
@@ -81,6 +82,16 @@ def test_who_does_not_leave_after_the_error_is_closed(serve):
     server.await_closed("bank", "protocol")
 
 
+def test_who_goes_on_sending_after_the_error_is_not_reset(server, client):
+    client.send(VECTORS["length-zero"])
+    expect_error(client)
+    client.expect_end()
+    bystander = server.connect("bank")
+    for _ in range(5):
+        client.send(WITHDRAW)
+        bystander.ask(WITHDRAW, WITHDRAW)
+
+
 def test_a_flood_after_a_hostile_frame_still_sees_the_error(client):
     client.send(VECTORS["bad-checksum"] + random_bytes(200_000))
     expect_error(client)
@@ -145,6 +156,13 @@ def test_replies_come_in_the_order_of_requests(client):
     bodies = [message(bus_msg_id=f"D{number}", amount=number - 50) for number in range(1, 50)]
     batch = b"".join(frame("ccserver.deposit", body) for body in bodies)
     client.ask(batch, batch)
+
+
+def test_small_and_large_frames_mixed(client):
+    sizes = [35, 109, 110, 3000, 4090, 4096, 4097, 5000, 20_000, 65_536]
+    batch = b"".join(map(padded, random.Random(5).choices(sizes, k=150)))
+    got = client.exchange(batch, len(batch))
+    assert got == batch, first_difference(got, batch)
 
 
 def test_every_field_comes_back(client):

@@ -35,16 +35,31 @@ static const struct option_row options[] = {
     {0},
 };
 
+struct state {
+    bool connected;
+};
+
+static enum verdict upstream_connected(struct session *session, struct conn *upstream)
+{
+    struct state *state = session_state(session);
+
+    (void)upstream;
+    state->connected = true;
+    return SESSION_CONTINUE;
+}
+
 static enum verdict upstream_failed(struct session *session, struct conn *upstream, int error)
 {
     static struct log_limit limit;
     const struct config *config = session_config(session);
+    const struct state *state = session_state(session);
     char text[256];
 
     (void)upstream;
     snprintf(text, sizeof(text), "upstream %s: %s", config->upstream.text, strerror(error));
     log_limited(&limit, FAILURES_LOGGED_PER_SECOND, LOG_LEVEL_WARN, "%s: %s", session_listener(session), text);
-    if (config->protocol == PROTOCOL_REDIS) {
+    /* Once connected, our words could be taken for the rest of a reply that was cut short. */
+    if (config->protocol == PROTOCOL_REDIS && !state->connected) {
         char reply[sizeof(text) + 32];
         int size = snprintf(reply, sizeof(reply), "-ERR ccserver: %s\r\n", text);
         session_send(session, reply, (size_t)size);
@@ -52,7 +67,11 @@ static enum verdict upstream_failed(struct session *session, struct conn *upstre
     return SESSION_CLOSE;
 }
 
-static const struct upstream target = {.framing = {.kind = FRAMING_RAW}, .closed = upstream_failed};
+static const struct upstream target = {
+    .framing = {.kind = FRAMING_RAW},
+    .connected = upstream_connected,
+    .closed = upstream_failed,
+};
 
 static enum verdict open(struct session *session)
 {
@@ -69,6 +88,7 @@ const struct service proxy_service = {
     .name = "proxy",
     .framing = {.kind = FRAMING_RAW},
     .idle_timeout_ms = 120 * 1000,
+    .state_size = sizeof(struct state),
     .options = options,
     .config_size = sizeof(struct config),
     .open = open,

@@ -1,0 +1,66 @@
+/*
+ * Leaving in good order: who has nothing to finish goes at once, the others when they have finished.
+ */
+#include "worker/core.h"
+#include <sys/ioctl.h>
+
+/* A relay cannot tell the end of a reply from a pause in it; a pause of this length is taken for the end. */
+enum { RELAY_PAUSE_MS = 100 };
+
+static bool has_unread(const struct conn *conn)
+{
+    int size = 0;
+
+    return conn->input == INPUT_ON && ioctl(conn->handler.fd, FIONREAD, &size) == 0 && size > 0;
+}
+
+static bool is_relay(const struct session *session)
+{
+    return session->client.peer;
+}
+
+uint64_t drain_look_ms(const struct session *session)
+{
+    return is_relay(session) ? session->active_ms + RELAY_PAUSE_MS : UINT64_MAX;
+}
+
+bool drain_is_quiet(const struct session *session)
+{
+    if (session->awaiting || session->drain_due)
+        return false;
+    if (is_relay(session) && core_of(session)->reactor.now_ms < drain_look_ms(session))
+        return false;
+    for (const struct conn *conn = &session->client; conn; conn = conn->next) {
+        if (conn->phase == CONN_CLOSED && conn->upstream)
+            continue;
+        if (conn->phase != CONN_OPEN || !buffer_is_empty(&conn->in) || !buffer_is_empty(&conn->out) || has_unread(conn))
+            return false;
+    }
+    return true;
+}
+
+void drain_begin(struct core *core)
+{
+    struct session *session, *next;
+
+    core->draining = true;
+    LIST_FOREACH_SAFE(session, &core->live, link, next)
+    {
+        session_enter(session);
+        /* Who has sent nothing is closed here and now, without the courtesy of lingering. */
+        if (drain_is_quiet(session))
+            session_end(session, CLOSE_done);
+        session_leave(session);
+        if (session->client.phase != CONN_CLOSED)
+            session_arm(session);
+    }
+}
+
+void drain_end(struct core *core)
+{
+    for (struct session *session; (session = LIST_FIRST(&core->live));) {
+        if (session->client.phase == CONN_FLUSHING)
+            session->client.phase = CONN_OPEN; /* it did not finish: this is what ends it */
+        session_end(session, CLOSE_drain);
+    }
+}
