@@ -1,9 +1,7 @@
 #include "common/option.h"
 #include "common/log.h"
 #include "common/sock.h"
-#include <ctype.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include <bsd/string.h>
@@ -66,7 +64,7 @@ static int bad_number(const struct option_row *row, char *why, size_t why_size)
         strlcpy(min, "0", sizeof(min));
     else
         format_number(row, row->min, min, sizeof(min));
-    snprintf(why, why_size, "must be %s to %s%s%s", min, max, row->zero ? ", or " : "", row->zero ? row->zero : "");
+    snprintf(why, why_size, "must be %s to %s%s%s", min, max, row->zero ? " or " : "", row->zero ? row->zero : "");
     return -1;
 }
 
@@ -77,7 +75,7 @@ static int bad_unit(const struct option_row *row, char *why, size_t why_size)
         [OPTION_SIZE] = "must be a number of bytes, with a unit of k, m or g, or none",
         [OPTION_TIME] = "must be a time with a unit: ms, s, m or h",
     };
-    strlcpy(why, sentences[row->type], why_size);
+    snprintf(why, why_size, "%s%s%s", sentences[row->type], row->zero ? ", or " : "", row->zero ? row->zero : "");
     return -1;
 }
 

@@ -54,9 +54,14 @@ static int split(const char *text, char *host, size_t host_size, const char **po
     return 0;
 }
 
-static int resolve(struct sock_address *address, const char *host, const char *port, char *why, size_t why_size)
+static int resolve(struct sock_address *address, const char *host, const char *port, bool bracketed, char *why,
+                   size_t why_size)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
+    if (bracketed) { /* nothing but an IPv6 address stands there */
+        hints.ai_family = AF_INET6;
+        hints.ai_flags |= AI_NUMERICHOST;
+    }
     int error = getaddrinfo(host, port, &hints, &found);
 
     if (error) {
@@ -89,7 +94,7 @@ int sock_parse(struct sock_address *address, const char *text, char *why, size_t
     unsigned number = 0;
     if (digits == 0 || digits > 5 || port[digits] != '\0' || sscanf(port, "%u", &number) != 1 || number > 65535)
         return fail(why, why_size, "the port must be 0 to 65535");
-    if (resolve(&parsed, host, port, why, why_size) < 0)
+    if (resolve(&parsed, host, port, text[0] == '[', why, why_size) < 0)
         return -1;
     *address = parsed;
     return 0;
@@ -125,9 +130,10 @@ bool sock_same(const struct sock_address *a, const struct sock_address *b)
     if (port_of(a) == 0 || port_of(a) != port_of(b))
         return false;
     if (a->any.sa_family == AF_INET6) {
-        const struct in6_addr *x = &((const struct sockaddr_in6 *)&a->storage)->sin6_addr;
-        const struct in6_addr *y = &((const struct sockaddr_in6 *)&b->storage)->sin6_addr;
-        return memcmp(x, y, sizeof(*x)) == 0 || IN6_IS_ADDR_UNSPECIFIED(x) || IN6_IS_ADDR_UNSPECIFIED(y);
+        const struct sockaddr_in6 *x = (const struct sockaddr_in6 *)&a->storage;
+        const struct sockaddr_in6 *y = (const struct sockaddr_in6 *)&b->storage;
+        return IN6_IS_ADDR_UNSPECIFIED(&x->sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&y->sin6_addr) ||
+               (IN6_ARE_ADDR_EQUAL(&x->sin6_addr, &y->sin6_addr) && x->sin6_scope_id == y->sin6_scope_id);
     }
     in_addr_t x = ((const struct sockaddr_in *)&a->storage)->sin_addr.s_addr;
     in_addr_t y = ((const struct sockaddr_in *)&b->storage)->sin_addr.s_addr;
@@ -160,6 +166,16 @@ static bool is_stale(const struct sock_address *address)
     return stale;
 }
 
+/* Close and return -1, with errno as it was. */
+static int close_failed(int fd)
+{
+    int error = errno;
+
+    close(fd);
+    errno = error;
+    return -1;
+}
+
 static int listen_unix(const struct sock_address *address, int backlog)
 {
     int fd = new_socket(AF_UNIX);
@@ -168,18 +184,17 @@ static int listen_unix(const struct sock_address *address, int backlog)
         return -1;
     if (is_stale(address))
         unlink(address->local.sun_path);
-    if (bind(fd, &address->any, address->size) < 0 || listen(fd, backlog) < 0) {
-        close(fd);
-        return -1;
-    }
+    if (bind(fd, &address->any, address->size) < 0 || listen(fd, backlog) < 0)
+        return close_failed(fd);
     return fd;
 }
 
 /*
- * The first socket of an address binds without SO_REUSEPORT, so that it fails when anybody listens there, and gets it
- * afterwards, so that the others of the group can follow.
+ * The first socket of an address listens without SO_REUSEPORT, so that it fails when anybody listens there, and gets it
+ * afterwards, so that the others of the group can follow. If it got it between bind() and listen(), two servers of the
+ * same user that start at the same moment would both succeed.
  */
-static int bind_tcp(struct sock_address *address, bool first)
+static int listen_tcp(const struct sock_address *address, int backlog, bool first)
 {
     int fd = new_socket(address->any.sa_family);
 
@@ -187,18 +202,15 @@ static int bind_tcp(struct sock_address *address, bool first)
         return -1;
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) < 0 || (!first && set_option(fd, SOL_SOCKET, SO_REUSEPORT) < 0) ||
         (address->any.sa_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) < 0) ||
-        bind(fd, &address->any, address->size) < 0 || (first && set_option(fd, SOL_SOCKET, SO_REUSEPORT) < 0)) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
+        bind(fd, &address->any, address->size) < 0 || listen(fd, backlog) < 0 ||
+        (first && set_option(fd, SOL_SOCKET, SO_REUSEPORT) < 0))
+        return close_failed(fd);
     return fd;
 }
 
-static int bind_group(struct sock_address *address, int *fds, unsigned count)
+static int listen_group(struct sock_address *address, int backlog, int *fds, unsigned count)
 {
-    fds[0] = bind_tcp(address, true);
+    fds[0] = listen_tcp(address, backlog, true);
     if (fds[0] < 0)
         return -1;
     if (port_of(address) == 0) {
@@ -207,7 +219,7 @@ static int bind_group(struct sock_address *address, int *fds, unsigned count)
         sock_format(&address->any, address->size, address->text, sizeof(address->text));
     }
     for (unsigned i = 1; i < count; i++) {
-        fds[i] = bind_tcp(address, false);
+        fds[i] = listen_tcp(address, backlog, false);
         if (fds[i] < 0)
             return -1;
     }
@@ -222,16 +234,15 @@ int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned co
         fds[0] = listen_unix(address, backlog);
         return fds[0] < 0 ? -1 : 0;
     }
-    bool failed = bind_group(address, fds, count) < 0;
-    for (unsigned i = 0; i < count && !failed; i++)
-        failed = listen(fds[i], backlog) < 0;
-    if (!failed)
+    struct sock_address before = *address;
+    if (listen_group(address, backlog, fds, count) == 0)
         return 0;
-    int error = errno;
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         if (fds[i] >= 0)
-            close(fds[i]);
-    errno = error;
+            close_failed(fds[i]);
+        fds[i] = -1;
+    }
+    *address = before;
     return -1;
 }
 
@@ -243,12 +254,8 @@ int sock_connect(const struct sock_address *address)
 
     if (fd < 0)
         return -1;
-    if (connect(fd, &address->any, address->size) < 0 && errno != EINPROGRESS) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
+    if (connect(fd, &address->any, address->size) < 0 && errno != EINPROGRESS)
+        return close_failed(fd);
     return fd;
 }
 

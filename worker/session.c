@@ -244,7 +244,7 @@ static uint64_t idle_deadline(const struct session *session)
 
     if (idle_ms == 0 && session->client.phase == CONN_FLUSHING)
         idle_ms = FLUSH_IDLE_MS;
-    return idle_ms ? session->active_ms + idle_ms : UINT64_MAX;
+    return idle_ms ? session->active_ms + idle_ms + 1 : UINT64_MAX; /* the stamp was rounded down: never early */
 }
 
 void session_arm(struct session *session)

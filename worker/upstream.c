@@ -127,7 +127,7 @@ void relay_input(struct conn *conn, const char *bytes, size_t size)
 
 void relay_forward_rest(struct conn *conn)
 {
-    if (conn->peer && !buffer_is_empty(&conn->in)) {
+    if (conn->phase != CONN_CLOSED && conn->peer && !buffer_is_empty(&conn->in)) {
         conn_send(conn->peer, buffer_bytes(&conn->in), buffer_size(&conn->in));
         buffer_clear(&conn->in);
     }

@@ -30,6 +30,7 @@ BINARY = os.path.abspath(os.environ.get("CCSERVER", ROOT / "build" / "ccserver")
 DEADLINE = float(os.environ.get("CCSERVER_DEADLINE", 15))
 SANITIZED = os.path.exists(BINARY) and b"__asan_init" in pathlib.Path(BINARY).read_bytes()
 MIB = 1 << 20
+TICK = 0.002  # the server's clock counts whole milliseconds: that much earlier is not too early
 
 # Processes whose parent dies become ours: they can be seen, awaited and reaped, wherever the tests run.
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER

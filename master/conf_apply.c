@@ -1,0 +1,237 @@
+/*
+ * What the sections of the configuration mean: their rows become values of struct conf, checked.
+ */
+#include "master/conf_reader.h"
+#include <stdlib.h>
+#include <string.h>
+
+#include <bsd/string.h>
+
+/* Line of `key` if it stands in the section, else of `other`, else of the section's header. */
+static int line_of(const struct conf_reader *reader, const char *key, const char *other)
+{
+    const struct conf_row *row = key ? conf_find_row(reader, key) : NULL;
+
+    if (!row && other)
+        row = conf_find_row(reader, other);
+    return row ? row->line : reader->section_line;
+}
+
+static int apply_row(struct conf_reader *reader, const struct option_row *option, const struct conf_row *row,
+                     void *base)
+{
+    char why[256];
+
+    if (option_set(option, row->value, base, why, sizeof(why)) == 0)
+        return 0;
+    return conf_fail_at(reader, row->line, "%s = %s: %s", row->name, row->value, why);
+}
+
+/* ---- unknown keys ---- */
+
+/* How many characters have to be inserted, dropped or replaced to turn one name into the other (Levenshtein). */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[CONF_NAME_SIZE], size = strlen(b);
+
+    for (size_t j = 0; j <= size; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= size; j++) {
+            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+            size_t shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = replace < shift ? replace : shift;
+        }
+    }
+    return row[size];
+}
+
+/* The name in `table` that `name` was probably meant to be, if it is nearer than `*nearest` edits. */
+static void suggest(const struct option_row *table, const char *name, const char **best, size_t *nearest)
+{
+    for (const struct option_row *row = table; row && row->name; row++) {
+        size_t edits = strlen(row->name) < CONF_NAME_SIZE ? distance(name, row->name) : *nearest;
+        if (edits < *nearest && edits < strlen(row->name)) {
+            *nearest = edits;
+            *best = row->name;
+        }
+    }
+}
+
+static int unknown_key(struct conf_reader *reader, const struct conf_row *row, const char *where,
+                       const struct option_row *table, const struct option_row *more)
+{
+    const char *best = NULL;
+    size_t nearest = 3;
+
+    suggest(table, row->name, &best, &nearest);
+    suggest(more, row->name, &best, &nearest);
+    if (best)
+        return conf_fail_at(reader, row->line, "unknown key '%s' in %s; did you mean '%s'?", row->name, where, best);
+    return conf_fail_at(reader, row->line, "unknown key '%s' in %s", row->name, where);
+}
+
+/* ---- [server] ---- */
+
+int conf_apply_server(struct conf_reader *reader)
+{
+    for (unsigned i = 0; i < reader->row_count; i++) {
+        const struct conf_row *row = &reader->rows[i];
+        const struct option_row *option = option_find(conf_server_options, row->name);
+        if (!option)
+            return unknown_key(reader, row, "[server]", conf_server_options, NULL);
+        if (apply_row(reader, option, row, reader->conf) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- [listen NAME] ---- */
+
+static const struct service *find_service(const char *name)
+{
+    for (const struct service *const *service = services; *service; service++)
+        if (strcmp((*service)->name, name) == 0)
+            return *service;
+    return NULL;
+}
+
+static int unknown_service(struct conf_reader *reader, const struct conf_row *row)
+{
+    char known[256] = "";
+
+    for (const struct service *const *service = services; *service; service++) {
+        strlcat(known, *known ? ", " : "", sizeof(known));
+        strlcat(known, (*service)->name, sizeof(known));
+    }
+    return conf_fail_at(reader, row->line, "unknown service '%s'; there are: %s", row->value, known);
+}
+
+/* The listener that has `address` or one that collides with it: another one, or the one that is being read. */
+static const struct listener_config *owner_of(const struct conf *conf, const struct sock_address *address)
+{
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        for (unsigned j = 0; j < conf->listeners[i].address_count; j++)
+            if (sock_same(&conf->listeners[i].addresses[j], address))
+                return &conf->listeners[i];
+    return NULL;
+}
+
+static int add_addresses(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
+{
+    char text[CONF_VALUE_SIZE], *rest = text, why[256];
+
+    strlcpy(text, row->value, sizeof(text));
+    for (char *word; (word = strsep(&rest, ", \t"));) {
+        struct sock_address *address = &listener->addresses[listener->address_count];
+        if (*word == '\0')
+            continue;
+        if (listener->address_count == LISTENER_ADDRESSES_MAX)
+            return conf_fail_at(reader, row->line, "more than %d addresses", LISTENER_ADDRESSES_MAX);
+        if (sock_parse(address, word, why, sizeof(why)) < 0)
+            return conf_fail_at(reader, row->line, "bind = %s: %s", word, why);
+        const struct listener_config *owner = owner_of(reader->conf, address);
+        if (owner)
+            return conf_fail_at(reader, row->line, "duplicate address %s: [listen %s] has it", word, owner->name);
+        listener->address_count++;
+    }
+    return listener->address_count ? 0 : conf_fail_at(reader, row->line, "bind needs an address");
+}
+
+static void set_defaults(struct listener_config *listener)
+{
+    option_defaults(conf_listen_options, listener);
+    if (!listener->service)
+        return;
+    option_defaults(listener->service->options, listener->service_config);
+    if (listener->service->max_frame)
+        listener->max_frame = listener->service->max_frame;
+    if (listener->service->idle_timeout_ms)
+        listener->idle_timeout_ms = listener->service->idle_timeout_ms;
+}
+
+static int apply_listen_row(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
+{
+    const struct option_row *own_options = listener->service ? listener->service->options : NULL;
+    const struct option_row *own = option_find(own_options, row->name);
+    const struct option_row *general = option_find(conf_listen_options, row->name);
+    char where[CONF_NAME_SIZE + 16];
+
+    if (strcmp(row->name, "bind") == 0)
+        return add_addresses(reader, row, listener);
+    if (strcmp(row->name, "service") == 0)
+        return listener->service ? 0 : unknown_service(reader, row);
+    if (own)
+        return apply_row(reader, own, row, listener->service_config);
+    if (general)
+        return apply_row(reader, general, row, listener);
+    if (!listener->service)
+        return 0; /* nobody can tell whether it is one of the service's */
+    snprintf(where, sizeof(where), "[listen %s]", listener->name);
+    return unknown_key(reader, row, where, conf_listen_options, own_options);
+}
+
+/* What one row cannot see. */
+static int check_listener(struct conf_reader *reader, const struct listener_config *listener)
+{
+    struct option_error error = {0};
+
+    if (listener->low_water > listener->high_water)
+        conf_fail_at(reader, line_of(reader, "low_water", "high_water"), "low_water is above high_water");
+    if (listener->high_water > listener->max_output)
+        conf_fail_at(reader, line_of(reader, "high_water", "max_output"), "high_water is above max_output");
+    if (listener->service->configure && listener->service->configure(listener->service_config, &error) < 0)
+        conf_fail_at(reader, line_of(reader, error.key, NULL), "%s", error.why);
+    return reader->failed_line ? -1 : 0;
+}
+
+static int check_name(struct conf_reader *reader)
+{
+    if (*reader->name == '\0' || strlen(reader->name) >= LISTENER_NAME_SIZE ||
+        reader->name[strspn(reader->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")] != '\0')
+        return conf_fail_at(reader, reader->section_line, "a listener's name is 1 to %d letters, digits, '-' or '_'",
+                            LISTENER_NAME_SIZE - 1);
+    for (unsigned i = 0; i < reader->conf->listener_count; i++)
+        if (strcmp(reader->conf->listeners[i].name, reader->name) == 0)
+            return conf_fail_at(reader, reader->section_line, "repeated section [listen %s]", reader->name);
+    if (reader->conf->listener_count == STATS_LISTENERS_MAX)
+        return conf_fail_at(reader, reader->section_line, "more than %d listeners", STATS_LISTENERS_MAX);
+    return 0;
+}
+
+static int check_mandatory(struct conf_reader *reader)
+{
+    bool bind = conf_find_row(reader, "bind"), service = conf_find_row(reader, "service");
+
+    if (reader->section_damaged)
+        return bind && service ? 0 : -1;
+    if (!bind)
+        return conf_fail_at(reader, reader->section_line, "[listen %s] needs an address: bind = ADDR:PORT",
+                            reader->name);
+    if (!service)
+        return conf_fail_at(reader, reader->section_line, "[listen %s] needs a service: service = NAME", reader->name);
+    return 0;
+}
+
+int conf_apply_listen(struct conf_reader *reader)
+{
+    struct conf *conf = reader->conf;
+
+    if (check_name(reader) < 0 || check_mandatory(reader) < 0)
+        return -1;
+    struct listener_config *listener = &conf->listeners[conf->listener_count];
+    listener->index = conf->listener_count++; /* conf_free() takes care of it from here on */
+    strlcpy(listener->name, reader->name, sizeof(listener->name));
+    listener->service = find_service(conf_find_row(reader, "service")->value);
+    listener->service_config = calloc(1, listener->service ? listener->service->config_size + 1 : 1);
+    if (!listener->service_config)
+        return conf_fail_at(reader, reader->section_line, "out of memory");
+    set_defaults(listener);
+    for (unsigned i = 0; i < reader->row_count; i++)
+        if (apply_listen_row(reader, &reader->rows[i], listener) < 0)
+            return -1;
+    return check_listener(reader, listener);
+}

@@ -1,0 +1,47 @@
+/*
+ * The configuration while it is being read: shared by conf.c, which reads, and conf_apply.c, which understands.
+ */
+#ifndef MASTER_CONF_READER_H
+#define MASTER_CONF_READER_H
+
+#include "master/conf.h"
+
+enum { CONF_ROWS_MAX = 64, CONF_NAME_SIZE = 64, CONF_VALUE_SIZE = OPTION_STRING_SIZE };
+
+/* One `name = value` of the section that is being read. */
+struct conf_row {
+    int line;
+    char name[CONF_NAME_SIZE];
+    char value[CONF_VALUE_SIZE];
+};
+
+struct conf_reader {
+    struct conf *conf;
+    const char *path;
+    char *text; /* the whole file */
+    size_t size, taken;
+    int line;        /* of what the library has been given last */
+    int failed_line; /* of the error in `why`; 0: none */
+    char *why;
+    size_t why_size;
+    /* The section that is being read; applied when it ends. */
+    enum { SECTION_NONE, SECTION_UNKNOWN, SECTION_SERVER, SECTION_LISTEN } section;
+    char name[CONF_NAME_SIZE]; /* of a listener */
+    int section_line;
+    bool section_damaged; /* a line of it could not be read: a key may only seem to be missing */
+    bool server_seen;
+    unsigned row_count;
+    struct conf_row rows[CONF_ROWS_MAX];
+};
+
+/* Keep this error if it is nearer to the start of the file than what is in `why`. Always returns -1. */
+int conf_fail_at(struct conf_reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Row of the section that is being read, or NULL. */
+const struct conf_row *conf_find_row(const struct conf_reader *reader, const char *name);
+
+/* Check the rows of a section and store their values. 0, or -1 with the error kept. */
+int conf_apply_server(struct conf_reader *reader);
+int conf_apply_listen(struct conf_reader *reader);
+
+#endif

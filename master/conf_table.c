@@ -1,0 +1,138 @@
+/*
+ * The keys of the configuration, and what can be printed from them alone.
+ */
+#include "common/log.h"
+#include "master/conf.h"
+#include <string.h>
+
+#define SERVER(member) offsetof(struct conf, member)
+#define LISTEN(member) offsetof(struct listener_config, member)
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, KIB = 1 << 10, MIB = 1 << 20, GIB = 1 << 30 };
+
+/* name, type, where it goes, min, max, word for 0, choices, default, help */
+const struct option_row conf_server_options[] = {
+    {"workers", OPTION_INT, SERVER(workers), 1, CONF_WORKERS_MAX, "auto", NULL, "auto",
+     "worker processes; auto: one per online CPU"},
+    {"max_sessions", OPTION_INT, SERVER(max_sessions), 1, 1000000, NULL, NULL, "100000",
+     "sessions open at the same time in one worker; accepting pauses there"},
+    {"drain_timeout", OPTION_TIME, SERVER(drain_timeout_ms), 0, HOUR, NULL, NULL, "30s",
+     "how long sessions may finish what they are doing when the server stops"},
+    {"linger_timeout", OPTION_TIME, SERVER(linger_timeout_ms), 0, MINUTE, NULL, NULL, "2s",
+     "how long a client that we closed may take to read our last words and close too"},
+    {"log", OPTION_STRING, SERVER(log), 0, 0, NULL, NULL, "stderr",
+     "where the log goes: stderr, syslog, or the path of a file"},
+    {"log_level", OPTION_ENUM, SERVER(log_level), 0, 0, NULL, LOG_LEVEL_CHOICES, "info",
+     "the least important lines that are logged"},
+    {"stats_file", OPTION_STRING, SERVER(stats_file), 0, 0, NULL, NULL, NULL,
+     "a file that SIGUSR1 replaces with the statistics as JSON; empty: none"},
+    {"pidfile", OPTION_STRING, SERVER(pidfile), 0, 0, NULL, NULL, NULL,
+     "a file with the master's pid, locked while it runs; empty: none"},
+    {0},
+};
+
+const struct option_row conf_listen_options[] = {
+    {"backlog", OPTION_INT, LISTEN(backlog), 1, 65535, NULL, NULL, "4096",
+     "connections that may wait to be accepted, per address and worker; the kernel's somaxconn caps it"},
+    {"idle_timeout", OPTION_TIME, LISTEN(idle_timeout_ms), 10, 24 * HOUR, "off", NULL, "off",
+     "a session without a byte moved for so long is closed"},
+    {"max_frame", OPTION_SIZE, LISTEN(max_frame), 16, 64 * MIB, NULL, NULL, "64k",
+     "the largest message: a line without its end, a frame with its length field"},
+    {"high_water", OPTION_SIZE, LISTEN(high_water), 1 * KIB, 256 * MIB, NULL, NULL, "256k",
+     "unsent bytes of a connection at which reading from whoever causes them stops"},
+    {"low_water", OPTION_SIZE, LISTEN(low_water), 0, 256 * MIB, NULL, NULL, "64k", "unsent bytes at which it resumes"},
+    {"max_output", OPTION_SIZE, LISTEN(max_output), 4 * KIB, GIB, NULL, NULL, "16m",
+     "unsent bytes at which a session is closed"},
+    {0},
+};
+
+/* ---- the effective configuration ---- */
+
+void conf_print(const struct conf *conf, FILE *out)
+{
+    fprintf(out, "[server]\n");
+    option_print(out, conf_server_options, conf);
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        const struct listener_config *listener = &conf->listeners[i];
+        fprintf(out, "\n[listen %s]\nbind =", listener->name);
+        for (unsigned j = 0; j < listener->address_count; j++)
+            fprintf(out, " %s", listener->addresses[j].text); /* a blank: never longer than what was read */
+        fprintf(out, "\nservice = %s\n", listener->service->name);
+        option_print(out, conf_listen_options, listener);
+        option_print(out, listener->service->options, listener->service_config);
+    }
+}
+
+/* ---- the reference ---- */
+
+/* A limit, or a service's default, in the spelling of `row`. */
+static const char *spell(const struct option_row *row, uint32_t value, char *text, size_t text_size)
+{
+    struct option_row alone = *row;
+
+    alone.offset = 0;
+    option_format(&alone, &value, text, text_size);
+    return text;
+}
+
+static void print_range(const struct option_row *row, const char *type, FILE *out)
+{
+    char min[32], max[32];
+
+    fprintf(out, "%s, %s to %s%s%s", type, spell(row, row->min, min, sizeof(min)),
+            spell(row, row->max, max, sizeof(max)), row->zero ? " or " : "", row->zero ? row->zero : "");
+}
+
+static void print_type(const struct option_row *row, FILE *out)
+{
+    switch (row->type) {
+    case OPTION_BOOL: fprintf(out, "on or off"); break;
+    case OPTION_INT: print_range(row, "a number", out); break;
+    case OPTION_SIZE: print_range(row, "a size", out); break;
+    case OPTION_TIME: print_range(row, "a time", out); break;
+    case OPTION_ENUM: fprintf(out, "one of %s", row->choices); break;
+    case OPTION_STRING: fprintf(out, "text, at most %d characters", OPTION_STRING_SIZE - 1); break;
+    case OPTION_ADDRESS: fprintf(out, "ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH"); break;
+    }
+}
+
+static void print_table(const struct option_row *table, FILE *out)
+{
+    for (const struct option_row *row = table; row && row->name; row++) {
+        fprintf(out, "#\n# %s (", row->name);
+        print_type(row, out);
+        fprintf(out, "; default: %s)\n#     %s\n", row->value ? row->value : "empty", row->help);
+    }
+}
+
+static void print_service(const struct service *service, FILE *out)
+{
+    char text[32];
+
+    fprintf(out, "\n# [listen NAME] with service = %s\n", service->name);
+    if (service->max_frame)
+        fprintf(out, "#\n# max_frame (default: %s)\n",
+                spell(option_find(conf_listen_options, "max_frame"), service->max_frame, text, sizeof(text)));
+    if (service->idle_timeout_ms)
+        fprintf(out, "#\n# idle_timeout (default: %s)\n",
+                spell(option_find(conf_listen_options, "idle_timeout"), service->idle_timeout_ms, text, sizeof(text)));
+    print_table(service->options, out);
+}
+
+void conf_print_reference(FILE *out)
+{
+    fprintf(out,
+            "# Sizes take the units k, m and g (powers of 1024) or none, times ms, s, m and h.\n\n# [server], once\n");
+    print_table(conf_server_options, out);
+    fprintf(out, "\n# [listen NAME], 1 to %d times; NAME: up to %d letters, digits, '-' and '_'\n", STATS_LISTENERS_MAX,
+            LISTENER_NAME_SIZE - 1);
+    fprintf(out, "#\n# bind (1 to %d addresses, separated by blanks or commas; mandatory)\n#     where it listens\n",
+            LISTENER_ADDRESSES_MAX);
+    fprintf(out, "#\n# service (one of ");
+    for (unsigned i = 0; services[i]; i++)
+        fprintf(out, "%s%s", i ? "|" : "", services[i]->name);
+    fprintf(out, "; mandatory)\n#     what its clients are served with\n");
+    print_table(conf_listen_options, out);
+    for (unsigned i = 0; services[i]; i++)
+        print_service(services[i], out);
+}

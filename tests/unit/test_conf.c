@@ -1,0 +1,341 @@
+/*
+ * The configuration: the files of tests/conf, which must be read or refused as their first line says, and what no file
+ * shows. The services are fakes with the names and keys of the real ones, so that nothing of the worker is needed.
+ */
+#include "master/conf.h"
+#include <CUnit/Basic.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- services ---- */
+
+struct proxy_config {
+    struct sock_address upstream;
+    uint32_t protocol, connect_timeout_ms;
+};
+
+static const struct option_row proxy_options[] = {
+    {"upstream", OPTION_ADDRESS, offsetof(struct proxy_config, upstream), 0, 0, NULL, NULL, "127.0.0.1:6379", "where"},
+    {"protocol", OPTION_ENUM, offsetof(struct proxy_config, protocol), 0, 0, NULL, "raw|redis", "raw", "how"},
+    {"connect_timeout", OPTION_TIME, offsetof(struct proxy_config, connect_timeout_ms), 1, 60000, NULL, NULL, "5s",
+     "how long"},
+    {0},
+};
+
+/* A rule that spans two keys: none of the real services has one. */
+static int proxy_configure(void *base, struct option_error *error)
+{
+    struct proxy_config *config = base;
+
+    if (config->protocol == 1 && config->connect_timeout_ms == 1)
+        return option_fail(error, "connect_timeout", "connect_timeout must be above 1ms with redis");
+    if (config->protocol == 1 && config->connect_timeout_ms == 2)
+        return option_fail(error, NULL, "not with %s", "redis");
+    return 0;
+}
+
+static const struct option_row echo_options[] = {
+    {"shutdown_command", OPTION_ENUM, 0, 0, 0, NULL, "loopback|off", "loopback", "who"},
+    {0},
+};
+
+static const struct service proxy_service = {.name = "proxy",
+                                             .idle_timeout_ms = 120 * 1000,
+                                             .options = proxy_options,
+                                             .config_size = sizeof(struct proxy_config),
+                                             .configure = proxy_configure};
+static const struct service echo_service = {
+    .name = "echo", .idle_timeout_ms = 120 * 1000, .options = echo_options, .config_size = sizeof(uint32_t)};
+static const struct service pingpong_service = {.name = "pingpong"};
+static const struct service bank_service = {.name = "bank", .max_frame = 32768};
+
+const struct service *const services[] = {&bank_service, &echo_service, &pingpong_service, &proxy_service, NULL};
+
+/* ---- files ---- */
+
+static const char folder[] = "tests/conf";
+static char scratch[] = "/tmp/test_conf.XXXXXX";
+
+/* Call `check` with each file of tests/conf/`kind`; there must be `least` of them. */
+static void for_each(const char *kind, unsigned least, void (*check)(const char *path))
+{
+    char path[512];
+    unsigned count = 0;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, kind);
+    DIR *dir = opendir(path);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "%s/%s/%s", folder, kind, entry->d_name);
+        check(path);
+        count++;
+    }
+    closedir(dir);
+    CU_ASSERT(count >= least);
+}
+
+/* Load a file that consists of `text`. */
+static int load_text(struct conf *conf, const char *text, size_t size, char *why, size_t why_size)
+{
+    FILE *file = fopen(scratch, "w");
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_EQUAL(fwrite(text, 1, size, file), size);
+    fclose(file);
+    return conf_load(conf, scratch, why, why_size);
+}
+
+/* The printed configuration, to be freed. */
+static char *printed(const struct conf *conf)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+    conf_print(conf, out);
+    fclose(out);
+    return text;
+}
+
+/* Nothing was lost on the way through a file. */
+static void check_equal(const struct conf *a, const struct conf *b)
+{
+    struct conf copy = *a;
+
+    copy.listeners = b->listeners;
+    CU_ASSERT_EQUAL(memcmp(&copy, b, sizeof(copy)), 0);
+    for (unsigned i = 0; i < a->listener_count && i < b->listener_count; i++) {
+        struct listener_config listener = a->listeners[i];
+        listener.service_config = b->listeners[i].service_config;
+        CU_ASSERT_EQUAL(listener.index, i);
+        CU_ASSERT_EQUAL(memcmp(&listener, &b->listeners[i], sizeof(listener)), 0);
+        CU_ASSERT_EQUAL(memcmp(a->listeners[i].service_config, listener.service_config, listener.service->config_size),
+                        0);
+    }
+}
+
+static void check_good(const char *path)
+{
+    struct conf conf, again;
+    char why[512] = "";
+
+    if (conf_load(&conf, path, why, sizeof(why)) < 0) {
+        printf("\n    %s", why);
+        CU_FAIL("a good file is refused");
+        return;
+    }
+    char *first = printed(&conf);
+    if (load_text(&again, first, strlen(first), why, sizeof(why)) < 0) {
+        printf("\n    %s, printed: %s", path, why);
+        CU_FAIL("what was printed is refused");
+    } else {
+        char *second = printed(&again);
+        CU_ASSERT_STRING_EQUAL(first, second);
+        check_equal(&conf, &again);
+        free(second);
+        conf_free(&again);
+    }
+    free(first);
+    conf_free(&conf);
+}
+
+static void check_bad(const char *path)
+{
+    static const char mark[] = "# expect: ";
+    struct conf conf;
+    char why[512] = "", first[512] = "", begin[600];
+    FILE *file = fopen(path, "r");
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_PTR_NOT_NULL(fgets(first, sizeof(first), file));
+    fclose(file);
+    first[strcspn(first, "\n")] = '\0';
+    CU_ASSERT_EQUAL(strncmp(first, mark, sizeof(mark) - 1), 0);
+    CU_ASSERT_EQUAL(conf_load(&conf, path, why, sizeof(why)), -1);
+    CU_ASSERT(conf.listeners == NULL && conf.listener_count == 0);
+    snprintf(begin, sizeof(begin), "%s:%s", path, first + sizeof(mark) - 1);
+    /* "PATH:LINE: substring": the line must be the same, the rest must be in the message */
+    char *sentence = strchr(begin + strlen(path), ' ');
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sentence);
+    if (strncmp(why, begin, (size_t)(sentence - begin)) != 0 || !strstr(why, sentence)) {
+        printf("\n    %s\n    instead of %s", why, begin);
+        CU_FAIL("another complaint than expected");
+    }
+}
+
+static void test_good_files(void)
+{
+    for_each("good", 6, check_good);
+}
+
+static void test_bad_files(void)
+{
+    for_each("bad", 25, check_bad);
+}
+
+static void test_the_sample(void)
+{
+    check_good("etc/ccserver.conf");
+}
+
+/* ---- what no file shows ---- */
+
+static void expect_file_error(const char *path, const char *expected)
+{
+    struct conf conf;
+    char why[512];
+
+    CU_ASSERT_EQUAL(conf_load(&conf, path, why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why, expected);
+    conf_free(&conf); /* harmless */
+}
+
+static void test_unreadable(void)
+{
+    expect_file_error("/nonexistent/x", "/nonexistent/x: No such file or directory");
+    expect_file_error("/tmp", "/tmp: Is a directory");
+    expect_file_error("/dev/zero", "/dev/zero: larger than 1048576 bytes");
+    expect_file_error("/dev/null", "/dev/null:1: there is no [listen NAME] section: nothing to serve");
+}
+
+static void test_defaults(void)
+{
+    static const char text[] = "[listen b]\nservice = bank\nbind = 127.0.0.1:1\n"
+                               "[listen e]\nmax_frame = 1k\nidle_timeout = off\nservice = echo\nbind = 127.0.0.1:2\n"
+                               "[listen p]\nservice = proxy\nbind = 127.0.0.1:3 127.0.0.2:3,127.0.0.3:3\n";
+    struct conf conf;
+    char why[512] = "";
+
+    CU_ASSERT_EQUAL_FATAL(load_text(&conf, text, strlen(text), why, sizeof(why)), 0);
+    CU_ASSERT(conf.workers >= 1 && conf.workers <= CONF_WORKERS_MAX);
+    CU_ASSERT(conf.drain_timeout_ms == 30000 && conf.linger_timeout_ms == 2000 && conf.max_sessions == 100000);
+    CU_ASSERT_STRING_EQUAL(conf.log, "stderr");
+    CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_INFO);
+    CU_ASSERT(conf.stats_file[0] == '\0' && conf.pidfile[0] == '\0');
+    CU_ASSERT_EQUAL_FATAL(conf.listener_count, 3);
+    const struct listener_config *bank = &conf.listeners[0], *echo = &conf.listeners[1], *proxy = &conf.listeners[2];
+    CU_ASSERT(bank->service == &bank_service && bank->max_frame == 32768 && bank->idle_timeout_ms == 0);
+    CU_ASSERT(bank->backlog == 4096 && bank->high_water == 256 << 10 && bank->low_water == 64 << 10);
+    CU_ASSERT_EQUAL(bank->max_output, 16 << 20);
+    CU_ASSERT(echo->max_frame == 1024 && echo->idle_timeout_ms == 0);
+    CU_ASSERT(proxy->max_frame == 65536 && proxy->idle_timeout_ms == 120000 && proxy->address_count == 3);
+    const struct proxy_config *config = proxy->service_config;
+    CU_ASSERT(config->protocol == 0 && config->connect_timeout_ms == 5000);
+    CU_ASSERT_STRING_EQUAL(config->upstream.text, "127.0.0.1:6379");
+    conf_free(&conf);
+    CU_ASSERT(conf.listeners == NULL && conf.listener_count == 0);
+}
+
+static void test_configure(void)
+{
+    static const char key[] =
+        "[listen p]\nbind = 127.0.0.1:3\nconnect_timeout = 1ms\nservice = proxy\nprotocol = redis\n";
+    static const char whole[] = "\n[listen p]\nbind = 127.0.0.1:3\nservice = proxy\nprotocol = redis\n"
+                                "connect_timeout = 2ms\n";
+    struct conf conf;
+    char why[512];
+
+    CU_ASSERT_EQUAL(load_text(&conf, key, strlen(key), why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why + strlen(scratch), ":3: connect_timeout must be above 1ms with redis");
+    CU_ASSERT_EQUAL(load_text(&conf, whole, strlen(whole), why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why + strlen(scratch), ":2: not with redis");
+    CU_ASSERT_EQUAL(load_text(&conf, whole, strlen(whole), why, 8), -1);
+    CU_ASSERT_EQUAL(strlen(why), 7);
+}
+
+/* Whatever stands in a file, it is read or refused with a sentence: all prefixes of the sample, and with a byte
+ * changed. */
+static void test_damaged_files(void)
+{
+    static char sample[16384], text[16384];
+    struct conf conf;
+    FILE *file = fopen("etc/ccserver.conf", "r");
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    size_t size = fread(sample, 1, sizeof(sample), file);
+    fclose(file);
+    CU_ASSERT(size > 0 && size < sizeof(sample));
+    for (size_t i = 0; i < size; i += 7) {
+        char why[512] = "";
+        memcpy(text, sample, size);
+        text[i] = "[]=;\n\0 x"[i % 8];
+        for (unsigned cut = 0; cut < 2; cut++) {
+            int result = load_text(&conf, text, cut ? i : size, why, sizeof(why));
+            CU_ASSERT(result == 0 || strncmp(why, scratch, strlen(scratch)) == 0);
+            conf_free(&conf);
+        }
+    }
+}
+
+/* ---- documentation ---- */
+
+static void expect_keys(const char *text, const struct option_row *table, const char *format)
+{
+    char line[128];
+
+    for (const struct option_row *row = table; row && row->name; row++) {
+        snprintf(line, sizeof(line), format, row->name);
+        if (!strstr(text, line))
+            printf("\n    not documented: %s", row->name);
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, line));
+    }
+}
+
+static void expect_all_keys(const char *text, const char *format)
+{
+    static const struct option_row apart[] = {{.name = "bind"}, {.name = "service"}, {0}};
+
+    expect_keys(text, conf_server_options, format);
+    expect_keys(text, conf_listen_options, format);
+    expect_keys(text, apart, format);
+    for (const struct service *const *service = services; *service; service++)
+        expect_keys(text, (*service)->options, format);
+}
+
+static void test_every_key_is_documented(void)
+{
+    static char text[16384];
+    FILE *file = fopen("etc/ccserver.conf", "r");
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    expect_all_keys(text, "\n%s =");
+
+    file = fmemopen(text, sizeof(text), "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    conf_print_reference(file);
+    fclose(file);
+    expect_all_keys(text, "\n# %s (");
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "# workers (a number, 1 to 1024 or auto; default: auto)\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "# max_frame (default: 32k)\n"));
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1)
+        CU_ASSERT(*line == '#' || *line == '\n');
+}
+
+int main(void)
+{
+    int fd = mkstemp(scratch);
+    if (fd < 0 || CU_initialize_registry() != CUE_SUCCESS)
+        return EXIT_FAILURE;
+    close(fd);
+    CU_pSuite suite = CU_add_suite("conf", NULL, NULL);
+    CU_add_test(suite, "good files", test_good_files);
+    CU_add_test(suite, "bad files", test_bad_files);
+    CU_add_test(suite, "the sample", test_the_sample);
+    CU_add_test(suite, "unreadable", test_unreadable);
+    CU_add_test(suite, "defaults", test_defaults);
+    CU_add_test(suite, "configure", test_configure);
+    CU_add_test(suite, "damaged files", test_damaged_files);
+    CU_add_test(suite, "every key is documented", test_every_key_is_documented);
+    CU_basic_run_tests();
+    unsigned failures = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    unlink(scratch);
+    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,256 @@
+/*
+ * Keys as rows: every type, its spelling and its limits, and printing as the inverse of reading.
+ */
+#include "common/option.h"
+#include "common/sock.h"
+#include <CUnit/Basic.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct values {
+    uint32_t flag, number, size, time, word, plain_time;
+    char text[OPTION_STRING_SIZE];
+    struct sock_address address;
+};
+
+#define AT(member) offsetof(struct values, member)
+
+static const struct option_row table[] = {
+    {"flag", OPTION_BOOL, AT(flag), 0, 0, NULL, NULL, "on", "a switch"},
+    {"number", OPTION_INT, AT(number), 1, 1024, "auto", NULL, "auto", "a number"},
+    {"size", OPTION_SIZE, AT(size), 16, 1u << 30, NULL, NULL, "64k", "a size"},
+    {"time", OPTION_TIME, AT(time), 10, 24 * 3600 * 1000, "off", NULL, "1500ms", "a time"},
+    {"plain_time", OPTION_TIME, AT(plain_time), 0, UINT32_MAX, NULL, NULL, "0", "a time that may be 0"},
+    {"word", OPTION_ENUM, AT(word), 0, 0, NULL, "red|green|greenish", "green", "a word"},
+    {"text", OPTION_STRING, AT(text), 0, 0, NULL, NULL, NULL, "a text"},
+    {"address", OPTION_ADDRESS, AT(address), 0, 0, NULL, NULL, "127.0.0.1:6379", "an address"},
+    {0},
+};
+
+/* What `name = text` is printed as; "" when it was refused, and then nothing may have changed. */
+static const char *again(const char *name, const char *text)
+{
+    static char printed[OPTION_STRING_SIZE];
+    struct values values, before;
+    char why[256] = "";
+
+    memset(&values, 0x55, sizeof(values));
+    before = values;
+    const struct option_row *row = option_find(table, name);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(row);
+    if (option_set(row, text, &values, why, sizeof(why)) < 0) {
+        CU_ASSERT_NOT_EQUAL(why[0], '\0');
+        CU_ASSERT_EQUAL(memcmp(&values, &before, sizeof(values)), 0);
+        return "";
+    }
+    CU_ASSERT_EQUAL(why[0], '\0');
+    option_format(row, &values, printed, sizeof(printed));
+    return printed;
+}
+
+struct example {
+    const char *name, *text, *printed; /* "": refused */
+};
+
+static const struct example examples[] = {
+    {"flag", "on", "on"},
+    {"flag", "off", "off"},
+    {"flag", "yes", ""},
+    {"flag", "", ""},
+    {"number", "1", "1"},
+    {"number", "1024", "1024"},
+    {"number", "0007", "7"},
+    {"number", "auto", "auto"},
+    {"number", "0", ""},
+    {"number", "1025", ""},
+    {"number", "4294967297", ""},
+    {"number", "18446744073709551617", ""},
+    {"number", "99999999999999999999999999", ""},
+    {"number", "-1", ""},
+    {"number", "+1", ""},
+    {"number", "1.5", ""},
+    {"number", "0x10", ""},
+    {"number", "12 ", ""},
+    {"number", " 12", ""},
+    {"number", "1k", ""},
+    {"number", "off", ""},
+    {"number", "", ""},
+    {"size", "16", "16"},
+    {"size", "1024", "1k"},
+    {"size", "1025", "1025"},
+    {"size", "2048k", "2m"},
+    {"size", "1g", "1g"},
+    {"size", "15", ""},
+    {"size", "2g", ""},
+    {"size", "4194304k", ""},
+    {"size", "4294967296g", ""},
+    {"size", "64kb", ""},
+    {"size", "64K", ""},
+    {"size", "k", ""},
+    {"time", "10ms", "10ms"},
+    {"time", "9ms", ""},
+    {"time", "1000ms", "1s"},
+    {"time", "120s", "2m"},
+    {"time", "90m", "90m"},
+    {"time", "24h", "24h"},
+    {"time", "25h", ""},
+    {"time", "1194h", ""},
+    {"time", "10", ""},
+    {"time", "0", ""},
+    {"time", "off", "off"},
+    {"time", "5 s", ""},
+    {"time", "5d", ""},
+    {"plain_time", "0", "0ms"},
+    {"plain_time", "0s", "0ms"},
+    {"plain_time", "4294967295ms", "4294967295ms"},
+    {"plain_time", "4294967296ms", ""},
+    {"word", "red", "red"},
+    {"word", "greenish", "greenish"},
+    {"word", "gree", ""},
+    {"word", "red|green", ""},
+    {"word", "", ""},
+    {"text", "", ""},
+    {"text", "a b;c", "a b;c"},
+    {"address", "127.0.0.1:80", "127.0.0.1:80"},
+    {"address", "[::1]:80", "[::1]:80"},
+    {"address", "unix:/run/x", "unix:/run/x"},
+    {"address", "127.0.0.1", ""},
+};
+
+static void test_examples(void)
+{
+    for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+        const struct example *example = &examples[i];
+        const char *printed;
+        if (strcmp(example->name, "text") == 0 && *example->text == '\0')
+            continue; /* accepted, and printed as nothing: see test_text */
+        printed = again(example->name, example->text);
+        if (strcmp(printed, example->printed) != 0)
+            printf("\n    %s = %s became '%s', not '%s'", example->name, example->text, printed, example->printed);
+        CU_ASSERT_STRING_EQUAL(printed, example->printed);
+        if (*printed) { /* what was printed is read as the same */
+            char copy[OPTION_STRING_SIZE];
+            snprintf(copy, sizeof(copy), "%s", printed);
+            CU_ASSERT_STRING_EQUAL(again(example->name, copy), copy);
+        }
+    }
+}
+
+static void test_text(void)
+{
+    struct values values = {.text = "before"};
+    const struct option_row *row = option_find(table, "text");
+    char why[64], longest[OPTION_STRING_SIZE + 1];
+
+    CU_ASSERT_EQUAL(option_set(row, "", &values, why, sizeof(why)), 0);
+    CU_ASSERT_STRING_EQUAL(values.text, "");
+    memset(longest, 'x', sizeof(longest));
+    longest[OPTION_STRING_SIZE] = '\0';
+    CU_ASSERT_EQUAL(option_set(row, longest, &values, why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why, "must be at most 255 characters");
+    CU_ASSERT_STRING_EQUAL(values.text, "");
+    CU_ASSERT_EQUAL(option_set(row, longest + 1, &values, why, sizeof(why)), 0);
+    CU_ASSERT_STRING_EQUAL(values.text, longest + 1);
+}
+
+static const char *why_not(const char *name, const char *text, size_t why_size)
+{
+    static char why[256];
+    struct values values;
+
+    memset(why, '#', sizeof(why) - 1);
+    CU_ASSERT_EQUAL(option_set(option_find(table, name), text, &values, why, why_size), -1);
+    return why;
+}
+
+static void test_sentences(void)
+{
+    CU_ASSERT_STRING_EQUAL(why_not("number", "0", 256), "must be 1 to 1024 or auto");
+    CU_ASSERT_STRING_EQUAL(why_not("size", "1", 256), "must be 16 to 1g");
+    CU_ASSERT_STRING_EQUAL(why_not("time", "1ms", 256), "must be 10ms to 24h or off");
+    CU_ASSERT_STRING_EQUAL(why_not("number", "3x", 256), "must be a number without a unit, or auto");
+    CU_ASSERT_STRING_EQUAL(why_not("flag", "yes", 256), "must be one of off|on");
+    CU_ASSERT_STRING_EQUAL(why_not("word", "blue", 256), "must be one of red|green|greenish");
+    CU_ASSERT_STRING_EQUAL(why_not("word", "blue", 8), "must be");
+    CU_ASSERT_STRING_EQUAL(why_not("time", "1", 5), "must");
+    CU_ASSERT_STRING_EQUAL(why_not("address", "x", 3), "an");
+}
+
+static void test_find(void)
+{
+    CU_ASSERT_PTR_EQUAL(option_find(table, "flag"), &table[0]);
+    CU_ASSERT_PTR_EQUAL(option_find(table, "address"), &table[7]);
+    CU_ASSERT_PTR_NULL(option_find(table, "fla"));
+    CU_ASSERT_PTR_NULL(option_find(table, ""));
+    CU_ASSERT_PTR_NULL(option_find(NULL, "flag"));
+}
+
+static void test_defaults_are_printed(void)
+{
+    struct values values = {0};
+    char printed[1024] = "";
+    FILE *out = fmemopen(printed, sizeof(printed), "w");
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+    option_defaults(table, &values);
+    option_defaults(NULL, &values);
+    option_print(out, table, &values);
+    option_print(out, NULL, &values);
+    fclose(out);
+    CU_ASSERT_STRING_EQUAL(printed, "flag = on\nnumber = auto\nsize = 64k\ntime = 1500ms\nplain_time = 0ms\n"
+                                    "word = green\ntext =\naddress = 127.0.0.1:6379\n");
+    CU_ASSERT_EQUAL(values.time, 1500);
+    CU_ASSERT_EQUAL(values.word, 1);
+}
+
+/* A broken default is a bug of the program: it ends there. */
+static void test_a_bad_default_is_fatal(void)
+{
+    static const struct option_row broken[] = {{"n", OPTION_INT, 0, 1, 2, NULL, NULL, "3", "out of range"}, {0}};
+    struct values values;
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        signal(SIGABRT, SIG_DFL);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(1);
+        option_defaults(broken, &values);
+        _exit(0);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void test_fail(void)
+{
+    struct option_error error = {0};
+
+    CU_ASSERT_EQUAL(option_fail(&error, "key", "must be %d", 7), -1);
+    CU_ASSERT_STRING_EQUAL(error.key, "key");
+    CU_ASSERT_STRING_EQUAL(error.why, "must be 7");
+    CU_ASSERT_EQUAL(option_fail(&error, NULL, "%0999d", 1), -1);
+    CU_ASSERT_PTR_NULL(error.key);
+    CU_ASSERT_EQUAL(strlen(error.why), sizeof(error.why) - 1);
+}
+
+int main(void)
+{
+    if (CU_initialize_registry() != CUE_SUCCESS)
+        return EXIT_FAILURE;
+    CU_pSuite suite = CU_add_suite("option", NULL, NULL);
+    CU_add_test(suite, "examples", test_examples);
+    CU_add_test(suite, "text", test_text);
+    CU_add_test(suite, "sentences", test_sentences);
+    CU_add_test(suite, "find", test_find);
+    CU_add_test(suite, "defaults are printed", test_defaults_are_printed);
+    CU_add_test(suite, "a bad default is fatal", test_a_bad_default_is_fatal);
+    CU_add_test(suite, "fail", test_fail);
+    CU_basic_run_tests();
+    unsigned failures = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}

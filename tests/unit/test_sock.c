@@ -1,0 +1,390 @@
+/*
+ * Addresses, and the promises of sock_listen(): a group that shares a port, and nobody else on it.
+ */
+#include "common/sock.h"
+#include <CUnit/Basic.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { GROUP = 4 };
+
+static char folder[] = "/tmp/test_sock.XXXXXX";
+
+static struct sock_address parse(const char *text)
+{
+    struct sock_address address = {0};
+    char why[128] = "";
+
+    if (sock_parse(&address, text, why, sizeof(why)) < 0) {
+        printf("\n    %s: %s", text, why);
+        CU_FAIL("an address is refused");
+    }
+    return address;
+}
+
+static struct sock_address in_folder(const char *name)
+{
+    char text[SOCK_TEXT_SIZE];
+
+    snprintf(text, sizeof(text), "unix:%s/%s", folder, name);
+    return parse(text);
+}
+
+static void close_all(int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* Returns 0, or the errno of sock_listen; what was opened is closed again. */
+static int try_listen(struct sock_address address)
+{
+    int fds[GROUP];
+
+    if (sock_listen(&address, 16, fds, GROUP) < 0) {
+        int error = errno;
+        for (unsigned i = 0; i < GROUP; i++)
+            CU_ASSERT_EQUAL(fds[i], -1);
+        return error;
+    }
+    close_all(fds, GROUP);
+    return 0;
+}
+
+/* ---- text ---- */
+
+static void test_parse(void)
+{
+    static const char *const good[] = {"127.0.0.1:9998", "0.0.0.0:0", "[::1]:65535", "[::]:1", "unix:/run/x.sock"};
+    char text[SOCK_TEXT_SIZE];
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct sock_address address = parse(good[i]);
+        CU_ASSERT_STRING_EQUAL(address.text, good[i]);
+        CU_ASSERT_STRING_EQUAL(sock_format(&address.any, address.size, text, sizeof(text)), good[i]);
+    }
+    struct sock_address local = parse("localhost:80");
+    CU_ASSERT(local.any.sa_family == AF_INET || local.any.sa_family == AF_INET6);
+}
+
+static void test_refused(void)
+{
+    static const char *const bad[] = {
+        "",
+        ":80",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:1x",
+        "1.2.3.4: 5",
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[::1:80",
+        "[]:80",
+        "[127.0.0.1]:80",
+        "[localhost]:80",
+        "unix:",
+        "unix:relative",
+        "127.0.0.1:http",
+        "300.0.0.1:80",
+        "127.0.0.1:000080",
+    };
+    struct sock_address address, before;
+    char why[128], longest[400];
+
+    memset(&before, 7, sizeof(before));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        address = before;
+        why[0] = '\0';
+        if (sock_parse(&address, bad[i], why, sizeof(why)) == 0)
+            printf("\n    '%s' is taken for an address", bad[i]);
+        CU_ASSERT_NOT_EQUAL(why[0], '\0');
+        CU_ASSERT_EQUAL(memcmp(&address, &before, sizeof(address)), 0);
+    }
+    snprintf(longest, sizeof(longest), "unix:/%0110d", 0);
+    CU_ASSERT_EQUAL(sock_parse(&address, longest, why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why, "the path of the unix socket is too long");
+    snprintf(longest, sizeof(longest), "%0300d:80", 0);
+    CU_ASSERT_EQUAL(sock_parse(&address, longest, why, sizeof(why)), -1);
+    CU_ASSERT_EQUAL(sock_parse(&address, longest, why, 5), -1);
+    CU_ASSERT_EQUAL(strlen(why), 4);
+}
+
+static bool same(const char *a, const char *b)
+{
+    struct sock_address x = parse(a), y = parse(b);
+
+    CU_ASSERT_EQUAL(sock_same(&x, &y), sock_same(&y, &x));
+    return sock_same(&x, &y);
+}
+
+static void test_same(void)
+{
+    CU_ASSERT(same("127.0.0.1:80", "127.0.0.1:80"));
+    CU_ASSERT(same("127.0.0.1:80", "0.0.0.0:80"));
+    CU_ASSERT(same("[::1]:80", "[0::1]:80"));
+    CU_ASSERT(same("[::1]:80", "[::]:80"));
+    CU_ASSERT(same("unix:/a", "unix:/a"));
+    CU_ASSERT_FALSE(same("127.0.0.1:80", "127.0.0.1:81"));
+    CU_ASSERT_FALSE(same("127.0.0.1:80", "127.0.0.2:80"));
+    CU_ASSERT_FALSE(same("0.0.0.0:80", "[::]:80"));
+    CU_ASSERT_FALSE(same("127.0.0.1:0", "127.0.0.1:0"));
+    CU_ASSERT_FALSE(same("[::1]:80", "[::2]:80"));
+    CU_ASSERT_FALSE(same("unix:/a", "unix:/b"));
+}
+
+/* ---- listening ---- */
+
+static void connect_many(const struct sock_address *address, const int *fds, unsigned *hits, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct pollfd polled[GROUP];
+        int client = sock_connect(address);
+        CU_ASSERT_FATAL(client >= 0);
+        for (unsigned k = 0; k < GROUP; k++)
+            polled[k] = (struct pollfd){.fd = fds[k], .events = POLLIN};
+        CU_ASSERT_EQUAL(poll(polled, GROUP, 2000), 1);
+        for (unsigned k = 0; k < GROUP; k++) {
+            int accepted = fds[k] < 0 ? -1 : accept(fds[k], NULL, NULL);
+            if (accepted < 0)
+                continue;
+            hits[k]++;
+            CU_ASSERT(sock_peer_is_local(accepted));
+            CU_ASSERT_EQUAL(sock_error(client), 0);
+            sock_set_nodelay(accepted);
+            close(accepted);
+        }
+        close(client);
+    }
+}
+
+/* The port is chosen, shared, spread over the group, and denied to everybody else, also without SO_REUSEPORT. */
+static void check_group(const char *text, const char *wildcard)
+{
+    struct sock_address address = parse(text);
+    unsigned hits[GROUP] = {0};
+    int fds[GROUP];
+    char any[64];
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 16, fds, GROUP), 0);
+    CU_ASSERT_STRING_NOT_EQUAL(address.text, text);
+    for (unsigned i = 0; i < GROUP; i++) {
+        CU_ASSERT(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
+        CU_ASSERT(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
+    }
+    CU_ASSERT_EQUAL(try_listen(address), EADDRINUSE);
+    CU_ASSERT_EQUAL(try_listen(parse(address.text)), EADDRINUSE);
+    snprintf(any, sizeof(any), "%s%s", wildcard, strrchr(address.text, ':'));
+    CU_ASSERT_EQUAL(try_listen(parse(any)), EADDRINUSE);
+    connect_many(&address, fds, hits, 200);
+    for (unsigned i = 0; i < GROUP; i++)
+        CU_ASSERT(hits[i] > 0);
+    close_all(fds, GROUP);
+    CU_ASSERT_EQUAL(try_listen(address), 0); /* at once, with the connections of before in TIME_WAIT */
+}
+
+static void test_group(void)
+{
+    check_group("127.0.0.1:0", "0.0.0.0");
+}
+
+static void test_group_6(void)
+{
+    struct sock_address probe = parse("[::1]:0");
+    int error = try_listen(probe);
+
+    if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) {
+        printf("(no IPv6 here) ");
+        return;
+    }
+    check_group("[::1]:0", "[::]");
+    /* [::] leaves the IPv4 port of the same number alone */
+    struct sock_address six = parse("[::]:0");
+    int fds[GROUP];
+    char four[64];
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&six, 16, fds, GROUP), 0);
+    snprintf(four, sizeof(four), "127.0.0.1%s", strrchr(six.text, ':'));
+    CU_ASSERT_EQUAL(try_listen(parse(four)), 0);
+    close_all(fds, GROUP);
+}
+
+static void check_foreign(bool reuseport)
+{
+    struct sock_address address = parse("127.0.0.1:0");
+    int on = 1, foreign = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    setsockopt(foreign, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (reuseport)
+        setsockopt(foreign, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    CU_ASSERT_EQUAL(bind(foreign, &address.any, address.size), 0);
+    CU_ASSERT_EQUAL(listen(foreign, 1), 0);
+    CU_ASSERT_EQUAL(getsockname(foreign, &address.any, &address.size), 0);
+    CU_ASSERT_EQUAL(try_listen(address), EADDRINUSE);
+    close(foreign);
+    CU_ASSERT_EQUAL(try_listen(address), 0);
+}
+
+static void test_somebody_else_listens(void)
+{
+    check_foreign(false);
+    check_foreign(true);
+}
+
+/* Several processes want the same port at the same moment: one gets it, in every round. */
+static void test_race(void)
+{
+    struct shared {
+        _Atomic unsigned arrived, won, finished;
+    } *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    CU_ASSERT_FATAL(shared != MAP_FAILED);
+    for (unsigned round = 0; round < 50; round++) {
+        struct sock_address address = parse("127.0.0.1:0");
+        int fds[GROUP];
+        CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 16, fds, 1), 0); /* a port that is free */
+        close(fds[0]);
+        shared->arrived = shared->won = shared->finished = 0;
+        for (unsigned i = 0; i < GROUP; i++) {
+            if (fork() != 0)
+                continue;
+            alarm(10);
+            for (shared->arrived++; shared->arrived < GROUP;)
+                ;
+            if (sock_listen(&address, 16, fds, GROUP) == 0)
+                shared->won++;
+            for (shared->finished++; shared->finished < GROUP;)
+                usleep(100);
+            _exit(0);
+        }
+        for (unsigned i = 0; i < GROUP; i++)
+            wait(NULL);
+        CU_ASSERT_EQUAL(shared->won, 1);
+    }
+    munmap(shared, sizeof(*shared));
+}
+
+static void test_unix(void)
+{
+    struct sock_address address = in_folder("live");
+    unsigned hits[GROUP] = {0};
+    int fds[GROUP], again[GROUP];
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 16, fds, GROUP), 0);
+    for (unsigned i = 1; i < GROUP; i++)
+        CU_ASSERT_EQUAL(fds[i], -1);
+    connect_many(&address, fds, hits, 5);
+    CU_ASSERT_EQUAL(hits[0], 5);
+    CU_ASSERT_EQUAL(try_listen(address), EADDRINUSE);
+    close(fds[0]); /* as after a SIGKILL: the file stays */
+    CU_ASSERT_EQUAL(access(address.local.sun_path, F_OK), 0);
+    CU_ASSERT_EQUAL(sock_listen(&address, 16, again, GROUP), 0);
+    close_all(again, GROUP);
+}
+
+/* A backlog that is full does not make a socket stale. */
+static void test_unix_busy(void)
+{
+    struct sock_address address = in_folder("busy");
+    int fds[GROUP], clients[3];
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 0, fds, 1), 0);
+    for (unsigned i = 0; i < 3; i++)
+        clients[i] = sock_connect(&address);
+    CU_ASSERT_EQUAL(clients[2], -1);
+    CU_ASSERT_EQUAL(try_listen(address), EADDRINUSE);
+    close_all(clients, 3);
+    close(fds[0]);
+}
+
+static void test_unix_not_a_socket(void)
+{
+    struct sock_address file = in_folder("file"), link = in_folder("link"), live = in_folder("target");
+    struct stat status;
+    int fds[1];
+
+    close(open(file.local.sun_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    CU_ASSERT_EQUAL(try_listen(file), EADDRINUSE);
+    CU_ASSERT(lstat(file.local.sun_path, &status) == 0 && S_ISREG(status.st_mode));
+    CU_ASSERT_EQUAL(sock_listen(&live, 1, fds, 1), 0);
+    close(fds[0]);
+    CU_ASSERT_EQUAL(symlink(live.local.sun_path, link.local.sun_path), 0);
+    CU_ASSERT_EQUAL(try_listen(link), EADDRINUSE);
+    CU_ASSERT(lstat(link.local.sun_path, &status) == 0 && S_ISLNK(status.st_mode));
+    CU_ASSERT_EQUAL(try_listen(in_folder("no/such/folder")), ENOENT);
+}
+
+static void test_connect_fails(void)
+{
+    struct sock_address address = parse("127.0.0.1:0");
+    struct pollfd polled = {.events = POLLOUT};
+    int fds[1];
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 1, fds, 1), 0);
+    close(fds[0]);
+    polled.fd = sock_connect(&address);
+    if (polled.fd >= 0) {
+        CU_ASSERT_EQUAL(poll(&polled, 1, 2000), 1);
+        CU_ASSERT_EQUAL(sock_error(polled.fd), ECONNREFUSED);
+        close(polled.fd);
+    } else {
+        CU_ASSERT_EQUAL(errno, ECONNREFUSED);
+    }
+    struct sock_address nobody = in_folder("nobody");
+    CU_ASSERT_EQUAL(sock_connect(&nobody), -1);
+    CU_ASSERT_EQUAL(errno, ENOENT);
+    CU_ASSERT_EQUAL(sock_error(-1), EBADF);
+    CU_ASSERT_FALSE(sock_peer_is_local(-1));
+}
+
+/* What a failure left open would show here. */
+static void test_nothing_is_left_open(void)
+{
+    int fd = dup(STDIN_FILENO);
+
+    CU_ASSERT(fd >= 0);
+    close(fd);
+    test_somebody_else_listens();
+    CU_ASSERT_EQUAL(try_listen(in_folder("file")), EADDRINUSE);
+    int next = dup(STDIN_FILENO);
+    CU_ASSERT_EQUAL(next, fd);
+    close(next);
+}
+
+int main(void)
+{
+    if (!mkdtemp(folder) || CU_initialize_registry() != CUE_SUCCESS)
+        return EXIT_FAILURE;
+    CU_pSuite suite = CU_add_suite("sock", NULL, NULL);
+    CU_add_test(suite, "parse", test_parse);
+    CU_add_test(suite, "refused", test_refused);
+    CU_add_test(suite, "same", test_same);
+    CU_add_test(suite, "group", test_group);
+    CU_add_test(suite, "group, IPv6", test_group_6);
+    CU_add_test(suite, "somebody else listens", test_somebody_else_listens);
+    CU_add_test(suite, "race", test_race);
+    CU_add_test(suite, "unix", test_unix);
+    CU_add_test(suite, "unix, busy", test_unix_busy);
+    CU_add_test(suite, "unix, not a socket", test_unix_not_a_socket);
+    CU_add_test(suite, "connect fails", test_connect_fails);
+    CU_add_test(suite, "nothing is left open", test_nothing_is_left_open);
+    CU_basic_run_tests();
+    unsigned failures = CU_get_number_of_failures();
+    CU_cleanup_registry();
+    static const char *const left[] = {"live", "busy", "file", "link", "target"};
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        unlink(in_folder(left[i]).local.sun_path);
+    rmdir(folder);
+    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
