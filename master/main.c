@@ -109,6 +109,7 @@ static struct options parse_options(int argc, char **argv)
         {"log-level", required_argument, NULL, 'l'},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
+        {"keys", no_argument, NULL, 'k'},
         {0},
     };
     struct options options = {.conf_file = CCSERVER_CONF, .log_level = -1};
@@ -124,6 +125,7 @@ static struct options parse_options(int argc, char **argv)
         case 'p': options.pidfile = optarg; break;
         case 'l': options.log_level = parse_log_level(optarg); break;
         case 'h': usage();
+        case 'k': conf_print_reference(stdout); exit(EXIT_SUCCESS);
         case 'V': printf("ccserver " CCSERVER_VERSION "\n"); exit(EXIT_SUCCESS);
         case ':': bad_usage("%s needs a value", argv[optind - 1]);
         default: bad_usage("unknown option %s", argv[optind - 1]);

@@ -297,17 +297,25 @@ static void expect_all_keys(const char *text, const char *format)
         expect_keys(text, (*service)->options, format);
 }
 
-static void test_every_key_is_documented(void)
+static void read_text(const char *path, char *text, size_t text_size)
 {
-    static char text[16384];
-    FILE *file = fopen("etc/ccserver.conf", "r");
+    FILE *file = fopen(path, "r");
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    text[fread(text, 1, text_size - 1, file)] = '\0';
     fclose(file);
-    expect_all_keys(text, "\n%s =");
+}
 
-    file = fmemopen(text, sizeof(text), "w");
+static void test_every_key_is_documented(void)
+{
+    static char text[65536];
+
+    read_text("etc/ccserver.conf", text, sizeof(text));
+    expect_all_keys(text, "\n%s =");
+    read_text("README.md", text, sizeof(text));
+    expect_all_keys(text, "\n| `%s`");
+
+    FILE *file = fmemopen(text, sizeof(text), "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     conf_print_reference(file);
     fclose(file);
