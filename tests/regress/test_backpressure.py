@@ -58,20 +58,23 @@ def test_a_stuck_client_is_closed_at_idle_timeout(serve, name):
     server = serve(listen(name, idle_timeout="500ms", high_water="64k", low_water="16k"))
     client = server.connect(name, small_buffers=True)
     question, _ = SERVICES[name]
-    client.send_until_stuck(question * (SIZE // len(question)))
-    server.await_closed(name, "idle")
+    try:
+        client.send_until_stuck(question * (SIZE // len(question)))
+    except ConnectionError:
+        pass
     client.expect_gone()
+    server.await_closed(name, "idle")
 
 
-def test_a_slow_but_steady_reader_is_not_idle(serve):
-    """Bytes moved in either direction renew the timeout."""
-    server = serve(listen("pingpong", idle_timeout="1200ms", high_water="64k", low_water="16k"))
-    client, data = server.connect("pingpong", small_buffers=True), random_bytes(SIZE)
-    sent = client.send_until_stuck(data)
-    for at in range(0, 12 * MIB, MIB):
-        got = client.recv_exactly(MIB)
-        assert got == data[at:at + MIB], first_difference(got, data[at:at + MIB])
-        sent += client.send_until_stuck(data[sent:], 0.2)
+def test_a_slow_but_steady_reader_is_not_idle(serve, tmp_path):
+    """Bytes moved in either direction renew the timeout. A unix socket, for there the kernel buffers little."""
+    marks = {"high_water": "64k", "low_water": "16k"}
+    server = serve(listen("pingpong", bind=f"unix:{tmp_path}/s", idle_timeout="800ms", **marks))
+    client, data = server.connect("pingpong", small_buffers=True), random_bytes(8 * MIB)
+    sent = client.send_until_stuck(data, 0.1)
+    for at in range(0, 20 * 250_000, 250_000):
+        client.expect(data[at:at + 250_000])
+        sent += client.send_until_stuck(data[sent:], 0.1)
     client.abort()
 
 
