@@ -67,7 +67,7 @@ def test_a_stuck_client_is_closed_at_idle_timeout(serve, name):
 
 
 def test_a_slow_but_steady_reader_is_not_idle(serve, tmp_path):
-    """Bytes moved in either direction renew the timeout. A unix socket, for there the kernel buffers little."""
+    """Bytes moved either way renew the timeout. A unix socket, for there the kernel buffers little."""
     marks = {"high_water": "64k", "low_water": "16k"}
     server = serve(listen("pingpong", bind=f"unix:{tmp_path}/s", idle_timeout="800ms", **marks))
     client, data = server.connect("pingpong", small_buffers=True), random_bytes(8 * MIB)

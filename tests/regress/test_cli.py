@@ -188,7 +188,11 @@ def daemon(tmp_path):
     """A running daemon: (its pid, its log's path, its pidfile)."""
     conf, log, pidfile = tmp_path / "d.conf", tmp_path / "d.log", tmp_path / "d.pid"
     conf.write_text(f"[server]\nworkers = 2\nlog = {log}\n" + listen("echo", bind=f"unix:{tmp_path}/echo"))
-    done = run("-d", "-c", conf, "-p", pidfile)
+    try:
+        done = run("-d", "-c", conf, "-p", pidfile)
+    except subprocess.TimeoutExpired:
+        os.kill(int(pidfile.read_text()), signal.SIGKILL)
+        raise
     pid = int(pidfile.read_text())
     yield done, pid, log, pidfile
     group = os.getpgid(pid)

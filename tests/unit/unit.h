@@ -1,0 +1,52 @@
+/*
+ * What every unit test program shares: a table of tests as main(), and repeatable chance.
+ */
+#ifndef TESTS_UNIT_UNIT_H
+#define TESTS_UNIT_UNIT_H
+
+#include <CUnit/Basic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { UNIT_PATIENCE_S = 120 }; /* a program that hangs is ended by SIGALRM: red, not stuck */
+
+struct unit_test {
+    const char *name; /* NULL ends the table */
+    void (*run)(void);
+};
+
+static inline int unit_main(const char *suite_name, const struct unit_test *tests)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a program that crashes says where */
+    alarm(UNIT_PATIENCE_S);
+    if (CU_initialize_registry() != CUE_SUCCESS)
+        return EXIT_FAILURE;
+    CU_pSuite suite = CU_add_suite(suite_name, NULL, NULL);
+    for (; tests->name; tests++)
+        if (!CU_add_test(suite, tests->name, tests->run))
+            return EXIT_FAILURE;
+    CU_ErrorCode error = CU_basic_run_tests();
+    unsigned failures = CU_get_number_of_failures() + CU_get_number_of_failure_records();
+    CU_cleanup_registry();
+    return error == CUE_SUCCESS && failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* The same sequence in every run: xorshift64*. `state` starts as any seed but 0. */
+static inline uint64_t unit_random(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1du;
+}
+
+/* 0 .. limit - 1 */
+static inline size_t unit_below(uint64_t *state, size_t limit)
+{
+    return (size_t)((unit_random(state) >> 16) % limit);
+}
+
+#endif
