@@ -4,10 +4,10 @@
 #include <string.h>
 
 enum {
-    SMALLEST_SHIFT = 9, /* 512 bytes with the header */
-    POOLED_ORDERS = 9,  /* up to 128 KiB; larger chunks go straight back */
-    POOLED_CHUNKS = 8,  /* of each order: at most 2 MiB in all */
-    LARGEST_SHIFT = 30,
+    SMALLEST_SHIFT = 9,                                     /* 512 bytes with the header */
+    POOLED_ORDERS = 9,                                      /* up to 128 KiB; larger chunks go straight back */
+    POOLED_CHUNKS = 8,                                      /* of each order: at most 2 MiB in all */
+    LARGEST = (1 << 30) - (int)sizeof(struct buffer_chunk), /* bytes in one chunk */
 };
 
 static struct {
@@ -17,7 +17,7 @@ static struct {
 
 /* The order (power of two) whose chunks hold `size` bytes: its chunks take 1 << (order + SMALLEST_SHIFT) bytes, header
  * included. */
-static unsigned class_for(size_t size)
+static unsigned order_for(size_t size)
 {
     unsigned order = 0;
     while ((((size_t)1) << (order + SMALLEST_SHIFT)) < size + sizeof(struct buffer_chunk))
@@ -27,13 +27,9 @@ static unsigned class_for(size_t size)
 
 static struct buffer_chunk *chunk_new(size_t size)
 {
-    unsigned order = class_for(size);
+    unsigned order = order_for(size);
     struct buffer_chunk *chunk;
 
-    if (order + SMALLEST_SHIFT > LARGEST_SHIFT) {
-        errno = ENOMEM;
-        return NULL;
-    }
     if (order < POOLED_ORDERS && pool[order].first) {
         chunk = pool[order].first;
         pool[order].first = chunk->next;
@@ -51,7 +47,7 @@ static struct buffer_chunk *chunk_new(size_t size)
 
 static void chunk_free(struct buffer_chunk *chunk)
 {
-    unsigned order = class_for(chunk->capacity);
+    unsigned order = order_for(chunk->capacity);
 
     if (order >= POOLED_ORDERS || pool[order].count == POOLED_CHUNKS) {
         free(chunk);
@@ -77,8 +73,13 @@ static int make_room(struct buffer *buffer, size_t size)
         chunk->end = (uint32_t)used;
         return 0;
     }
-    /* At least as much room again as there are bytes, so that the next appends copy nothing. */
-    struct buffer_chunk *larger = chunk_new(used + (size > used ? size : used));
+    if (size > LARGEST - used) {
+        errno = ENOMEM;
+        return -1;
+    }
+    /* As much room again as there are bytes, so that the next appends copy nothing. */
+    size_t wanted = used + (size > used ? size : used);
+    struct buffer_chunk *larger = chunk_new(wanted < LARGEST ? wanted : LARGEST);
     if (!larger)
         return -1;
     if (chunk) {
