@@ -188,18 +188,11 @@ static void cork(struct conn *conn, const void *bytes, size_t size)
 {
     struct core *core = core_of(conn->session);
 
-    if (size > CORK_COPY_MAX) {
+    if (size > CORK_COPY_MAX || size > core_cork_room(core, conn->session)) {
         size_t corked = core->cork_used;
         core->cork_used = 0;
         write_pieces(conn, core->cork, corked, bytes, size);
         return;
-    }
-    if (size > CORK_SIZE - core->cork_used) {
-        conn_uncork(conn->session);
-        if (!buffer_is_empty(&conn->out)) {
-            queue(conn, bytes, size);
-            return;
-        }
     }
     memcpy(core->cork + core->cork_used, bytes, size);
     core->cork_used += size;

@@ -93,6 +93,15 @@ static inline struct core *core_of(const struct session *session)
     return session->listener->core;
 }
 
+/* Replies collected for a session count for its back-pressure: no more than may be queued without a pause. */
+static inline size_t core_cork_room(const struct core *core, const struct session *session)
+{
+    size_t limit = session->listener->config->high_water;
+
+    limit = limit < CORK_SIZE ? limit : CORK_SIZE;
+    return limit > core->cork_used ? limit - core->cork_used : 0;
+}
+
 /* ---- listener.c ---- */
 
 /* Register the sockets of `core->env`. Returns 0, or -1 with errno. */

@@ -315,7 +315,7 @@ static bool fits_cork(const struct session *session, size_t size)
 {
     const struct core *core = core_of(session);
 
-    return core->corked == session && buffer_is_empty(&session->client.out) && size <= CORK_SIZE - core->cork_used;
+    return core->corked == session && buffer_is_empty(&session->client.out) && size <= core_cork_room(core, session);
 }
 
 char *session_reserve(struct session *session, size_t size)
