@@ -73,7 +73,7 @@ $(BUILD)/gen/build_info.h: FORCE
 $(BUILD)/master/main.o $(BUILD)/master/report.o: | $(BUILD)/gen/build_info.h
 $(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
 
--include $(OBJECTS:.o=.d) $(UNIT:=.d)
+-include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c))
 
 # ---- what a person types ----
 

@@ -1,0 +1,747 @@
+/*
+ * Further connections of a session: made, refused, timed out, spoken to in messages, coupled into a relay.
+ */
+#include "tests/unit/world.h"
+
+static struct sock_address address; /* where the upstream listens */
+static int listening;
+static int far; /* the upstream's side of the connection; -1: not yet accepted */
+static char far_got[16 << 20];
+static size_t far_got_size;
+static bool far_end;
+static int far_error;
+
+static struct {
+    enum verdict (*connected)(struct session *session, struct conn *upstream);
+    enum verdict (*message)(struct session *session, struct conn *upstream, const char *bytes, size_t size);
+    enum verdict (*closed)(struct session *session, struct conn *upstream, int error);
+} far_script;
+
+static struct upstream upstream;
+static struct conn *the_upstream;
+static uint32_t connect_timeout_ms;
+
+static enum verdict on_connected(struct session *session, struct conn *conn)
+{
+    CU_ASSERT(alive && session == the_session && conn == the_upstream);
+    note("connected ");
+    return far_script.connected ? far_script.connected(session, conn) : SESSION_CONTINUE;
+}
+
+static enum verdict on_far_message(struct session *session, struct conn *conn, const char *bytes, size_t size)
+{
+    CU_ASSERT(alive && session == the_session && conn == the_upstream);
+    note("(%.*s) ", (int)size, bytes);
+    return far_script.message ? far_script.message(session, conn, bytes, size) : SESSION_CONTINUE;
+}
+
+static enum verdict on_far_closed(struct session *session, struct conn *conn, int error)
+{
+    CU_ASSERT(alive && session == the_session && conn == the_upstream);
+    note("closed:%s ", error ? strerrorname_np(error) : "0");
+    the_upstream = NULL;
+    return far_script.closed ? far_script.closed(session, conn, error) : SESSION_CONTINUE;
+}
+
+static enum verdict connect_far(struct session *session)
+{
+    the_upstream = session_connect(session, &address, connect_timeout_ms, &upstream);
+    CU_ASSERT_PTR_NOT_NULL(the_upstream);
+    return SESSION_CONTINUE;
+}
+
+static void begin(enum framing_kind kind)
+{
+    world_begin(kind);
+    memset(&far_script, 0, sizeof(far_script));
+    upstream = (struct upstream){.framing.kind = kind,
+                                 .max_frame = 1000,
+                                 .connected = on_connected,
+                                 .message = on_far_message,
+                                 .closed = on_far_closed};
+    script.open = connect_far;
+    connect_timeout_ms = 1000;
+    listening = listen_tcp(&address, 16);
+    setsockopt(listening, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int)); /* what the kernel holds stays small */
+    far = -1;
+    far_got_size = 0;
+    far_end = false;
+    far_error = 0;
+}
+
+static void end(void)
+{
+    world_end();
+    if (far >= 0)
+        close(far);
+    close(listening);
+}
+
+static void receive_far(void)
+{
+    ssize_t size;
+
+    if (far < 0)
+        far = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    do {
+        CU_ASSERT_FATAL(far_got_size < sizeof(far_got));
+        size = recv(far, far_got + far_got_size, sizeof(far_got) - far_got_size, MSG_DONTWAIT);
+        if (size > 0)
+            far_got_size += (size_t)size;
+    } while (size > 0);
+    if (size == 0)
+        far_end = true;
+    else if (errno != EAGAIN && errno != EBADF)
+        far_error = errno;
+}
+
+static bool is_connected(void)
+{
+    receive_far();
+    return far >= 0 && strstr(trace, "connected");
+}
+
+static size_t far_wanted;
+
+static bool far_has_got(void)
+{
+    receive_far();
+    return far_got_size >= far_wanted;
+}
+
+static bool far_has_ended(void)
+{
+    receive_far();
+    return far_end || far_error;
+}
+
+static void check_far_got(const char *expected)
+{
+    far_wanted = strlen(expected);
+    CU_ASSERT(run_until(far_has_got));
+    CU_ASSERT_EQUAL(far_got_size, far_wanted);
+    CU_ASSERT_EQUAL(memcmp(far_got, expected, far_got_size), 0);
+    far_got_size = 0;
+}
+
+static void far_say(const char *text)
+{
+    CU_ASSERT_EQUAL(write(far, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void far_hang_up(void)
+{
+    close(far);
+    far = -1;
+}
+
+static enum verdict forward(struct session *session, const char *bytes, size_t size)
+{
+    (void)session;
+    if (the_upstream) {
+        upstream_send(the_upstream, bytes, size);
+        upstream_send(the_upstream, "\n", 1);
+    }
+    return SESSION_CONTINUE;
+}
+
+static enum verdict answer(struct session *session, struct conn *conn, const char *bytes, size_t size)
+{
+    (void)conn;
+    return echo_line(session, bytes, size);
+}
+
+/* ---- connecting ---- */
+
+static void test_messages(void)
+{
+    begin(FRAMING_LINE);
+    script.message = forward;
+    far_script.message = answer;
+    world_connect();
+    say("early\n"); /* waits for the connection */
+    CU_ASSERT(run_until(is_connected));
+    check_far_got("early\n");
+    far_say("one\r\ntw");
+    check_got("one\n");
+    far_say("o\nthree\n");
+    check_got("two\nthree\n");
+    say("a\nb\n");
+    check_far_got("a\nb\n");
+    hang_up();
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_EQUAL(far_error, 0);
+    CU_ASSERT(run_until(is_over));
+    CU_ASSERT_PTR_NOT_NULL(strstr(trace, "close:peer "));
+    CU_ASSERT_PTR_NULL(strstr(trace, "closed:"));
+    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 0);
+    end();
+}
+
+static bool upstream_is_gone(void)
+{
+    return strstr(trace, "closed:");
+}
+
+static void test_refused(void)
+{
+    begin(FRAMING_LINE);
+    script.message = forward;
+    close(listening);
+    world_connect();
+    say("a\n");
+    CU_ASSERT(run_until(upstream_is_gone));
+    CU_ASSERT_PTR_NOT_NULL(strstr(trace, "closed:ECONNREFUSED "));
+    CU_ASSERT_PTR_NULL(strstr(trace, "connected"));
+    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 1);
+    run_turns(2);
+    CU_ASSERT_FALSE(is_over());
+    CU_ASSERT_PTR_NULL(the_session->client.next);
+    listening = -1;
+    end();
+}
+
+/* Fails on the spot, is reported later. */
+static void test_refused_at_once(void)
+{
+    char why[128];
+
+    begin(FRAMING_LINE);
+    CU_ASSERT_EQUAL(sock_parse(&address, "unix:/nowhere/at/all", why, sizeof(why)), 0);
+    world_connect();
+    check_trace("open ");
+    CU_ASSERT(run_until(upstream_is_gone));
+    check_trace("open closed:ENOENT ");
+    end();
+}
+
+/* Without a callback a failure ends the session. */
+static void test_refused_without_callback(void)
+{
+    begin(FRAMING_LINE);
+    upstream.closed = NULL;
+    close(listening);
+    world_connect();
+    CU_ASSERT(run_until(has_got_end));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open close:upstream ");
+    listening = -1;
+    end();
+}
+
+static void test_timeout(void)
+{
+    int fillers[8];
+
+    begin(FRAMING_LINE);
+    close(listening);
+    listening = listen_tcp(&address, 0);
+    for (unsigned i = 0; i < 8; i++) /* the queue is full: what comes now gets no answer */
+        fillers[i] = sock_connect(&address);
+    connect_timeout_ms = 60;
+    uint64_t begun_ms = clock_now_ms();
+    world_connect();
+    CU_ASSERT(run_until(upstream_is_gone));
+    CU_ASSERT(clock_now_ms() - begun_ms >= 59);
+    check_trace("open closed:ETIMEDOUT ");
+    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 1);
+    for (unsigned i = 0; i < 8; i++)
+        close(fillers[i]);
+    end();
+}
+
+static uint64_t wake_ms;
+
+static bool time_has_come(void)
+{
+    return clock_now_ms() >= wake_ms;
+}
+
+/* The time to connect is over with the connect. */
+static void test_no_timeout_once_connected(void)
+{
+    begin(FRAMING_LINE);
+    connect_timeout_ms = 50;
+    config.idle_timeout_ms = 20000;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    wake_ms = clock_now_ms() + 120;
+    CU_ASSERT(run_until(time_has_come));
+    check_trace("open connected ");
+    end();
+}
+
+static void test_session_ends_first(void)
+{
+    begin(FRAMING_LINE);
+    close(listening);
+    listening = listen_tcp(&address, 0);
+    int fillers[8];
+    for (unsigned i = 0; i < 8; i++)
+        fillers[i] = sock_connect(&address);
+    connect_timeout_ms = 50;
+    world_connect();
+    run_turns(2);
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open close:peer ");
+    for (unsigned i = 0; i < 8; i++)
+        close(fillers[i]);
+    end();
+}
+
+/* ---- the end of an upstream ---- */
+
+static enum verdict connect_again(struct session *session, struct conn *conn, int error)
+{
+    (void)conn;
+    (void)error;
+    return connect_far(session);
+}
+
+static void test_closed(void)
+{
+    begin(FRAMING_LINE);
+    far_script.closed = connect_again;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    far_say("bye\nunfinished");
+    shutdown(far, SHUT_WR);
+    CU_ASSERT(run_until(upstream_is_gone));
+    close(far);
+    far = -1;
+    trace[0] = '\0';
+    trace_size = 0;
+    CU_ASSERT(run_until(is_connected));
+    check_trace("connected ");
+    CU_ASSERT_PTR_NOT_NULL(the_session->client.next);
+    CU_ASSERT_PTR_NULL(the_session->client.next->next);
+    end();
+}
+
+static void test_reset(void)
+{
+    begin(FRAMING_LINE);
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    setsockopt(far, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    close(far);
+    far = -1;
+    CU_ASSERT(run_until(upstream_is_gone));
+    check_trace("open connected closed:ECONNRESET ");
+    end();
+}
+
+static void test_oversize(void)
+{
+    begin(FRAMING_LINE);
+    upstream.max_frame = 4;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    far_say("abcd\nabcde\nx\n");
+    CU_ASSERT(run_until(upstream_is_gone));
+    check_trace("open connected (abcd) closed:EMSGSIZE ");
+    end();
+}
+
+/* ---- verdicts from its callbacks ---- */
+
+static enum verdict verdict;
+
+static enum verdict judge_connected(struct session *session, struct conn *conn)
+{
+    (void)conn;
+    session_send(session, "bye", 3);
+    return verdict;
+}
+
+static enum verdict judge_message(struct session *session, struct conn *conn, const char *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
+    return judge_connected(session, conn);
+}
+
+static enum verdict judge_closed(struct session *session, struct conn *conn, int error)
+{
+    (void)error;
+    return judge_connected(session, conn);
+}
+
+static const char *reason_of_verdict(void)
+{
+    return verdict == SESSION_REJECT ? "close:protocol " : "close:done ";
+}
+
+static void check_verdict(unsigned place)
+{
+    static const char *const before[] = {"open connected ", "open connected (a) ", "open connected closed:0 "};
+    char expected[128];
+
+    begin(FRAMING_LINE);
+    if (place == 0)
+        far_script.connected = judge_connected;
+    else if (place == 1)
+        far_script.message = judge_message;
+    else
+        far_script.closed = judge_closed;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    if (place == 1)
+        far_say("a\nb\n");
+    if (place == 2)
+        shutdown(far, SHUT_WR);
+    CU_ASSERT(run_until(has_got_end));
+    CU_ASSERT_EQUAL(got_size, verdict == SESSION_ABORT ? 0 : 3);
+    CU_ASSERT(run_until(far_has_ended));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    snprintf(expected, sizeof(expected), "%s%s", before[place], reason_of_verdict());
+    check_trace(expected);
+    end();
+}
+
+static void test_verdicts(void)
+{
+    for (unsigned place = 0; place < 3; place++)
+        for (verdict = SESSION_CLOSE; verdict <= SESSION_ABORT; verdict++)
+            check_verdict(place);
+}
+
+/* ---- flow between messages ---- */
+
+/* The upstream does not read: the client is stopped, nothing is lost. */
+static char block[2000];
+
+static bool client_is_stopped(void)
+{
+    static unsigned quiet;
+
+    quiet = offer(block, sizeof(block)) > 0 ? 0 : quiet + 1;
+    return quiet > 5;
+}
+
+static void test_slow_upstream(void)
+{
+    begin(FRAMING_LINE);
+    script.message = forward;
+    trace_messages = false;
+    config.high_water = 50000;
+    config.low_water = 10000;
+    config.max_output = 1 << 20;
+    memset(block, 'x', sizeof(block));
+    block[sizeof(block) - 1] = '\n';
+    world_connect();
+    CU_ASSERT(run_busily(client_is_stopped));
+    CU_ASSERT_FATAL(!is_over());
+    CU_ASSERT(the_upstream->full);
+    CU_ASSERT_EQUAL(the_session->client.input, INPUT_PAUSED);
+    CU_ASSERT(buffer_size(&the_upstream->out) <= 50000 + SCRATCH_SIZE);
+    shutdown(peer, SHUT_WR);
+    far_wanted = stats_read(&listener.stats->bytes_in);
+    CU_ASSERT(far_wanted > 50000);
+    CU_ASSERT(run_until(far_has_got));
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_PTR_NULL(strstr(trace, "overflow"));
+    end();
+}
+
+/* The client does not read: the upstream is stopped. */
+static bool upstream_is_stopped(void)
+{
+    static unsigned quiet;
+
+    receive_far();
+    quiet = far < 0 || write(far, block, sizeof(block)) > 0 ? 0 : quiet + 1;
+    return quiet > 5;
+}
+
+static void test_slow_client(void)
+{
+    begin(FRAMING_RAW);
+    far_script.message = answer;
+    upstream.message = answer;
+    config.high_water = 50000;
+    config.low_water = 10000;
+    config.max_output = 1 << 20;
+    world_connect();
+    CU_ASSERT(run_busily(upstream_is_stopped));
+    CU_ASSERT_FATAL(!is_over());
+    CU_ASSERT(the_session->client.full);
+    CU_ASSERT_EQUAL(the_upstream->input, INPUT_PAUSED);
+    CU_ASSERT_EQUAL(the_upstream->handler.events, 0);
+    CU_ASSERT_EQUAL(the_session->client.input, INPUT_PAUSED);
+    got_wanted = (2 << 20) - (2 << 20) % 1000;
+    CU_ASSERT(run_until(has_got));
+    CU_ASSERT_FALSE(is_over());
+    end();
+}
+
+/* ---- relay ---- */
+
+static enum verdict couple(struct session *session, struct conn *conn)
+{
+    session_couple(session, conn);
+    return SESSION_CONTINUE;
+}
+
+static enum verdict connect_coupled(struct session *session)
+{
+    connect_far(session);
+    session_couple(session, the_upstream);
+    return SESSION_CONTINUE;
+}
+
+static void begin_relay(void)
+{
+    begin(FRAMING_RAW);
+    script.open = connect_coupled;
+}
+
+static void test_relay(void)
+{
+    begin_relay();
+    world_connect();
+    say("early");
+    CU_ASSERT(run_until(is_connected));
+    check_far_got("early");
+    far_say("answer\n");
+    check_got("answer\n");
+    say("more");
+    check_far_got("more");
+    check_trace("open connected ");
+    CU_ASSERT_PTR_NULL(the_session->client.in.chunk);
+    CU_ASSERT_PTR_NULL(the_upstream->in.chunk);
+    end();
+}
+
+static enum verdict couple_on_go(struct session *session, const char *bytes, size_t size)
+{
+    if (size == 2 && memcmp(bytes, "GO", 2) == 0) {
+        upstream_send(the_upstream, "went:", 5);
+        session_couple(session, the_upstream);
+    }
+    return SESSION_CONTINUE;
+}
+
+/* Coupled in the middle of a batch: the bytes behind it, half a message included, go across as they are. */
+static void test_couple_in_batch(void)
+{
+    for (unsigned split = 0; split < 3; split++) {
+        begin(FRAMING_LINE);
+        script.message = couple_on_go;
+        world_connect();
+        CU_ASSERT(run_until(is_connected));
+        if (split == 1) {
+            say("a\nG");
+            run_turns(2);
+        }
+        say(split == 1 ? "O\nb\r\nc" : "a\nGO\nb\r\nc");
+        check_far_got("went:b\r\nc");
+        far_say("half a line");
+        check_got("half a line");
+        end();
+    }
+}
+
+/* Coupled when the connection stands, with an unfinished line from each side in the house. */
+static void test_couple_late(void)
+{
+    begin(FRAMING_LINE);
+    far_script.message = NULL;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    say("from the client");
+    far_say("from the upstream");
+    run_turns(3);
+    session_enter(the_session);
+    couple(the_session, the_upstream);
+    session_leave(the_session);
+    check_far_got("from the client");
+    check_got("from the upstream");
+    end();
+}
+
+static void test_half_close_client_first(void)
+{
+    begin_relay();
+    world_connect();
+    say("last words");
+    shutdown(peer, SHUT_WR);
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_EQUAL(far_error, 0);
+    CU_ASSERT_EQUAL(far_got_size, 10);
+    run_turns(3);
+    CU_ASSERT_FALSE(is_over());
+    far_say("answer");
+    check_got("answer");
+    far_hang_up();
+    CU_ASSERT(run_until(has_got_end));
+    CU_ASSERT_EQUAL(got_error, 0);
+    CU_ASSERT(run_until(is_over));
+    check_trace("open connected close:peer ");
+    end();
+}
+
+static void test_half_close_upstream_first(void)
+{
+    begin_relay();
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    far_say("last words");
+    shutdown(far, SHUT_WR);
+    CU_ASSERT(run_until(has_got_end));
+    CU_ASSERT_EQUAL(got_size, 10);
+    run_turns(3);
+    CU_ASSERT_FALSE(is_over());
+    say("answer");
+    check_far_got("answer");
+    hang_up();
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_EQUAL(far_error, 0);
+    CU_ASSERT(run_until(is_over));
+    check_trace("open connected close:peer ");
+    end();
+}
+
+static void test_relay_refused(void)
+{
+    begin_relay();
+    upstream.closed = NULL;
+    close(listening);
+    listening = -1;
+    world_connect();
+    say("early");
+    CU_ASSERT(run_until(has_got_end));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open close:upstream ");
+    end();
+}
+
+static void test_relay_reset(void)
+{
+    begin_relay();
+    upstream.closed = NULL;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    setsockopt(far, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    close(far);
+    far = -1;
+    CU_ASSERT(run_until(has_got_end));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open connected close:upstream ");
+    end();
+}
+
+static void test_relay_client_reset(void)
+{
+    begin_relay();
+    world_connect_tcp();
+    CU_ASSERT(run_until(is_connected));
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    CU_ASSERT(run_until(far_has_ended));
+    check_trace("open connected close:reset ");
+    end();
+}
+
+static uint64_t chance;
+static char input[2 << 20];
+static size_t input_sent, far_sent;
+
+static bool pump_both(void)
+{
+    size_t piece = 1 + unit_below(&chance, 50000);
+
+    if (unit_below(&chance, 3))
+        input_sent += offer(input + input_sent,
+                            piece < sizeof(input) - input_sent ? piece : sizeof(input) - input_sent);
+    if (unit_below(&chance, 3))
+        receive_at_most(1 + unit_below(&chance, 100000));
+    if (unit_below(&chance, 3))
+        receive_far();
+    if (far >= 0 && unit_below(&chance, 3)) {
+        ssize_t size = write(far, input + far_sent,
+                             piece < sizeof(input) - far_sent ? piece : sizeof(input) - far_sent);
+        far_sent += size > 0 ? (size_t)size : 0;
+    }
+    send_limit = unit_below(&chance, 3) ? SIZE_MAX : unit_below(&chance, 20000);
+    return core.session_count == 0 || (got_size == sizeof(input) && far_got_size == sizeof(input));
+}
+
+/* Both ways at once, any pace: every byte in its place, and neither side holds more than its marks allow. */
+static void test_relay_chance(void)
+{
+    for (unsigned round = 1; round <= 6; round++) {
+        begin_relay();
+        config.high_water = 4096u << round;
+        config.low_water = config.high_water / 4;
+        config.max_output = config.high_water + SCRATCH_SIZE;
+        chance = round;
+        for (size_t i = 0; i < sizeof(input); i++)
+            input[i] = (char)unit_random(&chance);
+        input_sent = far_sent = 0;
+        world_connect();
+        CU_ASSERT(run_busily(pump_both));
+        CU_ASSERT_EQUAL(got_size, sizeof(input));
+        CU_ASSERT_EQUAL(far_got_size, sizeof(input));
+        CU_ASSERT_EQUAL(memcmp(got, input, got_size), 0);
+        CU_ASSERT_EQUAL(memcmp(far_got, input, far_got_size), 0);
+        check_trace("open connected ");
+        end();
+    }
+}
+
+/* The half-close comes after the bytes, also when those have to wait. */
+static void test_relay_half_close_slow(void)
+{
+    begin_relay();
+    for (size_t i = 0; i < 100000; i++)
+        input[i] = (char)i;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    CU_ASSERT_EQUAL(offer(input, 100000), 100000);
+    shutdown(peer, SHUT_WR);
+    send_limit = 0;
+    run_turns(10);
+    send_limit = 777;
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_EQUAL(far_got_size, 100000);
+    CU_ASSERT_EQUAL(memcmp(far_got, input, far_got_size), 0);
+    end();
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"messages", test_messages},
+        {"refused", test_refused},
+        {"refused at once", test_refused_at_once},
+        {"refused, no callback", test_refused_without_callback},
+        {"connect timeout", test_timeout},
+        {"no timeout once connected", test_no_timeout_once_connected},
+        {"session ends first", test_session_ends_first},
+        {"closed", test_closed},
+        {"reset", test_reset},
+        {"oversize", test_oversize},
+        {"verdicts", test_verdicts},
+        {"slow upstream", test_slow_upstream},
+        {"slow client", test_slow_client},
+        {"relay", test_relay},
+        {"couple in a batch", test_couple_in_batch},
+        {"couple late", test_couple_late},
+        {"half-close, client first", test_half_close_client_first},
+        {"half-close, upstream first", test_half_close_upstream_first},
+        {"relay refused", test_relay_refused},
+        {"relay reset", test_relay_reset},
+        {"relay, client reset", test_relay_client_reset},
+        {"relay, chance", test_relay_chance},
+        {"relay, slow half-close", test_relay_half_close_slow},
+        {0},
+    };
+    return unit_main("upstream", tests);
+}
