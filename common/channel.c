@@ -1,7 +1,9 @@
 #include "common/channel.h"
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 int channel_open(int fds[2])
 {
@@ -15,27 +17,79 @@ static enum channel_result failed(void)
     return errno == EPIPE || errno == ECONNRESET ? CHANNEL_CLOSED : CHANNEL_BROKEN;
 }
 
+enum channel_result channel_send_fds(int fd, const struct channel_message *message, const int *fds)
+{
+    struct iovec part = {.iov_base = (void *)message, .iov_len = sizeof(*message)};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
+    } control = {0};
+    struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (message->count > 0) {
+        control.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(int) * message->count), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * message->count);
+        packet.msg_control = &control;
+        packet.msg_controllen = CMSG_SPACE(sizeof(int) * message->count);
+    }
+    return sendmsg(fd, &packet, MSG_NOSIGNAL) < 0 ? failed() : CHANNEL_OK;
+}
+
 enum channel_result channel_send(int fd, enum channel_type type, uint32_t value)
 {
     struct channel_message message = {.type = type, .value = value};
 
-    return send(fd, &message, sizeof(message), MSG_NOSIGNAL) < 0 ? failed() : CHANNEL_OK;
+    return channel_send_fds(fd, &message, NULL);
 }
 
-enum channel_result channel_receive(int fd, struct channel_message *message)
+/* Store what came along. Where nobody has room for it, it is closed and -1 comes back. */
+static int take_fds(struct msghdr *packet, int *fds)
+{
+    int count = 0;
+
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(packet); header; header = CMSG_NXTHDR(packet, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t received = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < received; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+            if (fds && count < CHANNEL_FDS_MAX)
+                fds[count++] = fd;
+            else
+                close(fd);
+        }
+        if (!fds && received > 0)
+            return -1;
+    }
+    return count;
+}
+
+enum channel_result channel_receive(int fd, struct channel_message *message, int *fds)
 {
     struct iovec part = {.iov_base = message, .iov_len = sizeof(*message)};
-    struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t size = recvmsg(fd, &packet, 0);
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
+    } control;
+    struct msghdr packet = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    ssize_t size = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC);
 
     if (size < 0)
         return failed();
     if (size == 0)
         return CHANNEL_CLOSED;
-    if (size != sizeof(*message) || (packet.msg_flags & MSG_TRUNC) || message->type >= CHANNEL_TYPES) {
+    int received = take_fds(&packet, fds);
+    if (size != sizeof(*message) || (packet.msg_flags & MSG_TRUNC) || message->type >= CHANNEL_TYPES || received < 0 ||
+        (uint32_t)received > message->count) {
+        for (int i = 0; i < received; i++)
+            close(fds[i]);
         errno = EBADMSG;
         return CHANNEL_BROKEN;
     }
+    message->count = (uint32_t)received;
     return CHANNEL_OK;
 }
 

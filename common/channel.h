@@ -4,9 +4,12 @@
  *   master                                     child
  *     | <------------- READY ------------------ |  reactor runs, listeners are registered
  *     | <------------- SHUTDOWN --------------- |  a client asked for the whole server to stop
+ *     | -------------- ADOPT(n) + queues -----> |  accept from these queues of slot n, too: nobody else does
+ *     | -------------- RELEASE(n) ------------> |  no longer
+ *     | -------------- REFUSE(i) -------------> |  address i has left the configuration: close it when you drain
  *     | -------------- DRAIN(time) -----------> |  stop accepting, finish sessions, exit 0; the sockets live on
  *     | -------------- STOP(time) ------------> |  the same, and new connections are refused: the whole server stops
- *     | -------------- REOPEN_LOG -----------> |
+ *     | -------------- REOPEN_LOG ------------> |
  *   EOF to the child: the master is gone. EOF to the master: the child is (about to be) gone.
  *
  * One packet is one message; a message of another size or type is a broken invariant of our own.
@@ -20,6 +23,9 @@
 #define CHANNEL_MESSAGES(X)                                                                                            \
     X(READY, "child")                                                                                                  \
     X(SHUTDOWN, "child")                                                                                               \
+    X(ADOPT, "master")                                                                                                 \
+    X(RELEASE, "master")                                                                                               \
+    X(REFUSE, "master")                                                                                                \
     X(DRAIN, "master")                                                                                                 \
     X(STOP, "master")                                                                                                  \
     X(REOPEN_LOG, "master")
@@ -31,9 +37,14 @@ enum channel_type {
         CHANNEL_TYPES
 };
 
+enum { CHANNEL_FDS_MAX = 64 };
+
 struct channel_message {
     uint32_t type;  /* enum channel_type */
-    uint32_t value; /* DRAIN, STOP: milliseconds until what is left is closed; otherwise 0 */
+    uint32_t value; /* ADOPT, RELEASE: slot number. REFUSE: index of the address. DRAIN, STOP: milliseconds until what
+                       is left is closed. Otherwise 0 */
+    uint32_t count; /* ADOPT: descriptors that come along */
+    uint16_t address[CHANNEL_FDS_MAX]; /* index of the address that each of them listens on */
 };
 
 enum channel_result {
@@ -48,7 +59,17 @@ enum channel_result {
 int channel_open(int fds[2]);
 
 enum channel_result channel_send(int fd, enum channel_type type, uint32_t value) __attribute__((warn_unused_result));
-enum channel_result channel_receive(int fd, struct channel_message *message) __attribute__((warn_unused_result));
+
+/* Send `message`, with as many descriptors as it counts. They stay the caller's. */
+enum channel_result channel_send_fds(int fd, const struct channel_message *message, const int *fds)
+    __attribute__((warn_unused_result));
+
+/*
+ * Receive a message. Descriptors, close-on-exec and the caller's from now on, are stored in `fds` (CHANNEL_FDS_MAX);
+ * when this process has no room for all of them, `count` is what has arrived. Without `fds` none are expected.
+ */
+enum channel_result channel_receive(int fd, struct channel_message *message, int *fds)
+    __attribute__((warn_unused_result));
 
 /* "READY", for the log. */
 const char *channel_name(uint32_t type);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -164,6 +165,19 @@ void log_fatal(const char *format, ...)
     write_line(LOG_LEVEL_FATAL, format, arguments);
     va_end(arguments);
     abort();
+}
+
+int log_descriptor(void)
+{
+    return logger.fd < 0 ? STDERR_FILENO : logger.fd;
+}
+
+void log_abort_line(const char *text)
+{
+    struct iovec pieces[] = {{logger.role, strlen(logger.role)}, {": ", 2}, {(void *)text, strlen(text)}, {"\n", 1}};
+
+    if (writev(log_descriptor(), pieces, 4) < 0)
+        logger.unwritten++;
 }
 
 void log_limited(struct log_limit *limit, unsigned burst, enum log_level level, const char *format, ...)

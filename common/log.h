@@ -43,6 +43,12 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /* For start-up and for our own broken invariants only: logs the line, then abort(). */
 _Noreturn void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The descriptor that lines are written to; standard error's while the log is syslog. */
+int log_descriptor(void);
+
+/* A line without a time, from a handler: nothing is allocated, formatted or locked. */
+void log_abort_line(const char *text);
+
 /* At most `burst` lines a second from one place; what was held back is counted and told by the next line. */
 struct log_limit {
     uint64_t second;

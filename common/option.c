@@ -14,11 +14,17 @@ struct unit {
 /* Largest first: that is how values are printed. */
 static const struct unit size_units[] = {{"g", 1u << 30}, {"m", 1u << 20}, {"k", 1u << 10}, {"", 1}, {0}};
 static const struct unit time_units[] = {{"h", 3600 * 1000}, {"m", 60 * 1000}, {"s", 1000}, {"ms", 1}, {0}};
+static const struct unit short_time_units[] = {{"s", 1000 * 1000}, {"ms", 1000}, {"us", 1}, {0}};
 static const struct unit no_units[] = {{"", 1}, {0}};
 
 static const struct unit *units_of(enum option_type type)
 {
-    return type == OPTION_SIZE ? size_units : type == OPTION_TIME ? time_units : no_units;
+    switch (type) {
+    case OPTION_SIZE: return size_units;
+    case OPTION_TIME: return time_units;
+    case OPTION_TIME_US: return short_time_units;
+    default: return no_units;
+    }
 }
 
 const struct option_row *option_find(const struct option_row *table, const char *name)
@@ -74,6 +80,7 @@ static int bad_unit(const struct option_row *row, char *why, size_t why_size)
         [OPTION_INT] = "must be a number without a unit",
         [OPTION_SIZE] = "must be a number of bytes, with a unit of k, m or g, or none",
         [OPTION_TIME] = "must be a time with a unit: ms, s, m or h",
+        [OPTION_TIME_US] = "must be a time with a unit: us, ms or s",
     };
     snprintf(why, why_size, "%s%s%s", sentences[row->type], row->zero ? ", or " : "", row->zero ? row->zero : "");
     return -1;
@@ -147,7 +154,8 @@ int option_set(const struct option_row *row, const char *text, void *base, char 
     switch (row->type) {
     case OPTION_INT:
     case OPTION_SIZE:
-    case OPTION_TIME: return parse_number(row, text, field, why, why_size);
+    case OPTION_TIME:
+    case OPTION_TIME_US: return parse_number(row, text, field, why, why_size);
     case OPTION_BOOL:
     case OPTION_ENUM: return parse_choice(row, text, field, why, why_size);
     case OPTION_ADDRESS: return sock_parse(field, text, why, why_size);
@@ -168,7 +176,8 @@ void option_format(const struct option_row *row, const void *base, char *text, s
     switch (row->type) {
     case OPTION_INT:
     case OPTION_SIZE:
-    case OPTION_TIME: format_number(row, *(const uint32_t *)field, text, text_size); break;
+    case OPTION_TIME:
+    case OPTION_TIME_US: format_number(row, *(const uint32_t *)field, text, text_size); break;
     case OPTION_BOOL:
     case OPTION_ENUM: format_choice(row, *(const uint32_t *)field, text, text_size); break;
     case OPTION_ADDRESS: strlcpy(text, ((const struct sock_address *)field)->text, text_size); break;

@@ -114,8 +114,10 @@ char *sock_format(const struct sockaddr *address, socklen_t size, char *text, si
     return text;
 }
 
-static unsigned port_of(const struct sock_address *address)
+unsigned sock_port(const struct sock_address *address)
 {
+    if (address->any.sa_family == AF_UNIX)
+        return 0;
     if (address->any.sa_family == AF_INET6)
         return ntohs(((const struct sockaddr_in6 *)&address->storage)->sin6_port);
     return ntohs(((const struct sockaddr_in *)&address->storage)->sin_port);
@@ -127,7 +129,7 @@ bool sock_same(const struct sock_address *a, const struct sock_address *b)
         return false;
     if (a->any.sa_family == AF_UNIX)
         return strcmp(a->local.sun_path, b->local.sun_path) == 0;
-    if (port_of(a) == 0 || port_of(a) != port_of(b))
+    if (sock_port(a) == 0 || sock_port(a) != sock_port(b))
         return false;
     if (a->any.sa_family == AF_INET6) {
         const struct sockaddr_in6 *x = (const struct sockaddr_in6 *)&a->storage;
@@ -138,6 +140,15 @@ bool sock_same(const struct sock_address *a, const struct sock_address *b)
     in_addr_t x = ((const struct sockaddr_in *)&a->storage)->sin_addr.s_addr;
     in_addr_t y = ((const struct sockaddr_in *)&b->storage)->sin_addr.s_addr;
     return x == y || x == INADDR_ANY || y == INADDR_ANY;
+}
+
+bool sock_equal(const struct sock_address *a, const struct sock_address *b)
+{
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    if (a->any.sa_family == AF_UNIX)
+        return strcmp(a->local.sun_path, b->local.sun_path) == 0;
+    return a->size == b->size && memcmp(&a->storage, &b->storage, a->size) == 0;
 }
 
 /* ---- listening ---- */
@@ -208,12 +219,17 @@ static int listen_tcp(const struct sock_address *address, int backlog, bool firs
     return fd;
 }
 
+int sock_listen_more(const struct sock_address *address, int backlog)
+{
+    return listen_tcp(address, backlog, false);
+}
+
 static int listen_group(struct sock_address *address, int backlog, int *fds, unsigned count)
 {
     fds[0] = listen_tcp(address, backlog, true);
     if (fds[0] < 0)
         return -1;
-    if (port_of(address) == 0) {
+    if (sock_port(address) == 0) {
         if (getsockname(fds[0], &address->any, &address->size) < 0)
             return -1;
         sock_format(&address->any, address->size, address->text, sizeof(address->text));

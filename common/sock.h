@@ -34,6 +34,12 @@ char *sock_format(const struct sockaddr *address, socklen_t size, char *text, si
 /* True for addresses that would collide when both are bound. Port 0 never collides. */
 bool sock_same(const struct sock_address *a, const struct sock_address *b);
 
+/* The port, in host order; 0 also for a unix address. */
+unsigned sock_port(const struct sock_address *address);
+
+/* True for the very same address and port (or path), whatever the spelling. */
+bool sock_equal(const struct sock_address *a, const struct sock_address *b);
+
 /*
  * Bind and listen on `address`, once per element of `fds` (`count` of them, all non-blocking and close-on-exec).
  * TCP: `count` SO_REUSEPORT sockets, and EADDRINUSE if anybody else listens there, even one of the same user. A port of
@@ -41,6 +47,9 @@ bool sock_same(const struct sock_address *a, const struct sock_address *b);
  * is replaced, a live one is EADDRINUSE. Returns 0, or -1 with errno and nothing left open.
  */
 int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned count);
+
+/* One socket more for the group that sock_listen() made at this TCP address. The descriptor, or -1 with errno. */
+int sock_listen_more(const struct sock_address *address, int backlog);
 
 /* Start a non-blocking connect. Returns the descriptor (connected, or in progress), or -1 with errno. */
 int sock_connect(const struct sock_address *address);

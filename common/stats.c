@@ -1,15 +1,83 @@
 #include "common/stats.h"
+#include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-struct stats_block *stats_map(unsigned count)
+#include <bsd/string.h>
+
+/* ---- the area ---- */
+
+int stats_create(void)
 {
-    void *memory = mmap(NULL, count * sizeof(struct stats_block), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    static const uint64_t layout = sizeof(struct stats_area);
+    int fd = memfd_create("ccserver-stats", MFD_CLOEXEC);
 
+    if (fd >= 0 && ftruncate(fd, sizeof(struct stats_area)) == 0 &&
+        pwrite(fd, &layout, sizeof(layout), offsetof(struct stats_area, layout)) == sizeof(layout))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+struct stats_area *stats_attach(int fd)
+{
+    uint64_t layout = 0;
+
+    if (pread(fd, &layout, sizeof(layout), offsetof(struct stats_area, layout)) < 0)
+        return NULL;
+    if (layout != sizeof(struct stats_area)) {
+        errno = EPROTO;
+        return NULL;
+    }
+    void *memory = mmap(NULL, sizeof(struct stats_area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
+
+static void forget_listener(struct stats_area *area, unsigned index)
+{
+    for (unsigned i = 0; i < STATS_NUMBERS_MAX; i++)
+        memset(&area->books[i].total.listeners[index], 0, sizeof(struct stats_listener));
+}
+
+int stats_index(struct stats_area *area, const char *name, const bool *keep)
+{
+    int index = -1;
+
+    for (int i = STATS_LISTENERS_MAX - 1; i >= 0; i--) {
+        if (strcmp(area->names[i], name) == 0)
+            return i;
+        bool free = area->names[i][0] == '\0';
+        if (free || (!keep[i] && (index < 0 || area->names[index][0])))
+            index = i;
+    }
+    if (index >= 0 && area->names[index][0])
+        forget_listener(area, (unsigned)index);
+    if (index >= 0)
+        strlcpy(area->names[index], name, STATS_NAME_SIZE);
+    return index;
+}
+
+struct stats_block *stats_take(struct stats_area *area, unsigned number, pid_t owner)
+{
+    for (uint32_t i = 0; i < STATS_PROCESSES_MAX; i++) {
+        uint32_t none = 0, used = i;
+        if (!atomic_compare_exchange_strong(&area->blocks[i].taken, &none, number + 1))
+            continue;
+        area->blocks[i].owner = owner;
+        area->blocks[i].pid = 0;
+        while (used <= i && !atomic_compare_exchange_weak(&area->blocks_used, &used, i + 1))
+            ; /* the other master may have gone further meanwhile */
+        return &area->blocks[i];
+    }
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* ---- sums ---- */
 
 uint64_t stats_open(const struct stats_listener *listener)
 {
@@ -23,22 +91,55 @@ uint64_t stats_open(const struct stats_listener *listener)
 
 void stats_add(struct stats_listener *total, const struct stats_listener *listener)
 {
-#define X(name, help) stats_count(&total->name, stats_read(&listener->name));
+#define X(name, help) atomic_fetch_add(&total->name, stats_read(&listener->name));
     STATS_COUNTERS(X)
 #undef X
     for (unsigned i = 0; i < CLOSE_REASONS; i++)
-        stats_count(&total->closed[i], stats_read(&listener->closed[i]));
+        atomic_fetch_add(&total->closed[i], stats_read(&listener->closed[i]));
 }
 
-void stats_fold(struct stats_block *total, struct stats_block *block)
+static void add_block(struct stats_block *total, const struct stats_block *block)
 {
-    stats_count(&total->turns, stats_read(&block->turns));
-    stats_count(&total->accept_pauses, stats_read(&block->accept_pauses));
-    if (stats_read(&block->longest_turn_us) > stats_read(&total->longest_turn_us))
-        atomic_store(&total->longest_turn_us, stats_read(&block->longest_turn_us));
-    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++) {
-        stats_count(&block->listeners[i].lost, stats_open(&block->listeners[i]));
+    uint64_t longest = stats_read(&block->longest_turn_us);
+
+    atomic_fetch_add(&total->turns, stats_read(&block->turns));
+    atomic_fetch_add(&total->accept_pauses, stats_read(&block->accept_pauses));
+    if (longest > stats_read(&total->longest_turn_us))
+        atomic_store(&total->longest_turn_us, longest);
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         stats_add(&total->listeners[i], &block->listeners[i]);
+}
+
+void stats_fold(struct stats_area *area, struct stats_block *block)
+{
+    unsigned number = block->taken - 1;
+
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        stats_count(&block->listeners[i].lost, stats_open(&block->listeners[i]));
+    add_block(&area->books[number].total, block);
+    memset(&block->pid, 0, sizeof(*block) - offsetof(struct stats_block, pid));
+    atomic_store(&block->taken, 0);
+}
+
+static bool is_gone(pid_t pid)
+{
+    return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+void stats_sweep(struct stats_area *area, pid_t self)
+{
+    for (uint32_t i = 0; i < area->blocks_used; i++) {
+        struct stats_block *block = &area->blocks[i];
+        if (block->taken && block->owner != self && block->pid > 0 && is_gone(block->owner) && is_gone(block->pid))
+            stats_fold(area, block);
     }
-    memset(block, 0, sizeof(*block));
+}
+
+void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total)
+{
+    memset(total, 0, sizeof(*total));
+    add_block(total, &area->books[number].total);
+    for (uint32_t i = 0; i < area->blocks_used; i++)
+        if (area->blocks[i].taken == number + 1)
+            add_block(total, &area->blocks[i]);
 }

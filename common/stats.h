@@ -1,11 +1,12 @@
 /*
- * Counters in shared memory: written by one child each, read by the master at any time, without a question or an
- * answer.
+ * Counters in shared memory: written by one child each, read by a master at any time, without a question or an answer.
  *
- *   master                          child (one writer)
- *   stats_map() -- blocks[i] -----> stats_count(&block->listeners[k].bytes_in, n)
- *       |                              dies, for whatever reason
- *       +-- stats_fold(total, block)   what it had counted is kept; sessions it had open become `lost`
+ *   master                           child (one writer)
+ *   stats_take() -- a block -------> stats_count(&block->listeners[k].bytes_in, n)
+ *       |                               dies, for whatever reason
+ *       +-- stats_fold(area, block)     what it had counted goes to the book of its slot; open sessions become `lost`
+ *
+ * The area is a memory file. A new binary that takes over maps the same one, so that totals go on across an upgrade.
  *
  * For every listener, at any moment between two turns of its reactor:
  *     accepted = open + all of closed + lost       (`open` is therefore not stored but derived)
@@ -14,9 +15,16 @@
 #define COMMON_STATS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-enum { STATS_LISTENERS_MAX = 64 };
+enum {
+    STATS_LISTENERS_MAX = 128, /* names in one area: those of two generations of a configuration */
+    STATS_NAME_SIZE = 48,
+    STATS_NUMBERS_MAX = 1024,   /* slot numbers */
+    STATS_PROCESSES_MAX = 4096, /* at the same time: also those that drain */
+};
 
 /* Why a session ended. One list: the enum, the counters and the report are made from it. */
 #define STATS_CLOSE_REASONS(X)                                                                                         \
@@ -43,6 +51,15 @@ enum { STATS_LISTENERS_MAX = 64 };
     X(protocol_errors, "messages that were answered with an error")                                                    \
     X(upstream_failures, "upstream connections that could not be made")
 
+/* Why a process was started, other than as the first of its slot. */
+#define STATS_RESPAWNS(X)                                                                                              \
+    X(signal, "its predecessor was killed by a signal")                                                                \
+    X(exit, "its predecessor exited")                                                                                  \
+    X(hang, "its predecessor hung and was killed")                                                                     \
+    X(reload, "a new configuration")                                                                                   \
+    X(resize, "one worker more was asked for")                                                                         \
+    X(upgrade, "a new binary")
+
 typedef _Atomic uint64_t stats_counter;
 
 enum close_reason {
@@ -50,6 +67,14 @@ enum close_reason {
     STATS_CLOSE_REASONS(X)
 #undef X
         CLOSE_REASONS
+};
+
+enum stats_respawn {
+#define X(name, help) RESPAWN_##name,
+    STATS_RESPAWNS(X)
+#undef X
+        RESPAWNS,
+    RESPAWN_none = RESPAWNS
 };
 
 struct stats_listener {
@@ -61,19 +86,54 @@ struct stats_listener {
 
 /* One process. */
 struct stats_block {
+    _Atomic uint32_t taken;        /* number of its slot, plus 1; 0: free */
+    pid_t pid;                     /* 0 until it is known */
+    pid_t owner;                   /* the master that started it */
     stats_counter turns;           /* of the event loop; also the heartbeat */
     stats_counter longest_turn_us; /* from the return of epoll_wait to the next call */
     stats_counter accept_pauses;   /* accepting stopped for a while: no descriptors, or max_sessions reached */
     struct stats_listener listeners[STATS_LISTENERS_MAX];
 } __attribute__((aligned(64)));
 
-/* `count` zeroed blocks, shared with every process forked later. NULL with errno. Pages are used when they are written.
- */
-struct stats_block *stats_map(unsigned count);
+/* What is known of all the processes that a slot number has had. */
+struct stats_book {
+    stats_counter respawns[RESPAWNS];
+    struct stats_block total; /* of those that are gone */
+};
 
-/* Add what the process that owned `block` has counted to `total` and zero `block`. Only after the process has been
- * reaped. */
-void stats_fold(struct stats_block *total, struct stats_block *block);
+struct stats_area {
+    uint64_t layout;                                  /* size of all this; another binary may have another one */
+    stats_counter upgrades;                           /* binaries that have taken over */
+    _Atomic uint32_t blocks_used;                     /* no block from here on has ever been taken */
+    char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of listeners; "": free */
+    struct stats_book books[STATS_NUMBERS_MAX];
+    struct stats_block blocks[STATS_PROCESSES_MAX];
+};
+
+/* A memory file for an area, zeroed, close-on-exec. -1 with errno. Memory is used where something has been counted. */
+int stats_create(void);
+
+/* Map it, shared with every process forked later. NULL with errno; EPROTO when its layout is that of another binary. */
+struct stats_area *stats_attach(int fd);
+
+/*
+ * The index of the listener called `name`, in all blocks and books. A name that is new gets a free one, or else that of
+ * a name which is not marked in `keep` (STATS_LISTENERS_MAX flags), whose counts are then forgotten. -1: none is left.
+ */
+int stats_index(struct stats_area *area, const char *name, const bool *keep);
+
+/* A zeroed block for a process of slot `number`. NULL with ENOMEM when all are taken. */
+struct stats_block *stats_take(struct stats_area *area, unsigned number, pid_t owner);
+
+/* Add what the process that had `block` has counted to the book of its slot, and free the block. Only when it is gone.
+ */
+void stats_fold(struct stats_area *area, struct stats_block *block);
+
+/* The same for all blocks of other masters than `self` that are gone, and so are the processes. */
+void stats_sweep(struct stats_area *area, pid_t self);
+
+/* What the living and the dead of slot `number` have counted. */
+void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total);
 
 /* Sessions of this listener that have neither been closed nor lost. */
 uint64_t stats_open(const struct stats_listener *listener);

@@ -193,7 +193,7 @@ static int read_file(struct conf_reader *reader)
     return reader->failed_line ? -1 : 0;
 }
 
-static uint32_t online_cpus(void)
+uint32_t conf_online_cpus(void)
 {
     cpu_set_t set;
     long count = sched_getaffinity(0, sizeof(set), &set) < 0 ? sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
@@ -207,7 +207,7 @@ int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
     int result = -1;
 
     memset(conf, 0, sizeof(*conf));
-    conf->listeners = calloc(STATS_LISTENERS_MAX, sizeof(*conf->listeners));
+    conf->listeners = calloc(CONF_LISTENERS_MAX, sizeof(*conf->listeners));
     reader.text = malloc(FILE_MAX + 2);
     option_defaults(conf_server_options, conf);
     if (!conf->listeners || !reader.text)
@@ -218,7 +218,7 @@ int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
     if (result < 0)
         conf_free(conf);
     else if (conf->workers == 0)
-        conf->workers = online_cpus();
+        conf->workers = conf_online_cpus();
     return result;
 }
 

@@ -9,13 +9,26 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONF_WORKERS_MAX = 1024 };
+enum { CONF_WORKERS_MAX = STATS_NUMBERS_MAX, CONF_LISTENERS_MAX = 64 };
+
+/* What the command line says, now and at every reload. */
+struct conf_overrides {
+    const char *file;    /* absolute, or relative to a directory that is never left */
+    uint32_t workers;    /* 0: as the file says */
+    int log_level;       /* -1: as the file says */
+    const char *pidfile; /* NULL: as the file says */
+    bool daemonise;      /* there is no standard error to log to */
+};
 
 struct conf {
     /* [server] */
     uint32_t workers; /* 0 in the file ("auto") has become the number of online CPUs */
     uint32_t drain_timeout_ms;
     uint32_t linger_timeout_ms;
+    uint32_t adopt_after_ms;
+    uint32_t watchdog_timeout_ms;
+    uint32_t busy_poll_us;
+    uint32_t busy_poll_force;
     uint32_t max_sessions;
     char log[OPTION_STRING_SIZE];
     uint32_t log_level;                  /* enum log_level */
@@ -38,6 +51,15 @@ extern const struct option_row
  */
 int conf_load(struct conf *conf, const char *path, char *why, size_t why_size);
 void conf_free(struct conf *conf);
+
+/* CPUs that this process may run on. */
+uint32_t conf_online_cpus(void);
+
+/* The command line beats the file. Returns 0, or -1 with a sentence in `why`. */
+int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *why, size_t why_size);
+
+/* Log what differs, a line each: "reload: [listen echo] - backlog = 16". */
+void conf_log_changes(const struct conf *old, const struct conf *new);
 
 /* The effective configuration, defaults included, in the form conf_load() reads. */
 void conf_print(const struct conf *conf, FILE *out);

@@ -86,6 +86,9 @@ int conf_apply_server(struct conf_reader *reader)
         if (apply_row(reader, option, row, reader->conf) < 0)
             return -1;
     }
+    if (reader->conf->adopt_after_ms >= reader->conf->watchdog_timeout_ms)
+        return conf_fail_at(reader, line_of(reader, "adopt_after", "watchdog_timeout"),
+                            "adopt_after is not below watchdog_timeout");
     return 0;
 }
 
@@ -197,8 +200,8 @@ static int check_name(struct conf_reader *reader)
     for (unsigned i = 0; i < reader->conf->listener_count; i++)
         if (strcmp(reader->conf->listeners[i].name, reader->name) == 0)
             return conf_fail_at(reader, reader->section_line, "repeated section [listen %s]", reader->name);
-    if (reader->conf->listener_count == STATS_LISTENERS_MAX)
-        return conf_fail_at(reader, reader->section_line, "more than %d listeners", STATS_LISTENERS_MAX);
+    if (reader->conf->listener_count == CONF_LISTENERS_MAX)
+        return conf_fail_at(reader, reader->section_line, "more than %d listeners", CONF_LISTENERS_MAX);
     return 0;
 }
 

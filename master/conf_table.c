@@ -18,8 +18,15 @@ const struct option_row conf_server_options[] = {
      "sessions open at the same time in one worker; accepting pauses there"},
     {"drain_timeout", OPTION_TIME, SERVER(drain_timeout_ms), 0, HOUR, NULL, NULL, "30s",
      "how long sessions may finish what they are doing when the server stops"},
+    {"adopt_after", OPTION_TIME, SERVER(adopt_after_ms), 150, 10 * MINUTE, NULL, NULL, "250ms",
+     "after so long without a sign of life from a worker its siblings accept its connections"},
+    {"watchdog_timeout", OPTION_TIME, SERVER(watchdog_timeout_ms), 500, HOUR, NULL, NULL, "5s",
+     "and after so long it is killed and replaced"},
     {"linger_timeout", OPTION_TIME, SERVER(linger_timeout_ms), 0, MINUTE, NULL, NULL, "2s",
      "how long a client that we closed may take to read our last words and close too"},
+    {"busy_poll", OPTION_TIME_US, SERVER(busy_poll_us), 1, 10000, "off", NULL, "off",
+     "after activity a worker polls for so long before it sleeps; not where workers >= CPUs"},
+    {"busy_poll_force", OPTION_BOOL, SERVER(busy_poll_force), 0, 0, NULL, NULL, "off", "poll there, too"},
     {"log", OPTION_STRING, SERVER(log), 0, 0, NULL, NULL, "stderr",
      "where the log goes: stderr, syslog, or the path of a file"},
     {"log_level", OPTION_ENUM, SERVER(log_level), 0, 0, NULL, LOG_LEVEL_CHOICES, "info",
@@ -89,7 +96,8 @@ static void print_type(const struct option_row *row, FILE *out)
     case OPTION_BOOL: fprintf(out, "on or off"); break;
     case OPTION_INT: print_range(row, "a number", out); break;
     case OPTION_SIZE: print_range(row, "a size", out); break;
-    case OPTION_TIME: print_range(row, "a time", out); break;
+    case OPTION_TIME:
+    case OPTION_TIME_US: print_range(row, "a time", out); break;
     case OPTION_ENUM: fprintf(out, "one of %s", row->choices); break;
     case OPTION_STRING: fprintf(out, "text, at most %d characters", OPTION_STRING_SIZE - 1); break;
     case OPTION_ADDRESS: fprintf(out, "ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH"); break;
@@ -124,7 +132,7 @@ void conf_print_reference(FILE *out)
     fprintf(out,
             "# Sizes take the units k, m and g (powers of 1024) or none, times ms, s, m and h.\n\n# [server], once\n");
     print_table(conf_server_options, out);
-    fprintf(out, "\n# [listen NAME], 1 to %d times; NAME: up to %d letters, digits, '-' and '_'\n", STATS_LISTENERS_MAX,
+    fprintf(out, "\n# [listen NAME], 1 to %d times; NAME: up to %d letters, digits, '-' and '_'\n", CONF_LISTENERS_MAX,
             LISTENER_NAME_SIZE - 1);
     fprintf(out, "#\n# bind (1 to %d addresses, separated by blanks or commas; mandatory)\n#     where it listens\n",
             LISTENER_ADDRESSES_MAX);

@@ -2,6 +2,7 @@
  * ccserver: options, configuration, sockets, workers, loop.
  */
 #include "build_info.h"
+#include "common/backtrace.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "master/conf.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,25 +20,19 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include <bsd/libutil.h>
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 #include <bsd/unistd.h>
 
 struct options {
-    const char *conf_file;
-    uint32_t workers; /* 0: as the file says */
-    bool check, dump, daemonise;
-    const char *pidfile; /* NULL: as the file says */
-    int log_level;       /* -1: as the file says */
+    struct conf_overrides overrides;
+    bool check, dump;
 };
 
 static struct {
-    struct conf conf;
     struct master master;
-    struct pidfh *pidfile;
     int ready_pipe; /* -d: the parent waits at its other end; -1 otherwise */
-} self = {.master.signal_fd = -1, .ready_pipe = -1};
+} self = {.master = {.signal_fd = -1, .upgrade.channel = -1, .stats_fd = -1}, .ready_pipe = -1};
 
 /* ---- the command line ---- */
 
@@ -47,19 +43,19 @@ static const struct option_row *log_level_row(void)
 
 _Noreturn static void usage(void)
 {
-    printf(
-        "usage: ccserver [-c FILE] [-w N] [-t] [-T] [-d] [-p PIDFILE] [-l LOGLEVEL] [-V] [-h]\n"
-        "  -c, --config FILE      configuration file (default " CCSERVER_CONF ")\n"
-        "  -w, --workers N        number of workers, 1 to %d (default: as the file says, else one per CPU)\n"
-        "  -t, --test             check the configuration and exit\n"
-        "  -T, --dump             print the effective configuration and exit\n"
-        "  -d, --daemon           go to the background when all workers are ready\n"
-        "  -p, --pidfile FILE     write and lock a pid file\n"
-        "  -l, --log-level LEVEL  %s\n"
-        "  -V, --version          print the version and exit\n"
-        "  -h, --help             print this and exit\n"
-        "signals: TERM, INT stop gracefully (twice: at once), QUIT stop at once, USR1 statistics, HUP reopen the log\n",
-        CONF_WORKERS_MAX, log_level_row()->choices);
+    printf("usage: ccserver [-c FILE] [-w N] [-t] [-T] [-d] [-p PIDFILE] [-l LOGLEVEL] [-V] [-h]\n"
+           "  -c, --config FILE      configuration file (default " CCSERVER_CONF ")\n"
+           "  -w, --workers N        number of workers, 1 to %d (default: as the file says, else one per CPU)\n"
+           "  -t, --test             check the configuration and exit\n"
+           "  -T, --dump             print the effective configuration and exit\n"
+           "  -d, --daemon           go to the background when all workers are ready\n"
+           "  -p, --pidfile FILE     write and lock a pid file\n"
+           "  -l, --log-level LEVEL  %s\n"
+           "  -V, --version          print the version and exit\n"
+           "  -h, --help             print this and exit\n"
+           "signals: TERM, INT stop gracefully (twice: at once), QUIT stop at once, USR1 statistics, HUP reload,\n"
+           "         USR2 upgrade to the binary on disk, TTIN one worker more, TTOU one fewer\n",
+           CONF_WORKERS_MAX, log_level_row()->choices);
     exit(EXIT_SUCCESS);
 }
 
@@ -112,18 +108,18 @@ static struct options parse_options(int argc, char **argv)
         {"keys", no_argument, NULL, 'k'},
         {0},
     };
-    struct options options = {.conf_file = CCSERVER_CONF, .log_level = -1};
+    struct options options = {.overrides = {.file = CCSERVER_CONF, .log_level = -1}};
 
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":c:w:tTdp:l:Vh", names, NULL)) != -1;) {
         switch (c) {
-        case 'c': options.conf_file = optarg; break;
-        case 'w': options.workers = parse_workers(optarg); break;
+        case 'c': options.overrides.file = optarg; break;
+        case 'w': options.overrides.workers = parse_workers(optarg); break;
         case 't': options.check = true; break;
         case 'T': options.dump = true; break;
-        case 'd': options.daemonise = true; break;
-        case 'p': options.pidfile = optarg; break;
-        case 'l': options.log_level = parse_log_level(optarg); break;
+        case 'd': options.overrides.daemonise = true; break;
+        case 'p': options.overrides.pidfile = optarg; break;
+        case 'l': options.overrides.log_level = parse_log_level(optarg); break;
         case 'h': usage();
         case 'k': conf_print_reference(stdout); exit(EXIT_SUCCESS);
         case 'V': printf("ccserver " CCSERVER_VERSION "\n"); exit(EXIT_SUCCESS);
@@ -140,26 +136,66 @@ static struct options parse_options(int argc, char **argv)
 
 _Noreturn static void fail(const char *what, const char *why)
 {
-    fprintf(stderr, "ccserver: %s%s%s\n", what, *what ? ": " : "", why);
+    char text[640];
+
+    snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
+    upgrade_fail(&self.master, text);
+    fprintf(stderr, "ccserver: %s\n", text);
     exit(EXIT_FAILURE);
+}
+
+/* What an upgrade starts again. The arguments are copied, since their place will hold the title of the process. */
+static void remember_start(int argc, char **argv)
+{
+    char path[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    path[size > 0 ? size : 0] = '\0';
+    self.master.binary = strdup(size > 0 ? path : argv[0]);
+    self.master.arguments = calloc((size_t)argc + 1, sizeof(char *));
+    for (int i = 0; self.master.arguments && i < argc; i++)
+        self.master.arguments[i] = strdup(argv[i]);
+    if (!self.master.binary || !self.master.arguments || (argc > 0 && !self.master.arguments[argc - 1]))
+        fail("", "out of memory");
 }
 
 static void load_conf(const struct options *options)
 {
+    struct conf *conf;
     char why[512];
 
-    if (conf_load(&self.conf, options->conf_file, why, sizeof(why)) < 0) {
+    self.master.current = generation_new(++self.master.generations);
+    if (!self.master.current)
+        fail("", strerror(errno));
+    conf = &self.master.current->conf;
+    if (conf_load(conf, options->overrides.file, why, sizeof(why)) < 0) {
+        upgrade_fail(&self.master, why);
         fprintf(stderr, "%s\n", why);
         exit(EXIT_FAILURE);
     }
-    if (options->workers)
-        self.conf.workers = options->workers;
-    if (options->log_level >= 0)
-        self.conf.log_level = (uint32_t)options->log_level;
-    if (options->pidfile && strlcpy(self.conf.pidfile, options->pidfile, OPTION_STRING_SIZE) >= OPTION_STRING_SIZE)
-        bad_usage("-p: the path is longer than %d characters", OPTION_STRING_SIZE - 1);
-    if (options->daemonise && strcmp(self.conf.log, "stderr") == 0)
-        bad_usage("-d: there is no standard error in the background; set `log` to syslog or a file");
+    if (conf_override(conf, &options->overrides, why, sizeof(why)) < 0)
+        bad_usage("%s", why);
+    self.master.overrides = &options->overrides;
+}
+
+/* The statistics of the master that we take over from go on, if its binary lays them out as ours does. */
+static void map_statistics(void)
+{
+    char why[256];
+
+    if (self.master.stats_fd >= 0)
+        self.master.world.stats = stats_attach(self.master.stats_fd);
+    if (!self.master.world.stats && self.master.stats_fd >= 0)
+        log_warn("statistics start anew: %s", strerror(errno));
+    if (!self.master.world.stats) {
+        self.master.stats_fd = stats_create();
+        if (self.master.stats_fd >= 0)
+            self.master.world.stats = stats_attach(self.master.stats_fd);
+    }
+    if (!self.master.world.stats)
+        fail("statistics", strerror(errno));
+    if (generation_index_listeners(&self.master, &self.master.current->conf, why, sizeof(why)) < 0)
+        fail("", why);
 }
 
 static void raise_descriptor_limit(void)
@@ -175,27 +211,19 @@ static void raise_descriptor_limit(void)
 
 static void lock_pidfile(void)
 {
-    pid_t other = 0;
-    char why[128];
+    char why[512];
 
-    if (self.conf.pidfile[0] == '\0')
-        return;
-    self.pidfile = pidfile_open(self.conf.pidfile, 0644, &other);
-    if (self.pidfile)
-        return;
-    if (errno != EEXIST)
-        fail(self.conf.pidfile, strerror(errno));
-    snprintf(why, sizeof(why), "another master is running, pid %d", (int)other);
-    fail(self.conf.pidfile, why);
+    if (!self.master.upgrade.newer && pid_lock(&self.master, why, sizeof(why)) < 0)
+        fail("", why);
 }
 
 static void bind_all(void)
 {
+    struct conf *conf = &self.master.current->conf;
     char why[512];
 
-    if (slots_init(&self.master.slots, &self.conf, why, sizeof(why)) < 0) {
-        slots_fini(&self.master.slots);
-        pidfile_remove(self.pidfile);
+    if (endpoints_claim(&self.master.endpoints, conf, conf->workers, why, sizeof(why)) < 0) {
+        pid_remove(&self.master);
         fail("", why);
     }
 }
@@ -224,8 +252,7 @@ static void daemonise(void)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
         dup2(null, fd);
-    if (chdir("/") < 0)
-        log_warn("cannot leave the working directory: %s", strerror(errno));
+    /* The working directory stays: relative paths mean at a reload what they have meant at the start. */
 }
 
 static void tell_parent(bool ready)
@@ -240,13 +267,24 @@ static void tell_parent(bool ready)
     self.ready_pipe = -1;
 }
 
+static void close_channel(struct master *master, struct slot *slot)
+{
+    (void)master;
+    if (slot->channel >= 0)
+        close(slot->channel);
+}
+
 /* What a worker must not share with the master. */
 static void leave_to_master(void)
 {
     close(self.master.signal_fd);
-    pidfile_close(self.pidfile);
+    close(self.master.stats_fd);
+    if (self.master.upgrade.channel >= 0)
+        close(self.master.upgrade.channel);
+    pid_close(&self.master);
     if (self.ready_pipe >= 0)
         close(self.ready_pipe);
+    master_each_slot(&self.master, close_channel);
 }
 
 static void read_signals_from_descriptor(void)
@@ -261,44 +299,54 @@ static void read_signals_from_descriptor(void)
 
 static void open_log(void)
 {
-    log_set_level((enum log_level)self.conf.log_level);
+    log_set_level((enum log_level)self.master.current->conf.log_level);
     log_set_role("master");
-    if (log_open(self.conf.log) < 0)
-        fail(self.conf.log, strerror(errno));
+    if (log_open(self.master.current->conf.log) < 0)
+        fail(self.master.current->conf.log, strerror(errno));
 }
 
 int main(int argc, char **argv, char **environment)
 {
-    struct options options = parse_options(argc, argv);
+    remember_start(argc, argv);
+    struct options options = parse_options(argc, self.master.arguments);
 
+    if (upgrade_inherit(&self.master) < 0)
+        fail("cannot take over", strerror(errno));
     load_conf(&options);
     if (options.check)
-        printf("%s: configuration is valid\n", options.conf_file);
+        printf("%s: configuration is valid\n", options.overrides.file);
     if (options.dump)
-        conf_print(&self.conf, stdout);
+        conf_print(&self.master.current->conf, stdout);
     if (options.check || options.dump)
         return EXIT_SUCCESS;
 
     setproctitle_init(argc, argv, environment);
     open_log();
+    backtrace_on_abort(); /* workers inherit it */
     raise_descriptor_limit();
     read_signals_from_descriptor();
+    map_statistics();
     lock_pidfile();
     bind_all();
-    if (options.daemonise)
+    if (options.overrides.daemonise && !self.master.upgrade.newer)
         daemonise();
-    pidfile_write(self.pidfile);
+    if (pid_write(&self.master) < 0)
+        log_warn("cannot write the pid file: %s", strerror(errno));
     setproctitle("master");
-    log_notice("ccserver " CCSERVER_VERSION " starts %u workers", self.conf.workers);
+    if (self.master.upgrade.newer)
+        log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)self.master.upgrade.pid);
+    else
+        log_notice("ccserver " CCSERVER_VERSION " starts %u workers", self.master.current->conf.workers);
+    endpoints_keep_claimed(&self.master.endpoints, &self.master.current->conf);
 
-    self.master.conf = &self.conf;
     self.master.started = tell_parent;
-    self.master.slots.in_child = leave_to_master;
+    self.master.world.endpoints = &self.master.endpoints;
+    self.master.world.in_child = leave_to_master;
     int code = master_run(&self.master);
 
-    slots_unlink(&self.conf);
-    slots_fini(&self.master.slots);
-    pidfile_remove(self.pidfile);
-    conf_free(&self.conf);
+    bool in_charge = self.master.phase != MASTER_HANDED_OVER && !self.master.upgrade.newer;
+    endpoints_fini(&self.master.endpoints, in_charge);
+    pid_remove(&self.master);
+    generation_free(self.master.current);
     return code;
 }

@@ -1,7 +1,7 @@
 #include "master/master.h"
-#include "common/channel.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "master/report.h"
 #include <errno.h>
 #include <poll.h>
@@ -14,54 +14,124 @@
 
 #include <bsd/stdlib.h>
 
-/* A worker closes what is left at drain_timeout by itself; one that does not exit soon after is killed. */
-enum { STOP_GRACE_MS = 1000 };
+enum { TICK_MS = 50 }; /* how often heartbeats are looked at, at least */
+
+/* ---- slots ---- */
+
+void master_handle(struct master *master, struct slot *slot, enum supervisor_event event)
+{
+    slot_handle(&master->world, slot, event, false);
+}
+
+void master_each_slot(struct master *master, void (*visit)(struct master *master, struct slot *slot))
+{
+    struct generation *const generations[] = {master->current, master->next};
+    struct slot *slot, *next;
+
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
+            visit(master, generations[i]->slots[j]);
+    LIST_FOREACH_SAFE(slot, &master->leaving, link, next)
+    visit(master, slot);
+}
+
+static struct slot *find_slot(const struct master *master, pid_t pid)
+{
+    const struct generation *const generations[] = {master->current, master->next};
+    struct slot *slot;
+
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
+            if (generations[i]->slots[j]->pid == pid)
+                return generations[i]->slots[j];
+    LIST_FOREACH(slot, &master->leaving, link)
+    if (slot->pid == pid)
+        return slot;
+    return NULL;
+}
+
+/* Free those that have gone, and say when they were the last of their generation. */
+static void bury(struct master *master)
+{
+    struct slot *slot, *next, *other;
+
+    LIST_FOREACH_SAFE(slot, &master->leaving, link, next)
+    {
+        unsigned generation = slot->generation;
+        bool last = generation < master->current->number;
+        if (slot->supervised.state != SUPERVISOR_EMPTY)
+            continue;
+        LIST_REMOVE(slot, link);
+        slot_free(slot);
+        LIST_FOREACH(other, &master->leaving, link)
+        last &= other->generation != generation;
+        if (last)
+            log_notice("generation %u is gone", generation);
+    }
+}
+
+static void reap(struct master *master)
+{
+    bool stranger = false;
+    int status;
+
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        struct slot *slot = find_slot(master, pid);
+        if (slot && master->next && slot->conf == &master->next->conf)
+            generation_give_up_next(master, "a worker of it died before all were ready");
+        if (slot)
+            slot_reaped(&master->world, slot, status);
+        else if (master->upgrade.channel >= 0 && pid == master->upgrade.pid)
+            upgrade_reaped(master, status);
+        else
+            stranger = true;
+    }
+    if (stranger)
+        stats_sweep(master->world.stats, getpid());
+}
 
 /* ---- stopping ---- */
 
-static void kill_all(struct master *master)
+static void kill_slot(struct master *master, struct slot *slot)
 {
-    master->phase = MASTER_KILLING;
-    for (unsigned i = 0; i < master->slots.count; i++)
-        if (master->slots.all[i].pid > 0)
-            kill(master->slots.all[i].pid, SIGKILL);
+    master_handle(master, slot, SUPERVISOR_EVENT_KILL);
+}
+
+static void stop_at_once(struct master *master, const char *why)
+{
+    log_notice("stopping at once: %s", why);
+    upgrade_abandon(master, "this master stops");
+    if (master->phase == MASTER_SERVING)
+        notify("STOPPING=1\nSTATUS=stopping at once: %s", why);
+    if (master->next)
+        generation_give_up_next(master, "the server stops");
+    if (master->phase != MASTER_HANDED_OVER)
+        master->phase = MASTER_KILLING;
+    generation_retire_all(master);
+    master_each_slot(master, kill_slot);
 }
 
 static void stop(struct master *master, const char *why)
 {
     if (master->phase != MASTER_SERVING) {
-        log_notice("stopping at once: %s", why);
-        kill_all(master);
+        stop_at_once(master, why);
         return;
     }
-    log_notice("stopping: %s; sessions may finish for %u ms", why, master->conf->drain_timeout_ms);
+    upgrade_abandon(master, "this master stops");
+    if (master->next)
+        generation_give_up_next(master, "the server stops");
+    log_notice("stopping: %s; sessions may finish for %u ms", why, master->world.patience.drain_ms);
+    notify("STOPPING=1\nSTATUS=stopping: %s", why);
     master->phase = MASTER_STOPPING;
-    master->kill_ms = clock_now_ms() + master->conf->drain_timeout_ms + STOP_GRACE_MS;
-    for (unsigned i = 0; i < master->slots.count; i++)
-        slot_handle(&master->slots, &master->slots.all[i], SUPERVISOR_EVENT_STOP, false);
-}
-
-static void stop_at_once(struct master *master, const char *why)
-{
-    for (unsigned i = 0; i < master->slots.count; i++)
-        slot_handle(&master->slots, &master->slots.all[i], SUPERVISOR_EVENT_STOP, false);
-    log_notice("stopping at once: %s", why);
-    kill_all(master);
+    master->world.for_good = !master->upgrade.newer;
+    generation_retire_all(master);
 }
 
 /* ---- signals ---- */
 
-static void reap(struct master *master)
+static void write_stats_file(struct master *master)
 {
-    int status;
-
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        slots_reaped(&master->slots, pid, status);
-}
-
-static void write_stats_file(const struct master *master)
-{
-    const char *path = master->conf->stats_file;
+    const char *path = master->current->conf.stats_file;
 
     if (path[0] == '\0')
         return;
@@ -69,6 +139,23 @@ static void write_stats_file(const struct master *master)
         log_error("cannot write statistics to %s: %s", path, strerror(errno));
     else
         log_notice("statistics written to %s", path);
+}
+
+static void tell_reopen(struct master *master, struct slot *slot)
+{
+    (void)master;
+    slot_tell(slot, CHANNEL_REOPEN_LOG, 0);
+}
+
+static void hang_up(struct master *master)
+{
+    if (log_reopen() < 0)
+        log_error("cannot reopen the log: %s", strerror(errno));
+    else
+        log_notice("log reopened");
+    master_each_slot(master, tell_reopen);
+    if (master->phase == MASTER_SERVING)
+        generation_reload(master);
 }
 
 static void handle_signal(struct master *master, const struct signalfd_siginfo *info)
@@ -82,13 +169,10 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
         report_log(master);
         write_stats_file(master);
         break;
-    case SIGHUP:
-        if (log_reopen() < 0)
-            log_error("cannot reopen the log: %s", strerror(errno));
-        else
-            log_notice("log reopened");
-        slots_reopen_log(&master->slots);
-        break;
+    case SIGHUP: hang_up(master); break;
+    case SIGUSR2: upgrade_start(master); break;
+    case SIGTTIN: generation_resize(master, 1); break;
+    case SIGTTOU: generation_resize(master, -1); break;
     default: log_info("%s is ignored", strsignal((int)info->ssi_signo));
     }
 }
@@ -112,19 +196,24 @@ static void tell_started(struct master *master, bool ready)
 
 static void worker_is_ready(struct master *master, struct slot *slot)
 {
+    const struct generation *current = master->current;
     unsigned ready = 0;
 
-    slot_handle(&master->slots, slot, SUPERVISOR_EVENT_READY, false);
+    slot->ready_ms = clock_now_ms();
+    master_handle(master, slot, SUPERVISOR_EVENT_READY);
     if (slot->supervised.state != SUPERVISOR_RUNNING)
         return;
-    log_notice("worker %u (pid %d) ready after %u ms", slot->env.slot, (int)slot->pid,
-               (unsigned)(clock_now_ms() - slot->supervised.started_ms));
-    for (unsigned i = 0; i < master->slots.count; i++)
-        ready += master->slots.all[i].supervised.state == SUPERVISOR_RUNNING;
-    if (ready == master->slots.count && !master->was_ready) {
+    log_notice("worker %u (pid %d) ready after %u ms", slot->number, (int)slot->pid,
+               (unsigned)(master->world.now_ms - slot->supervised.started_ms));
+    for (unsigned i = 0; i < current->count; i++)
+        ready += current->slots[i]->supervised.state == SUPERVISOR_RUNNING;
+    if (ready == current->count && !master->was_ready) {
         master->was_ready = true;
-        log_notice("ready: %u workers, %u listeners", ready, master->conf->listener_count);
+        log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
         tell_started(master, true);
+        upgrade_tell_ready(master);
+        if (!master->upgrade.newer)
+            notify("READY=1\nSTATUS=%u workers", ready);
     }
 }
 
@@ -135,19 +224,19 @@ static bool hear(struct master *master, struct slot *slot)
 
     if (slot->channel < 0)
         return false;
-    switch (channel_receive(slot->channel, &message)) {
+    switch (channel_receive(slot->channel, &message, NULL)) {
     case CHANNEL_AGAIN: return false;
     case CHANNEL_OK: break;
     case CHANNEL_CLOSED: /* SIGCHLD tells the rest */
         close(slot->channel);
         slot->channel = -1;
         return false;
-    case CHANNEL_BROKEN: log_fatal("worker %u: control pipe: %s", slot->env.slot, strerror(errno));
+    case CHANNEL_BROKEN: log_fatal("worker %u: control pipe: %s", slot->number, strerror(errno));
     }
     if (message.type == CHANNEL_READY)
         worker_is_ready(master, slot);
     else if (message.type != CHANNEL_SHUTDOWN)
-        log_fatal("unexpected %s from worker %u", channel_name(message.type), slot->env.slot);
+        log_fatal("unexpected %s from worker %u", channel_name(message.type), slot->number);
     else if (master->phase == MASTER_SERVING)
         stop(master, "a client asked for it");
     return true;
@@ -155,70 +244,113 @@ static bool hear(struct master *master, struct slot *slot)
 
 /* ---- the loop ---- */
 
-/* Milliseconds until something is to be done without being asked; -1: nothing. */
-static int time_left(struct master *master)
-{
-    uint64_t now_ms = clock_now_ms();
-    int wait = slots_retry(&master->slots, now_ms);
+static struct {
+    struct pollfd *fds;
+    struct slot **slots;
+    unsigned count, room;
+} polled;
 
-    if (master->phase != MASTER_STOPPING)
-        return wait;
-    if (master->kill_ms <= now_ms) {
-        log_error("%u workers did not stop in time and are killed", slots_alive(&master->slots));
-        kill_all(master);
-        return -1;
+static void poll_fd(int fd, struct slot *slot)
+{
+    if (polled.count == polled.room) {
+        polled.room = polled.room ? 2 * polled.room : 64;
+        polled.fds = reallocarray(polled.fds, polled.room, sizeof(*polled.fds));
+        polled.slots = reallocarray(polled.slots, polled.room, sizeof(struct slot *));
+        if (!polled.fds || !polled.slots)
+            log_fatal("out of memory");
     }
-    int left = (int)(master->kill_ms - now_ms);
-    return wait < 0 || left < wait ? left : wait;
+    polled.slots[polled.count] = slot;
+    polled.fds[polled.count++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
 
-static bool all_down(const struct slots *slots)
+static void poll_slot(struct master *master, struct slot *slot)
 {
-    for (unsigned i = 0; i < slots->count; i++)
-        if (slots->all[i].supervised.state != SUPERVISOR_DOWN)
+    (void)master;
+    if (slot->channel >= 0)
+        poll_fd(slot->channel, slot);
+}
+
+static void tick_slot(struct master *master, struct slot *slot)
+{
+    slot_tick(&master->world, slot);
+}
+
+static int tick_ms(const struct master *master)
+{
+    uint32_t quarter = master->world.patience.adopt_after_ms / 4;
+
+    return quarter < TICK_MS ? (int)quarter : TICK_MS;
+}
+
+static void wait_and_hear(struct master *master)
+{
+    int tick = tick_ms(master);
+
+    polled.count = 0;
+    poll_fd(master->signal_fd, NULL);
+    poll_fd(master->upgrade.closed ? -1 : master->upgrade.channel, NULL);
+    master_each_slot(master, poll_slot);
+    if (poll(polled.fds, polled.count, tick) < 0 && errno != EINTR)
+        log_fatal("poll: %s", strerror(errno));
+    master->world.now_ms = supervisor_clock_now(&master->clock, clock_now_ms(), (uint32_t)tick);
+    /* What a worker said comes before its death, and slots stay where they are until they are buried. */
+    for (unsigned i = 2; i < polled.count; i++)
+        if (polled.fds[i].revents)
+            while (hear(master, polled.slots[i]))
+                ;
+    if (polled.fds[1].revents)
+        upgrade_hear(master);
+    if (polled.fds[0].revents)
+        read_signals(master);
+}
+
+static void notify_alive(struct master *master)
+{
+    static uint64_t next_ms;
+    uint64_t period_ms = notify_watchdog_ms();
+
+    if (period_ms == 0 || master->world.now_ms < next_ms || master->phase == MASTER_HANDED_OVER)
+        return;
+    next_ms = master->world.now_ms + period_ms - (period_ms > 2 * TICK_MS ? TICK_MS : 0);
+    notify("WATCHDOG=1");
+}
+
+static bool all_down(const struct generation *generation)
+{
+    for (unsigned i = 0; i < generation->count; i++)
+        if (generation->slots[i]->supervised.state != SUPERVISOR_DOWN)
             return false;
     return true;
 }
 
-static void wait_and_handle(struct master *master, struct pollfd *fds)
-{
-    unsigned count = master->slots.count;
-
-    for (unsigned i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = master->slots.all[i].channel, .events = POLLIN};
-    fds[count] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
-    if (poll(fds, count + 1, time_left(master)) < 0 && errno != EINTR)
-        log_fatal("poll: %s", strerror(errno));
-    /* What a worker said comes before its death. */
-    for (unsigned i = 0; i < count; i++)
-        if (fds[i].revents)
-            while (hear(master, &master->slots.all[i]))
-                ;
-    if (fds[count].revents)
-        read_signals(master);
-}
-
 int master_run(struct master *master)
 {
-    struct pollfd *fds = reallocarray(NULL, master->slots.count + 1, sizeof(*fds));
     int code = EXIT_SUCCESS;
 
-    if (!fds)
-        log_fatal("out of memory");
     master->started_ms = clock_now_ms();
-    for (unsigned i = 0; i < master->slots.count; i++)
-        slot_handle(&master->slots, &master->slots.all[i], SUPERVISOR_EVENT_START, false);
-    while (master->phase == MASTER_SERVING || slots_alive(&master->slots) > 0) {
-        wait_and_handle(master, fds);
-        if (master->phase == MASTER_SERVING && all_down(&master->slots)) {
+    master->world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
+    generation_apply_patience(master);
+    generation_start(master, master->current, master->upgrade.newer ? RESPAWN_upgrade : RESPAWN_none);
+    while (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) ||
+           (master->upgrade.channel >= 0 && master->phase != MASTER_HANDED_OVER && !master->upgrade.older)) {
+        wait_and_hear(master);
+        master_each_slot(master, tick_slot);
+        generation_check_next(master);
+        upgrade_tick(master);
+        adopt_settle(master);
+        bury(master);
+        notify_alive(master);
+        if (master->phase == MASTER_SERVING && all_down(master->current)) {
             log_error("no worker can run: stopping");
             code = EXIT_FAILURE;
-            break;
+            stop(master, "no worker can run");
         }
     }
-    write_stats_file(master); /* the final totals */
+    if (master->phase != MASTER_HANDED_OVER)
+        write_stats_file(master); /* the final totals */
     tell_started(master, false);
-    free(fds);
+    free(polled.fds);
+    free(polled.slots);
     log_notice("stopped");
     return code;
 }

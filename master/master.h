@@ -1,26 +1,149 @@
 /*
  * The master while it serves: starts the workers, replaces the dead, answers signals, stops.
+ *
+ *   master --- current   the generation that serves          generation.c: start, switch, resize
+ *         |--- next      the one that a reload has started, until all its workers are READY
+ *         |--- leaving   slots of older generations, and retired ones: they drain and go
+ *         |--- endpoints the accept queues                   endpoint.c; adopt.c: who serves whose
+ *         |--- upgrade   the other master, during a change of the binary      upgrade.c
+ *         `--- world     counters in shared memory, patience, the clock       slot.c
  */
 #ifndef MASTER_MASTER_H
 #define MASTER_MASTER_H
 
 #include "master/conf.h"
+#include "master/endpoint.h"
 #include "master/slot.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct generation {
+    unsigned number;
+    struct conf conf;
+    unsigned count; /* slots that are wanted: numbers 0 .. count - 1 */
+    struct slot *slots[CONF_WORKERS_MAX];
+};
+
+enum master_phase {
+    MASTER_SERVING,
+    MASTER_HANDED_OVER, /* another master is in charge; our sessions drain */
+    MASTER_STOPPING,    /* the whole server drains */
+    MASTER_KILLING,     /* it has been told to be quick */
+};
+
+/* The other master, while a binary takes over from another. */
+struct upgrade {
+    int channel; /* to it; -1: there is none */
+    pid_t pid;
+    uint64_t due_ms; /* the older waits for the newer until then; 0: it does not */
+    bool older;      /* it is the older one */
+    bool newer;      /* and we are not in charge yet */
+    char why[512];   /* the newer has failed */
+    bool closed;     /* it has nothing more to say; its end will be reaped */
+};
 
 struct master {
-    struct conf *conf;
-    struct slots slots;
+    const struct conf_overrides *overrides;
+    char *binary, **arguments; /* how we were started, and how an upgrade starts the next one */
+    struct generation *current, *next;
+    struct slot_list leaving;
+    struct endpoints endpoints;
+    struct slot_world world;
+    struct supervisor_clock clock;
+    struct upgrade upgrade;
+    int stats_fd; /* the memory file behind world.stats */
     int signal_fd;
-    uint64_t started_ms;
-    enum { MASTER_SERVING, MASTER_STOPPING, MASTER_KILLING } phase;
-    uint64_t kill_ms; /* MASTER_STOPPING: workers that are still there then are killed */
-    bool was_ready;   /* all workers have been READY at the same time once */
+    uint64_t started_ms, next_due_ms; /* `next` must be READY by then */
+    enum master_phase phase;
+    bool reload_pending, was_ready;
+    bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
+    unsigned generations; /* that there have been: no two have the same number */
+    unsigned reloads, reload_failures, upgrades_failed;
+    struct pidfh *pidfile;
     /* Told once: all workers are READY (true), or none can be (false). */
     void (*started)(bool ready);
 };
 
-/* Serve until stopped. Returns the exit code. `master->slots` is bound, the signals are blocked, `signal_fd` reads
- * them. */
+/* Serve until stopped. Returns the exit code. The first generation's sockets are claimed, the signals are blocked,
+ * `signal_fd` reads them. */
 int master_run(struct master *master);
+
+/* All slots that have, or may get, a process: of the current and the next generation, and those that leave. */
+void master_each_slot(struct master *master, void (*visit)(struct master *master, struct slot *slot));
+
+/* Give it to a slot, see slot_handle(). */
+void master_handle(struct master *master, struct slot *slot, enum supervisor_event event);
+
+/* ---- pid.c: nothing happens where no pid file is configured ---- */
+
+/* Lock the file, then write our pid into it. 0, or -1 with a sentence in `why` (which names the pid of another master
+ * that has it), or with errno. */
+int pid_lock(struct master *master, char *why, size_t why_size);
+int pid_write(struct master *master);
+
+/* Both at once, in the place of a file that another master holds. */
+int pid_replace(struct master *master, char *why, size_t why_size);
+
+/* Let go of it: as it stands, or for good. */
+void pid_close(struct master *master);
+void pid_remove(struct master *master);
+
+/* ---- generation.c ---- */
+
+struct generation *generation_new(unsigned number);
+void generation_free(struct generation *generation);
+
+/* What the supervisor's table waits for is what the current configuration says. */
+void generation_apply_patience(struct master *master);
+
+/* Give the listeners of `conf` their places in the statistics. 0, or -1 with a sentence in `why`. */
+int generation_index_listeners(struct master *master, struct conf *conf, char *why, size_t why_size);
+
+/* Start all slots of a generation, for this reason. */
+void generation_start(struct master *master, struct generation *generation, enum stats_respawn why);
+
+/* SIGHUP: load the configuration and start the next generation, or say why not, or wait for its time. */
+void generation_reload(struct master *master);
+
+/* A slot of `next` is READY: when all are, it takes over. A slot of it has died: the reload is given up. */
+void generation_check_next(struct master *master);
+void generation_give_up_next(struct master *master, const char *why);
+
+/* SIGTTIN, SIGTTOU: one worker more or one fewer. */
+void generation_resize(struct master *master, int change);
+
+/* Tell all slots of `current` to drain, and move them to those that leave. */
+void generation_retire_all(struct master *master);
+
+/* ---- adopt.c ---- */
+
+/* Tell every worker that serves what has changed about whose queues it is to serve. */
+void adopt_settle(struct master *master);
+
+/* How many foreign numbers `slot` serves now. */
+unsigned adopt_count(const struct slot *slot);
+
+/* ---- upgrade.c ---- */
+
+/* SIGUSR2: start the binary anew, with our sockets. */
+void upgrade_start(struct master *master);
+
+/*
+ * In the newer master: take what the older one hands over. Returns 0 when there is none, 1 when there is, or -1 with
+ * errno. To be called before anything else is opened; `upgrade_fail` tells the older one why we cannot go on.
+ */
+int upgrade_inherit(struct master *master);
+void upgrade_fail(struct master *master, const char *why);
+
+/* In the newer master: all workers are READY. */
+void upgrade_tell_ready(struct master *master);
+
+/* The other master has something to say, has died, or has been silent for too long. */
+void upgrade_hear(struct master *master);
+void upgrade_reaped(struct master *master, int status);
+void upgrade_tick(struct master *master);
+
+/* Kill the newer master, if there is one: the server stops. */
+void upgrade_abandon(struct master *master, const char *why);
 
 #endif

@@ -12,66 +12,70 @@
 
 /* ---- sums ---- */
 
-/* What all processes of a slot have counted for one listener. A dead one's open sessions are `lost` already. */
-static void sum_listener(struct stats_listener *total, const struct slot *slot, unsigned index)
+/* The numbers that have ever had a worker: those of now, and those that have been retired. */
+static unsigned numbers(const struct master *master)
 {
-    stats_add(total, &slot->total.listeners[index]);
-    stats_add(total, &slot->env.stats->listeners[index]);
+    unsigned bound = endpoints_numbers(&master->endpoints);
+
+    return bound > master->current->count ? bound : master->current->count;
 }
 
-static struct stats_listener slot_total(const struct master *master, const struct slot *slot)
+/* All listeners of a block together. */
+static struct stats_listener all_listeners(const struct stats_block *block)
 {
     struct stats_listener total = {0};
 
-    for (unsigned i = 0; i < master->conf->listener_count; i++)
-        sum_listener(&total, slot, i);
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        stats_add(&total, &block->listeners[i]);
     return total;
 }
 
-static struct stats_listener listener_total(const struct master *master, unsigned index)
+/* Of every listener, all numbers together. */
+struct totals {
+    struct stats_listener listeners[STATS_LISTENERS_MAX];
+};
+
+static void sum_listeners(const struct master *master, struct totals *totals)
 {
-    struct stats_listener total = {0};
+    struct stats_block block;
 
-    for (unsigned i = 0; i < master->slots.count; i++)
-        sum_listener(&total, &master->slots.all[i], index);
-    return total;
-}
-
-static uint64_t longest_turn_us(const struct slot *slot)
-{
-    uint64_t dead = stats_read(&slot->total.longest_turn_us);
-    uint64_t live = stats_read(&slot->env.stats->longest_turn_us);
-
-    return dead > live ? dead : live;
-}
-
-static uint64_t turns(const struct slot *slot)
-{
-    return stats_read(&slot->total.turns) + stats_read(&slot->env.stats->turns);
-}
-
-static uint64_t accept_pauses(const struct slot *slot)
-{
-    return stats_read(&slot->total.accept_pauses) + stats_read(&slot->env.stats->accept_pauses);
+    memset(totals, 0, sizeof(*totals));
+    for (unsigned i = 0; i < numbers(master); i++) {
+        stats_sum(master->world.stats, i, &block);
+        for (unsigned j = 0; j < STATS_LISTENERS_MAX; j++)
+            stats_add(&totals->listeners[j], &block.listeners[j]);
+    }
 }
 
 static double seconds_since(uint64_t then_ms)
 {
-    return (double)(clock_now_ms() - then_ms) / 1000;
+    return then_ms ? (double)(clock_now_ms() - then_ms) / 1000 : 0;
 }
 
-static double slot_uptime_s(const struct slot *slot)
+/* The supervisor's clock is not the real one, but it is the one that `started_ms` is of. */
+static double slot_uptime_s(const struct master *master, const struct slot *slot)
 {
-    return slot->pid ? seconds_since(slot->supervised.started_ms) : 0;
+    return slot->pid ? (double)(master->world.now_ms - slot->supervised.started_ms) / 1000 : 0;
 }
 
-static void respawns(const struct master *master, unsigned *by_signal, unsigned *by_exit)
+static uint64_t respawns(const struct master *master, enum stats_respawn why)
 {
-    *by_signal = *by_exit = 0;
-    for (unsigned i = 0; i < master->slots.count; i++) {
-        *by_signal += master->slots.all[i].respawns_signal;
-        *by_exit += master->slots.all[i].respawns_exit;
-    }
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < numbers(master); i++)
+        total += stats_read(&master->world.stats->books[i].respawns[why]);
+    return total;
+}
+
+static const char *respawn_name(enum stats_respawn why)
+{
+    static const char *const names[] = {
+#define X(name, help) #name,
+        STATS_RESPAWNS(X)
+#undef X
+            "none",
+    };
+    return names[why];
 }
 
 /* ---- the log ---- */
@@ -138,42 +142,76 @@ static void log_kinds(const char *who, const struct stats_listener *total, uint6
         log_notice("  %-10s %s", who, line);
 }
 
-static void log_worker(const struct slot *slot, const struct stats_listener *total)
+/* What has happened to a slot, and who serves its queues; only what is out of the ordinary. */
+static void log_history(const struct master *master, const struct slot *slot)
 {
-    char who[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE], turns_text[CELL_SIZE], longest[CELL_SIZE],
-        traffic[9][CELL_SIZE];
+    const struct stats_book *book = &master->world.stats->books[slot->number];
+    char line[256] = "";
 
-    snprintf(who, sizeof(who), "worker %u", slot->env.slot);
-    snprintf(pid, sizeof(pid), "%d", (int)slot->pid);
-    snprintf(uptime, sizeof(uptime), "%.1f s", slot_uptime_s(slot));
-    snprintf(turns_text, sizeof(turns_text), "%llu", (number)turns(slot));
-    snprintf(longest, sizeof(longest), "%llu us", (number)longest_turn_us(slot));
-    fill_traffic(traffic, total);
-    log_row(who, pid, supervisor_state_name(slot->supervised.state), uptime, traffic, turns_text, longest);
+    for (unsigned i = 0; i < RESPAWNS; i++)
+        append(line, sizeof(line), respawn_name(i), stats_read(&book->respawns[i]));
+    if (line[0])
+        log_notice("  %-10s started again by: %s; the last time: %s", "", line, respawn_name(slot->why));
+    if (slot->conf && master->adopted[slot->number])
+        log_notice("  %-10s its accept queues are adopted by its siblings", "");
+    if (adopt_count(slot) > 0)
+        log_notice("  %-10s has adopted the accept queues of %u others", "", adopt_count(slot));
 }
 
-void report_log(const struct master *master)
+static void log_worker(const struct master *master, const struct slot *slot, const struct stats_block *block)
 {
-    const struct slots *slots = &master->slots;
-    unsigned by_signal, by_exit;
+    char who[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE], turns[CELL_SIZE], longest[CELL_SIZE], traffic[9][CELL_SIZE];
+    struct stats_listener total = all_listeners(block);
+
+    snprintf(who, sizeof(who), "worker %u/%u", slot->number, slot->generation);
+    snprintf(pid, sizeof(pid), "%d", (int)slot->pid);
+    snprintf(uptime, sizeof(uptime), "%.1f s", slot_uptime_s(master, slot));
+    snprintf(turns, sizeof(turns), "%llu", (number)stats_read(&block->turns));
+    snprintf(longest, sizeof(longest), "%llu us", (number)stats_read(&block->longest_turn_us));
+    fill_traffic(traffic, &total);
+    log_row(who, pid, supervisor_state_name(slot->supervised.state), uptime, traffic, turns, longest);
+    log_kinds("", &total, stats_read(&block->accept_pauses));
+}
+
+static void log_respawns(const struct master *master)
+{
+    char line[256] = "";
+
+    for (unsigned i = 0; i < RESPAWNS; i++)
+        append(line, sizeof(line), respawn_name(i), respawns(master, i));
+    log_notice("  workers started again by: %s", line[0] ? line : "nothing");
+}
+
+void report_log(struct master *master)
+{
+    const struct generation *current = master->current;
+    const struct slot *slot;
+    struct stats_block block;
+    struct totals totals;
     char traffic[9][CELL_SIZE];
 
-    respawns(master, &by_signal, &by_exit);
-    log_notice("statistics: master pid %d, up %.1f s, %u of %u workers, respawns: %u by signal, %u by exit",
-               (int)getpid(), seconds_since(master->started_ms), slots_alive(slots), slots->count, by_signal, by_exit);
-    log_header("", "pid", "state", "uptime", true);
-    for (unsigned i = 0; i < slots->count; i++) {
-        struct stats_listener total = slot_total(master, &slots->all[i]);
-        log_worker(&slots->all[i], &total);
-        log_kinds("", &total, accept_pauses(&slots->all[i]));
+    stats_sweep(master->world.stats, getpid());
+    log_notice("statistics: master pid %d, up %.1f s, %u workers, generation %u, reloads: %u, refused: %u, upgrades: "
+               "%llu, failed: %u",
+               (int)getpid(), seconds_since(master->started_ms), current->count, current->number, master->reloads,
+               master->reload_failures, (number)stats_read(&master->world.stats->upgrades), master->upgrades_failed);
+    log_respawns(master);
+    log_header("number/gen", "pid", "state", "uptime", true);
+    for (unsigned i = 0; i < current->count; i++) {
+        stats_sum(master->world.stats, i, &block);
+        log_worker(master, current->slots[i], &block);
+        log_history(master, current->slots[i]);
     }
+    LIST_FOREACH(slot, &master->leaving, link)
+    if (slot->block)
+        log_worker(master, slot, slot->block);
+    sum_listeners(master, &totals);
     log_header("", "", "service", "", false);
-    for (unsigned i = 0; i < master->conf->listener_count; i++) {
-        const struct listener_config *listener = &master->conf->listeners[i];
-        struct stats_listener total = listener_total(master, i);
-        fill_traffic(traffic, &total);
+    for (unsigned i = 0; i < current->conf.listener_count; i++) {
+        const struct listener_config *listener = &current->conf.listeners[i];
+        fill_traffic(traffic, &totals.listeners[listener->index]);
         log_row(listener->name, "", listener->service->name, "", traffic, "", "");
-        log_kinds("", &total, 0);
+        log_kinds("", &totals.listeners[listener->index], 0);
     }
 }
 
@@ -211,64 +249,111 @@ static void json_traffic(FILE *out, const struct stats_listener *total)
     fprintf(out, "}");
 }
 
-static void json_worker(FILE *out, const struct master *master, const struct slot *slot)
+static void json_respawns(FILE *out, const struct master *master, const struct stats_book *book)
 {
-    struct stats_listener total = slot_total(master, slot);
+    fprintf(out, "\"respawns\": {");
+    for (unsigned i = 0; i < RESPAWNS; i++)
+        fprintf(out, "%s\"%s\": %llu", i ? ", " : "", respawn_name(i),
+                (number)(book ? stats_read(&book->respawns[i]) : respawns(master, i)));
+    fprintf(out, "}");
+}
 
-    fprintf(out,
-            "{\"slot\": %u, \"pid\": %d, \"state\": \"%s\", \"uptime_s\": %.3f, \"turns\": %llu, "
-            "\"longest_turn_us\": %llu, \"accept_pauses\": %llu, ",
-            slot->env.slot, (int)slot->pid, supervisor_state_name(slot->supervised.state), slot_uptime_s(slot),
-            (number)turns(slot), (number)longest_turn_us(slot), (number)accept_pauses(slot));
+static void json_worker(FILE *out, const struct master *master, const struct slot *slot,
+                        const struct stats_block *block)
+{
+    struct stats_listener total = all_listeners(block);
+
+    fprintf(out, "{\"slot\": %u, \"pid\": %d, \"generation\": %u, \"state\": \"%s\", \"uptime_s\": %.3f, ",
+            slot->number, (int)slot->pid, slot->generation, supervisor_state_name(slot->supervised.state),
+            slot_uptime_s(master, slot));
+    fprintf(out, "\"ready_s\": %.3f, \"adopted\": %s, \"adopted_queues\": %u, ", seconds_since(slot->ready_ms),
+            slot->conf && master->adopted[slot->number] ? "true" : "false", adopt_count(slot));
+    if (slot->conf) {
+        json_respawns(out, master, &master->world.stats->books[slot->number]);
+        fprintf(out, ", \"last_reason\": \"%s\", ", respawn_name(slot->why));
+    }
+    fprintf(out, "\"turns\": %llu, \"longest_turn_us\": %llu, \"accept_pauses\": %llu, ",
+            (number)stats_read(&block->turns), (number)stats_read(&block->longest_turn_us),
+            (number)stats_read(&block->accept_pauses));
     json_traffic(out, &total);
     fprintf(out, "}");
 }
 
-static void json_listener(FILE *out, const struct master *master, const struct listener_config *listener)
+static void json_workers(FILE *out, const struct master *master)
 {
-    struct stats_listener total = listener_total(master, listener->index);
+    struct stats_block block;
+    const struct slot *slot;
+    const char *comma = "";
 
+    fprintf(out, " \"workers\": [");
+    for (unsigned i = 0; i < master->current->count; i++) {
+        fprintf(out, "%s\n  ", i ? "," : "");
+        stats_sum(master->world.stats, i, &block);
+        json_worker(out, master, master->current->slots[i], &block);
+    }
+    fprintf(out, "],\n \"leaving\": [");
+    LIST_FOREACH(slot, &master->leaving, link)
+    {
+        if (!slot->block)
+            continue;
+        fprintf(out, "%s\n  ", comma);
+        json_worker(out, master, slot, slot->block);
+        comma = ",";
+    }
+    fprintf(out, "],\n");
+}
+
+static void json_listener(FILE *out, const struct listener_config *listener, const struct stats_listener *total)
+{
     fprintf(out, "{\"name\": \"%s\", \"service\": \"%s\", \"addresses\": [", listener->name, listener->service->name);
     for (unsigned i = 0; i < listener->address_count; i++) {
         fprintf(out, "%s", i ? ", " : "");
         json_string(out, listener->addresses[i].text);
     }
     fprintf(out, "], ");
-    json_traffic(out, &total);
+    json_traffic(out, total);
     fprintf(out, "}");
+}
+
+static void json_master(FILE *out, const struct master *master)
+{
+    const struct generation *current = master->current;
+
+    fprintf(out, " \"master\": {\"pid\": %d, \"uptime_s\": %.3f, \"workers\": %u, \"generation\": %u, ", (int)getpid(),
+            seconds_since(master->started_ms), current->count, current->number);
+    fprintf(out, "\"reloads\": %u, \"reload_failures\": %u, \"upgrades\": %llu, \"upgrade_failures\": %u, ",
+            master->reloads, master->reload_failures, (number)stats_read(&master->world.stats->upgrades),
+            master->upgrades_failed);
+    json_respawns(out, master, NULL);
+    fprintf(out, "},\n");
 }
 
 static void json(FILE *out, const struct master *master)
 {
-    unsigned by_signal, by_exit;
+    const struct conf *conf = &master->current->conf;
     time_t now = time(NULL);
+    struct totals totals;
     struct tm date;
     char text[64];
 
-    respawns(master, &by_signal, &by_exit);
+    sum_listeners(master, &totals);
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &date));
-    fprintf(out,
-            "{\"version\": \"" CCSERVER_VERSION
-            "\", \"time\": \"%s\",\n \"master\": {\"pid\": %d, \"uptime_s\": %.3f, ",
-            text, (int)getpid(), seconds_since(master->started_ms));
-    fprintf(out, "\"workers\": %u, \"respawns\": {\"signal\": %u, \"exit\": %u}},\n \"workers\": [",
-            master->slots.count, by_signal, by_exit);
-    for (unsigned i = 0; i < master->slots.count; i++) {
+    fprintf(out, "{\"version\": \"" CCSERVER_VERSION "\", \"time\": \"%s\",\n", text);
+    json_master(out, master);
+    json_workers(out, master);
+    fprintf(out, " \"listeners\": [");
+    for (unsigned i = 0; i < conf->listener_count; i++) {
         fprintf(out, "%s\n  ", i ? "," : "");
-        json_worker(out, master, &master->slots.all[i]);
-    }
-    fprintf(out, "],\n \"listeners\": [");
-    for (unsigned i = 0; i < master->conf->listener_count; i++) {
-        fprintf(out, "%s\n  ", i ? "," : "");
-        json_listener(out, master, &master->conf->listeners[i]);
+        json_listener(out, &conf->listeners[i], &totals.listeners[conf->listeners[i].index]);
     }
     fprintf(out, "]}\n");
 }
 
-int report_file(const struct master *master, const char *path)
+int report_file(struct master *master, const char *path)
 {
     char temporary[PATH_MAX];
 
+    stats_sweep(master->world.stats, getpid());
     if (snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >= (int)sizeof(temporary)) {
         errno = ENAMETOOLONG;
         return -1;

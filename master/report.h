@@ -8,9 +8,9 @@
 #include "master/master.h"
 
 /* Write the table to the log. */
-void report_log(const struct master *master);
+void report_log(struct master *master);
 
 /* Replace `path` by a JSON document, atomically. Returns 0, or -1 with errno and the old file as it was. */
-int report_file(const struct master *master, const char *path);
+int report_file(struct master *master, const char *path);
 
 #endif

@@ -1,64 +1,68 @@
 /*
- * Slots: one per worker number. A slot owns the sockets that its worker accepts from, for the life of the server, so
- * that what waits in an accept queue survives the worker; and it owns the totals of all the processes it has had.
+ * A slot: one worker number of one generation, and the process it has now. What the supervisor's table decides is done
+ * here: forking, signalling, reaping, and talking over the control pipe.
  *
- *   slot 0   sockets (one per address)   totals   pid, channel, shared counters of the process it has now
- *   slot 1   ...
+ *   slot    supervised state    pid, control pipe    block of counters in shared memory
+ *           (supervisor.c)                           (folded into the book of the number when the process is gone)
+ *
+ * The accept queues are not the slot's: they belong to the master (endpoint.h) and outlive it.
  */
 #ifndef MASTER_SLOT_H
 #define MASTER_SLOT_H
 
+#include "common/channel.h"
 #include "common/stats.h"
 #include "master/conf.h"
+#include "master/endpoint.h"
 #include "master/supervisor.h"
-#include "worker/worker.h"
 #include <stdint.h>
 #include <sys/types.h>
 
-struct slot {
-    struct supervisor_slot supervised;
-    struct worker_env env; /* what the process is given; `env.stats` are its live counters */
-    struct worker_socket *sockets;
-    struct stats_block total; /* of the processes that are gone */
-    pid_t pid;                /* 0: none */
-    int channel;              /* the master's end; -1: none */
-    bool greeted;             /* it has been READY once */
-    unsigned respawns_signal, respawns_exit;
-};
+#include <bsd/sys/queue.h>
 
-struct slots {
-    unsigned count;
-    struct slot *all;
-    struct stats_block *blocks; /* shared memory, one per slot */
-    int *fds;                   /* all listening sockets; the slots refer to them */
-    unsigned fd_count;
-    uint32_t drain_ms;      /* what a worker that is told to stop may take */
+/* What all slots share. */
+struct slot_world {
+    const struct endpoints *endpoints;
+    struct stats_area *stats;
+    struct supervisor_patience patience;
+    uint64_t now_ms;        /* by the supervisor's clock */
+    bool for_good;          /* who is told to stop is to let new connections be refused: the whole server stops */
     void (*in_child)(void); /* called first thing in a child: closes what is the master's alone */
 };
 
-/*
- * Bind every address for every slot. Rewrites ports of 0 in `conf`. Returns 0, or -1 with a sentence in `why`; close
- * with slots_fini() in either case.
- */
-int slots_init(struct slots *slots, struct conf *conf, char *why, size_t why_size);
-void slots_fini(struct slots *slots);
+struct role; /* what its processes do: a row of a table in slot.c */
 
-/* Remove the files of unix sockets. */
-void slots_unlink(const struct conf *conf);
+struct slot {
+    LIST_ENTRY(slot) link; /* of those that leave */
+    const struct role *role;
+    unsigned number, generation;
+    const struct conf *conf; /* of its generation; NULL once it leaves */
+    struct supervisor_slot supervised;
+    pid_t pid;                          /* 0: none */
+    int channel;                        /* the master's end; -1: none */
+    struct stats_block *block;          /* NULL: none */
+    uint64_t turns_seen;                /* the heartbeat when it was last looked at */
+    uint64_t ready_ms;                  /* real time; 0: not yet */
+    enum stats_respawn why;             /* it will be, or was, started */
+    uint8_t told[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
+};
+
+LIST_HEAD(slot_list, slot);
+
+/* Without a process. `why` is counted when the first one starts. NULL when out of memory. */
+struct slot *slot_new(unsigned number, unsigned generation, const struct conf *conf, enum stats_respawn why);
+void slot_free(struct slot *slot);
 
 /* Take an event in and carry out what the supervisor says. */
-void slot_handle(struct slots *slots, struct slot *slot, enum supervisor_event event, bool own_fault);
+void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event, bool own_fault);
 
-/* Tell the workers that the log file was renamed. */
-void slots_reopen_log(const struct slots *slots);
+/* Look at the heartbeat and at the clock. */
+void slot_tick(struct slot_world *world, struct slot *slot);
 
-/* A child has been reaped: `status` as from waitpid(). Logs why. Nothing happens when `pid` is not ours. */
-void slots_reaped(struct slots *slots, pid_t pid, int status);
+/* Its process has been reaped: `status` as from waitpid(). Logs why. */
+void slot_reaped(struct slot_world *world, struct slot *slot, int status);
 
-/* Fork what has waited long enough. Returns milliseconds to the next one, -1: none waits. */
-int slots_retry(struct slots *slots, uint64_t now_ms);
-
-/* Number of slots that have a process. */
-unsigned slots_alive(const struct slots *slots);
+/* To a worker that is dying or that will be killed it makes no difference: only CHANNEL_AGAIN is told apart. */
+enum channel_result slot_tell(const struct slot *slot, enum channel_type type, uint32_t value);
 
 #endif

@@ -1,7 +1,7 @@
 #include "master/supervisor.h"
 
 /* The action REPLACE is resolved by the backoff rule: SPAWN at once, or WAIT. */
-enum { REPLACE = 100 };
+enum { REPLACE = 100, LATE_MS = 100 };
 
 struct cell {
     int action;
@@ -11,64 +11,47 @@ struct cell {
 #define S(name) SUPERVISOR_##name
 #define A(name) SUPERVISOR_ACT_##name
 #define E(name) [SUPERVISOR_EVENT_##name]
+#define ROW(state, start, ready, beat, due, died, gave_up, stop, kill)                                                 \
+    [S(state)] = {E(START) = start, E(READY) = ready,     E(BEAT) = beat, E(DUE) = due,                                \
+                  E(DIED) = died,   E(GAVE_UP) = gave_up, E(STOP) = stop, E(KILL) = kill}
 
-static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] =
-    {
-        [S(EMPTY)] =
-            {
-                E(START) = {A(SPAWN), S(STARTING)},
-                E(READY) = {A(BUG), S(EMPTY)},
-                E(DIED) = {A(BUG), S(EMPTY)},
-                E(GAVE_UP) = {A(BUG), S(EMPTY)},
-                E(RETRY) = {A(BUG), S(EMPTY)},
-                E(STOP) = {A(NONE), S(EMPTY)},
-            },
-        [S(STARTING)] =
-            {
-                E(START) = {A(NONE), S(STARTING)},
-                E(READY) = {A(NONE), S(RUNNING)},
-                E(DIED) = {REPLACE, S(STARTING)},
-                E(GAVE_UP) = {A(TELL_DOWN), S(DOWN)},
-                E(RETRY) = {A(BUG), S(STARTING)},
-                E(STOP) = {A(DRAIN), S(STOPPING)},
-            },
-        [S(RUNNING)] =
-            {
-                E(START) = {A(NONE), S(RUNNING)},
-                E(READY) = {A(BUG), S(RUNNING)},
-                E(DIED) = {REPLACE, S(STARTING)},
-                E(GAVE_UP) = {A(TELL_DOWN), S(DOWN)},
-                E(RETRY) = {A(BUG), S(RUNNING)},
-                E(STOP) = {A(DRAIN), S(STOPPING)},
-            },
-        [S(BACKOFF)] =
-            {
-                E(START) = {A(NONE), S(BACKOFF)},
-                E(READY) = {A(BUG), S(BACKOFF)},
-                E(DIED) = {A(BUG), S(BACKOFF)},
-                E(GAVE_UP) = {A(BUG), S(BACKOFF)},
-                E(RETRY) = {A(SPAWN), S(STARTING)},
-                E(STOP) = {A(NONE), S(EMPTY)},
-            },
-        [S(STOPPING)] =
-            {
-                E(START) = {A(NONE), S(STOPPING)}, /* the end of the old one comes first */
-                E(READY) = {A(NONE), S(STOPPING)}, /* it was said before the order to stop arrived */
-                E(DIED) = {A(NONE), S(EMPTY)},
-                E(GAVE_UP) = {A(NONE), S(EMPTY)},
-                E(RETRY) = {A(BUG), S(STOPPING)},
-                E(STOP) = {A(NONE), S(STOPPING)},
-            },
-        [S(DOWN)] =
-            {
-                E(START) = {A(NONE), S(DOWN)},
-                E(READY) = {A(BUG), S(DOWN)},
-                E(DIED) = {A(BUG), S(DOWN)},
-                E(GAVE_UP) = {A(BUG), S(DOWN)},
-                E(RETRY) = {A(BUG), S(DOWN)},
-                E(STOP) = {A(NONE), S(EMPTY)},
-            },
+#define BUG                                                                                                            \
+    {                                                                                                                  \
+        A(BUG), S(EMPTY)                                                                                               \
+    } /* fatal: there is no next state */
+#define STAY(state)                                                                                                    \
+    {                                                                                                                  \
+        A(NONE), S(state)                                                                                              \
+    }
+#define GO(action, state)                                                                                              \
+    {                                                                                                                  \
+        A(action), S(state)                                                                                            \
+    }
+#define AGAIN(state)                                                                                                   \
+    {                                                                                                                  \
+        REPLACE, S(state)                                                                                              \
+    } /* the state when it is started at once */
+#define LEAVE GO(DRAIN, STOPPING)
+#define END GO(KILL, ENDING)
+#define GONE STAY(EMPTY)
+#define QUIT GO(TELL_DOWN, DOWN)
+
+/* clang-format off */
+static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] = {
+    /*   state     START                READY                BEAT                      DUE                       DIED             GAVE_UP  STOP            KILL */
+    ROW(EMPTY,     GO(SPAWN, STARTING), BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE),
+    ROW(STARTING,  STAY(STARTING),      STAY(RUNNING),       STAY(STARTING),           STAY(SLOW),               AGAIN(STARTING), QUIT,    LEAVE,          END),
+    ROW(SLOW,      STAY(SLOW),          STAY(RUNNING),       STAY(SLOW),               GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END),
+    ROW(RUNNING,   STAY(RUNNING),       BUG,                 STAY(RUNNING),            GO(TELL_SILENT, SILENT),  AGAIN(STARTING), QUIT,    LEAVE,          END),
+    ROW(SILENT,    STAY(SILENT),        BUG,                 GO(TELL_AWAKE, RUNNING),  GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END),
+    ROW(ABORTED,   STAY(ABORTED),       STAY(ABORTED),       STAY(ABORTED),            GO(KILL, KILLED),         AGAIN(SLOW),     QUIT,    END,            END),
+    ROW(KILLED,    STAY(KILLED),        STAY(KILLED),        STAY(KILLED),             BUG,                      AGAIN(SLOW),     QUIT,    STAY(ENDING),   STAY(ENDING)),
+    ROW(BACKOFF,   STAY(BACKOFF),       BUG,                 BUG,                      GO(SPAWN, SLOW),          BUG,             BUG,     GONE,           GONE),
+    ROW(STOPPING,  STAY(STOPPING),      STAY(STOPPING),      STAY(STOPPING),           END,                      GONE,            GONE,    STAY(STOPPING), END),
+    ROW(ENDING,    STAY(ENDING),        STAY(ENDING),        STAY(ENDING),             BUG,                      GONE,            GONE,    STAY(ENDING),   STAY(ENDING)),
+    ROW(DOWN,      STAY(DOWN),          BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE),
 };
+/* clang-format on */
 
 /* Milliseconds to wait after the n-th crash in a row: 0, 10, 20, 40 ... 1000. */
 static uint64_t backoff_ms(unsigned crashes)
@@ -86,29 +69,70 @@ static uint64_t wait_before_replacement(struct supervisor_slot *slot, bool own_f
 {
     if (now_ms - slot->started_ms >= SUPERVISOR_HEALTHY_MS)
         slot->crashes = 0;
-    if (!own_fault && slot->state == SUPERVISOR_RUNNING)
+    if (!own_fault && (slot->state == SUPERVISOR_RUNNING || slot->state == SUPERVISOR_SILENT))
         return 0;
     slot->crashes++;
     return backoff_ms(slot->crashes);
 }
 
+/* When the patience with the state just entered (or renewed by a heartbeat) ends. */
+static uint64_t due_of(const struct supervisor_slot *slot, const struct supervisor_patience *patience, uint64_t now_ms)
+{
+    switch (slot->state) {
+    case SUPERVISOR_STARTING: return now_ms + patience->adopt_after_ms;
+    case SUPERVISOR_SLOW: return slot->started_ms + patience->watchdog_ms;
+    case SUPERVISOR_RUNNING: return slot->beat_ms + patience->adopt_after_ms;
+    case SUPERVISOR_SILENT: return slot->beat_ms + patience->watchdog_ms;
+    case SUPERVISOR_ABORTED: return now_ms + SUPERVISOR_ABORT_MS;
+    case SUPERVISOR_BACKOFF: return now_ms + backoff_ms(slot->crashes);
+    case SUPERVISOR_STOPPING:
+        return slot->end_ms < slot->beat_ms + patience->watchdog_ms ? slot->end_ms
+                                                                    : slot->beat_ms + patience->watchdog_ms;
+    default: return UINT64_MAX;
+    }
+}
+
 enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event, bool own_fault,
-                                         uint64_t now_ms)
+                                         const struct supervisor_patience *patience, uint64_t now_ms)
 {
     struct cell cell = table[slot->state][event];
 
     if (cell.action == REPLACE) {
-        uint64_t wait_ms = wait_before_replacement(slot, own_fault, now_ms);
-        cell.action = wait_ms ? SUPERVISOR_ACT_WAIT : SUPERVISOR_ACT_SPAWN;
-        cell.next = wait_ms ? SUPERVISOR_BACKOFF : SUPERVISOR_STARTING;
-        slot->retry_ms = now_ms + wait_ms;
+        bool waits = wait_before_replacement(slot, own_fault, now_ms) > 0;
+        cell.action = waits ? SUPERVISOR_ACT_WAIT : SUPERVISOR_ACT_SPAWN;
+        cell.next = waits ? SUPERVISOR_BACKOFF : cell.next;
     }
-    if (cell.next != slot->state || cell.action == SUPERVISOR_ACT_SPAWN)
-        slot->since_ms = now_ms;
+    if (cell.action == SUPERVISOR_ACT_BUG)
+        return SUPERVISOR_ACT_BUG;
+    if (cell.action == SUPERVISOR_ACT_DRAIN) {
+        slot->end_ms = now_ms + patience->drain_ms + SUPERVISOR_GRACE_MS;
+        slot->beat_ms = now_ms; /* patience begins anew */
+    }
+    bool entered = cell.next != slot->state || cell.action == SUPERVISOR_ACT_SPAWN;
+    slot->state = cell.next;
     if (cell.action == SUPERVISOR_ACT_SPAWN)
         slot->started_ms = now_ms;
-    slot->state = cell.next;
+    if (event == SUPERVISOR_EVENT_BEAT || event == SUPERVISOR_EVENT_READY)
+        slot->beat_ms = now_ms;
+    if (entered)
+        slot->since_ms = now_ms;
+    if (entered || slot->state == SUPERVISOR_RUNNING || slot->state == SUPERVISOR_STOPPING)
+        slot->due_ms = due_of(slot, patience, now_ms);
     return (enum supervisor_action)cell.action;
+}
+
+bool supervisor_is_adopted(enum supervisor_state state)
+{
+    switch (state) {
+    case SUPERVISOR_STARTING:
+    case SUPERVISOR_RUNNING: return false;
+    default: return true;
+    }
+}
+
+bool supervisor_is_alive(enum supervisor_state state)
+{
+    return state != SUPERVISOR_EMPTY && state != SUPERVISOR_BACKOFF && state != SUPERVISOR_DOWN;
 }
 
 const char *supervisor_state_name(enum supervisor_state state)
@@ -119,4 +143,14 @@ const char *supervisor_state_name(enum supervisor_state state)
 #undef X
     };
     return names[state];
+}
+
+uint64_t supervisor_clock_now(struct supervisor_clock *clock, uint64_t real_ms, uint32_t sleep_ms)
+{
+    uint64_t expected_ms = clock->last_ms + sleep_ms + LATE_MS;
+
+    if (clock->last_ms && real_ms > expected_ms)
+        clock->lost_ms += real_ms - expected_ms;
+    clock->last_ms = real_ms;
+    return real_ms - clock->lost_ms;
 }

@@ -2,11 +2,16 @@
  * What is to be done with a child process: a table of slot state x event -> action. No system calls, no clock of its
  * own; slot.c carries the actions out. Roles (worker, later ledger) share the table.
  *
- *            START            READY             STOP
- *   EMPTY ---------> STARTING ------> RUNNING ---------> STOPPING
- *                     ^  | death        | death             | death
- *                     |  v              v                   v
- *             RETRY  BACKOFF <----------+                 EMPTY         exit code 2, in any state: DOWN
+ *            START            READY             silence            silence
+ *   EMPTY ---------> STARTING ------> RUNNING <--------> SILENT ------------> ABORTED --> KILLED
+ *                     |    \ late        |       beat      |                     |           |
+ *                     |     SLOW --------+-----------------+------ death --------+-----------+
+ *                     v                                    v
+ *               BACKOFF (after fast deaths) ---------> STARTING, SLOW ...
+ *
+ *   STOP in any of them: STOPPING (drains) -- late --> ENDING (killed) -- death --> EMPTY.   Exit code 2: DOWN.
+ *
+ * While nobody serves a slot (supervisor_is_adopted) its accept queues are adopted by the others.
  */
 #ifndef MASTER_SUPERVISOR_H
 #define MASTER_SUPERVISOR_H
@@ -17,26 +22,37 @@
 #define SUPERVISOR_STATES(X)                                                                                           \
     X(EMPTY, "empty")       /* no process, none wanted */                                                              \
     X(STARTING, "starting") /* forked, not READY yet */                                                                \
+    X(SLOW, "starting")     /* the same, and the slot has not been served for adopt_after */                           \
     X(RUNNING, "ready")                                                                                                \
-    X(BACKOFF, "backoff")   /* no process; one will be started at retry_ms */                                          \
-    X(STOPPING, "stopping") /* told to drain; its end is wanted */                                                     \
+    X(SILENT, "silent")     /* no heartbeat for adopt_after */                                                         \
+    X(ABORTED, "aborted")   /* none for watchdog_timeout, or never READY: SIGABRT is sent */                           \
+    X(KILLED, "killed")     /* that did not help: SIGKILL is sent */                                                   \
+    X(BACKOFF, "backoff")   /* no process; one will be started */                                                      \
+    X(STOPPING, "stopping") /* told to drain; its end is wanted, and it is watched as before */                        \
+    X(ENDING, "ending")     /* SIGKILL is sent; its end is wanted */                                                   \
     X(DOWN, "down")         /* no process; it asked not to be started again */
 
 #define SUPERVISOR_EVENTS(X)                                                                                           \
     X(START, "start")     /* a process is wanted */                                                                    \
     X(READY, "ready")     /* it said READY */                                                                          \
+    X(BEAT, "beat")       /* its loop has turned */                                                                    \
+    X(DUE, "due")         /* due_ms has come */                                                                        \
     X(DIED, "died")       /* reaped, or could not be forked */                                                         \
     X(GAVE_UP, "gave up") /* reaped, exit code WORKER_EXIT_STAY_DOWN */                                                \
-    X(RETRY, "retry")     /* retry_ms has come */                                                                      \
-    X(STOP, "stop")       /* no process is wanted any more */
+    X(STOP, "stop")       /* no process is wanted any more; it may drain */                                            \
+    X(KILL, "kill")       /* the same, at once */
 
 #define SUPERVISOR_ACTIONS(X)                                                                                          \
-    X(NONE)      /* only the state changes, or nothing does */                                                         \
-    X(SPAWN)     /* fork now */                                                                                        \
-    X(WAIT)      /* fork at retry_ms */                                                                                \
-    X(DRAIN)     /* tell the child to stop */                                                                          \
-    X(TELL_DOWN) /* log that the slot stays down */                                                                    \
-    X(BUG)       /* cannot happen: our own bookkeeping is broken */
+    X(NONE)        /* only the state changes, or nothing does */                                                       \
+    X(SPAWN)       /* fork now */                                                                                      \
+    X(WAIT)        /* log that it will be forked at due_ms */                                                          \
+    X(TELL_SILENT) /* log that it is silent */                                                                         \
+    X(TELL_AWAKE)  /* log that it beats again */                                                                       \
+    X(ABORT)       /* send SIGABRT */                                                                                  \
+    X(KILL)        /* send SIGKILL */                                                                                  \
+    X(DRAIN)       /* tell the child to stop */                                                                        \
+    X(TELL_DOWN)   /* log that the slot stays down */                                                                  \
+    X(BUG)         /* cannot happen: our own bookkeeping is broken */
 
 enum supervisor_state {
 #define X(name, text) SUPERVISOR_##name,
@@ -62,24 +78,51 @@ enum {
     SUPERVISOR_BACKOFF_MIN_MS = 10,
     SUPERVISOR_BACKOFF_MAX_MS = 1000,
     SUPERVISOR_HEALTHY_MS = 10 * 1000, /* who has lived that long has not crashed at start */
+    SUPERVISOR_ABORT_MS = 500,         /* from SIGABRT to SIGKILL */
+    SUPERVISOR_GRACE_MS = 1000,        /* a child closes what is left at the drain timeout by itself, then has this */
+};
+
+/* From the configuration, in milliseconds. */
+struct supervisor_patience {
+    uint32_t adopt_after_ms, watchdog_ms, drain_ms;
 };
 
 struct supervisor_slot {
     enum supervisor_state state;
     uint64_t since_ms; /* when the state was entered */
     uint64_t started_ms;
-    uint64_t retry_ms; /* BACKOFF */
-    unsigned crashes;  /* in a row, none of them after a healthy life */
+    uint64_t beat_ms; /* when the last heartbeat was seen */
+    uint64_t due_ms;  /* when DUE is to be given; UINT64_MAX: never */
+    uint64_t end_ms;  /* STOPPING: when it must have drained */
+    unsigned crashes; /* in a row, none of them after a healthy life */
 };
 
 /*
  * Take in an event at `now_ms` (monotonic) and return what to do. `own_fault` counts for DIED only: a child that was
- * READY and then killed with SIGKILL, or that exited because somebody told it to, has not crashed and is replaced
+ * RUNNING and then killed with SIGKILL, or that exited because somebody told it to, has not crashed and is replaced
  * without delay.
  */
 enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event, bool own_fault,
-                                         uint64_t now_ms);
+                                         const struct supervisor_patience *patience, uint64_t now_ms);
+
+/* Nobody serves the slot now or soon: its queues are to be served by others. */
+bool supervisor_is_adopted(enum supervisor_state state);
+
+/* There is a process. */
+bool supervisor_is_alive(enum supervisor_state state);
 
 const char *supervisor_state_name(enum supervisor_state state);
+
+/*
+ * The clock that deadlines are held against. It stands still while the master itself does (stopped, suspended, or busy
+ * with a name server): who is late must not punish those whose heartbeats it has not been there to see.
+ */
+struct supervisor_clock {
+    uint64_t last_ms; /* monotonic, at the last call; 0: none yet */
+    uint64_t lost_ms;
+};
+
+/* `real_ms` is monotonic; the caller wanted to be back after at most `sleep_ms`. More than that, and some, is lost. */
+uint64_t supervisor_clock_now(struct supervisor_clock *clock, uint64_t real_ms, uint32_t sleep_ms);
 
 #endif

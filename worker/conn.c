@@ -299,8 +299,10 @@ ssize_t conn_read(struct conn *conn)
         return 0;
     }
     conn->session->active_ms = core->reactor.now_ms;
-    if (!conn->upstream)
+    if (!conn->upstream) {
+        conn->session->heard = true;
         stats_count(&conn->session->listener->stats->bytes_in, (uint64_t)size);
+    }
     if (conn->peer)
         relay_input(conn, core->scratch, (size_t)size);
     else

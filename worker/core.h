@@ -1,8 +1,8 @@
 /*
  * The room behind session.h: what the core's own files share. Services never include this.
  *
- *   core 1 --- * listener          one per socket that this worker accepts from
- *     |             ^
+ *   core 1 --- * listener --- 1 queue     one per address; the queue is the one of this worker's slot
+ *     |             ^  \------ * queue     adopted from slots that nobody serves
  *     +--- * session ------ 1 conn       the client's, embedded
  *              |              | peer     (coupled: bytes of one go to the other)
  *              +------- * conn           upstreams
@@ -58,6 +58,7 @@ struct session {
     uint64_t active_ms; /* when a byte was last moved */
     uint64_t timer_ms;  /* the service's; 0: none */
     uint8_t reason;     /* enum close_reason, once it is closing */
+    bool heard;         /* the client has sent something */
     bool awaiting;      /* the last bytes went to an upstream: an answer is due */
     bool drain_due;     /* `drained` is to be called when the client can take more */
     struct conn client;
@@ -66,17 +67,29 @@ struct session {
 
 LIST_HEAD(session_list, session);
 
-struct listener {
+/* Accepts from one queue on behalf of a listener: the queue of this worker's own slot, or one that it has adopted. */
+struct queue {
     struct reactor_handler handler;
+    struct listener *listener;
+    LIST_ENTRY(queue) link; /* adopted ones */
+    unsigned slot;          /* whose it is */
+};
+
+LIST_HEAD(queue_list, queue);
+
+struct listener {
+    struct queue queue;
     struct core *core;
     const struct listener_config *config;
     struct stats_listener *stats;
+    bool refused; /* its address leaves the configuration: nobody may connect when this worker has stopped accepting */
 };
 
 struct core {
     struct reactor reactor;
     const struct worker_env *env;
     struct listener *listeners; /* env->socket_count of them */
+    struct queue_list adopted, released;
     struct session_list live, dead;
     struct conn *dead_conns;  /* upstreams that ended, linked by `peer`; they leave their session's list when buried */
     unsigned session_count;   /* live and not yet buried */
@@ -107,11 +120,18 @@ static inline size_t core_cork_room(const struct core *core, const struct sessio
 /* Register the sockets of `core->env`. Returns 0, or -1 with errno. */
 int listener_start(struct core *core);
 
-/*
- * Accept what waits in the queues, at most a backlog each, then accept no more. `for_good`: the whole server stops, so
- * new connections are refused; otherwise the sockets stay open for whoever inherits them.
- */
-void listener_stop(struct core *core, bool for_good);
+/* Why a worker stops accepting, and what becomes of its queues. */
+enum stop {
+    STOP_LEAVE,  /* others go on accepting from them */
+    STOP_REFUSE, /* the whole server stops: who waits is accepted, nobody else may connect */
+    STOP_ORPHAN, /* there is no master: who waits is accepted, since the queues end with us */
+};
+
+/* Accept no more, and close our descriptors of the queues. */
+void listener_stop(struct core *core, enum stop why);
+
+/* Accept from one queue more, and wait for `events` on all queues. -1 with errno. */
+int listener_add_queue(struct listener *listener, struct queue *queue, int fd, unsigned slot);
 
 /* Accepting stops for a while on all listeners: no descriptors, no memory, or enough sessions. */
 void listener_pause(struct core *core);
@@ -151,15 +171,29 @@ void session_expired(struct timer_wheel *wheel, struct timer *timer);
 /* Close, tell and free the dead. */
 void session_bury(struct core *core);
 
+/* ---- adoption.c ---- */
+
+/* Accept from `fd`, a queue of `slot` at address `index`, too. Owns `fd` from now on; -1 with errno when it cannot. */
+int adoption_take(struct core *core, unsigned slot, unsigned index, int fd);
+
+/* No longer from the queues of `slot`. */
+void adoption_release(struct core *core, unsigned slot);
+
+/* Free what has been released: when no event of a batch can point to it any more. */
+void adoption_bury(struct core *core);
+
 /* ---- drain.c ---- */
 
-/* Close whoever has nothing to finish; session_leave() does so with the others, when they have. */
-void drain_begin(struct core *core);
+/*
+ * Close whoever has nothing to finish; session_leave() does so with the others, when they have. `quickly`: without the
+ * courtesy of lingering, in which a request that crosses our end is read away instead of being answered by a reset.
+ */
+void drain_begin(struct core *core, bool quickly);
 
 /* End all sessions that are left. */
 void drain_end(struct core *core);
 
-/* Nothing has come in part, nothing is unread, nothing waits to go out, no answer is due. */
+/* The client is no newcomer, nothing has come in part, nothing is unread, nothing waits to go out, no answer is due. */
 bool drain_is_quiet(const struct session *session);
 
 /* When to look at a session again that is not quiet now; UINT64_MAX: when something happens to it. */

@@ -4,8 +4,12 @@
 #include "worker/core.h"
 #include <sys/ioctl.h>
 
-/* A relay cannot tell the end of a reply from a pause in it; a pause of this length is taken for the end. */
-enum { RELAY_PAUSE_MS = 100 };
+enum {
+    /* A relay cannot tell the end of a reply from a pause in it; a pause of this length is taken for the end. */
+    RELAY_PAUSE_MS = 100,
+    /* Who has just connected is about to say why. */
+    NEWCOMER_MS = 1000,
+};
 
 static bool has_unread(const struct conn *conn)
 {
@@ -21,6 +25,8 @@ static bool is_relay(const struct session *session)
 
 uint64_t drain_look_ms(const struct session *session)
 {
+    if (!session->heard)
+        return session->active_ms + NEWCOMER_MS;
     return is_relay(session) ? session->active_ms + RELAY_PAUSE_MS : UINT64_MAX;
 }
 
@@ -28,7 +34,8 @@ bool drain_is_quiet(const struct session *session)
 {
     if (session->awaiting || session->drain_due)
         return false;
-    if (is_relay(session) && core_of(session)->reactor.now_ms < drain_look_ms(session))
+    uint64_t look_ms = drain_look_ms(session);
+    if (look_ms != UINT64_MAX && core_of(session)->reactor.now_ms < look_ms)
         return false;
     for (const struct conn *conn = &session->client; conn; conn = conn->next) {
         if (conn->phase == CONN_CLOSED && conn->upstream)
@@ -39,7 +46,7 @@ bool drain_is_quiet(const struct session *session)
     return true;
 }
 
-void drain_begin(struct core *core)
+void drain_begin(struct core *core, bool quickly)
 {
     struct session *session, *next;
 
@@ -47,8 +54,7 @@ void drain_begin(struct core *core)
     LIST_FOREACH_SAFE(session, &core->live, link, next)
     {
         session_enter(session);
-        /* Who has sent nothing is closed here and now, without the courtesy of lingering. */
-        if (drain_is_quiet(session))
+        if (quickly && drain_is_quiet(session))
             session_end(session, CLOSE_done);
         session_leave(session);
         if (session->client.phase != CONN_CLOSED)

@@ -16,8 +16,9 @@ static bool is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-static void accept_batch(struct listener *listener, unsigned limit)
+static void accept_batch(struct queue *queue, unsigned limit)
 {
+    struct listener *listener = queue->listener;
     struct core *core = listener->core;
 
     while (limit-- > 0) {
@@ -25,7 +26,7 @@ static void accept_batch(struct listener *listener, unsigned limit)
             listener_pause(core);
             return;
         }
-        int fd = accept4(listener->handler.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(queue->handler.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && is_shortage(errno))
             listener_pause(core);
         if (fd < 0 && (errno == EAGAIN || core->accept_again_ms))
@@ -37,45 +38,71 @@ static void accept_batch(struct listener *listener, unsigned limit)
     }
 }
 
-static void listener_ready(struct reactor_handler *handler, uint32_t events)
+static void queue_ready(struct reactor_handler *handler, uint32_t events)
 {
     (void)events;
     if (handler->events == EPOLLIN)
-        accept_batch((struct listener *)handler, ACCEPTS_PER_TURN);
+        accept_batch((struct queue *)handler, ACCEPTS_PER_TURN);
 }
 
 static int want_all(struct core *core, uint32_t events)
 {
+    struct queue *queue;
+
     for (unsigned i = 0; i < core->env->socket_count; i++)
-        if (reactor_want(&core->reactor, &core->listeners[i].handler, events) < 0)
+        if (reactor_want(&core->reactor, &core->listeners[i].queue.handler, events) < 0)
             return -1;
+    LIST_FOREACH(queue, &core->adopted, link)
+    if (reactor_want(&core->reactor, &queue->handler, events) < 0)
+        return -1;
     return 0;
+}
+
+int listener_add_queue(struct listener *listener, struct queue *queue, int fd, unsigned slot)
+{
+    *queue = (struct queue){
+        .handler = {.fd = fd, .events = REACTOR_OFF, .ready = queue_ready}, .listener = listener, .slot = slot};
+    sock_set_nodelay(fd); /* accepted sockets inherit it */
+    return reactor_want(&listener->core->reactor, &queue->handler, listener->core->accept_again_ms ? 0 : EPOLLIN);
 }
 
 int listener_start(struct core *core)
 {
     for (unsigned i = 0; i < core->env->socket_count; i++) {
         const struct worker_socket *socket = &core->env->sockets[i];
-        core->listeners[i] = (struct listener){
-            .handler = {.fd = socket->fd, .events = REACTOR_OFF, .ready = listener_ready},
-            .core = core,
-            .config = socket->listener,
-            .stats = &core->env->stats->listeners[socket->listener->index],
-        };
-        sock_set_nodelay(socket->fd); /* accepted sockets inherit it */
+        struct listener *listener = &core->listeners[i];
+        listener->core = core;
+        listener->config = socket->listener;
+        listener->stats = &core->env->stats->listeners[socket->listener->index];
+        if (listener_add_queue(listener, &listener->queue, socket->fd, core->env->slot) < 0)
+            return -1;
     }
-    return want_all(core, EPOLLIN);
+    return 0;
 }
 
-void listener_stop(struct core *core, bool for_good)
+static void stop_queue(struct queue *queue, enum stop why)
 {
-    for (unsigned i = 0; i < core->env->socket_count; i++) {
-        accept_batch(&core->listeners[i], core->listeners[i].config->backlog);
-        if (for_good)
-            shutdown(core->listeners[i].handler.fd, SHUT_RDWR); /* whoever else holds it: the port refuses now */
-    }
+    if (why != STOP_LEAVE || queue->listener->refused)
+        accept_batch(queue, queue->listener->config->backlog);
+    if (why == STOP_REFUSE || queue->listener->refused)
+        shutdown(queue->handler.fd, SHUT_RDWR); /* whoever else holds it: the port refuses now */
+}
+
+void listener_stop(struct core *core, enum stop why)
+{
+    struct queue *queue;
+
+    for (unsigned i = 0; i < core->env->socket_count; i++)
+        stop_queue(&core->listeners[i].queue, why);
+    LIST_FOREACH(queue, &core->adopted, link)
+    stop_queue(queue, why);
     core->accept_again_ms = 0;
     want_all(core, REACTOR_OFF);
+    /* Ours are not the last, as long as there is a master. When it is gone, the port is free. */
+    for (unsigned i = 0; i < core->env->socket_count; i++)
+        close(core->listeners[i].queue.handler.fd);
+    while ((queue = LIST_FIRST(&core->adopted)))
+        adoption_release(core, queue->slot);
 }
 
 void listener_pause(struct core *core)

@@ -10,6 +10,7 @@
 #define WORKER_REACTOR_H
 
 #include "common/stats.h"
+#include "worker/busy_poll.h"
 #include "worker/timer.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct reactor {
     bool running;
     uint64_t now_ms; /* monotonic; read once a turn */
     struct timer_wheel wheel;
+    struct busy_poll busy_poll;
     struct stats_block *stats; /* turns (the heartbeat) and the longest turn are counted there */
     void (*after_batch)(struct reactor *reactor);
 };

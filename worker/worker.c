@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ struct worker {
     uint64_t drain_deadline_ms;
 };
 
-static void drain(struct worker *worker, uint32_t timeout_ms, bool server_stops)
+static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
 {
     struct core *core = &worker->core;
     uint64_t deadline_ms = core->reactor.now_ms + timeout_ms;
@@ -31,10 +32,10 @@ static void drain(struct worker *worker, uint32_t timeout_ms, bool server_stops)
             worker->drain_deadline_ms = deadline_ms;
         return;
     }
-    listener_stop(core, server_stops);
+    listener_stop(core, why);
     log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
     worker->drain_deadline_ms = deadline_ms;
-    drain_begin(core);
+    drain_begin(core, why == STOP_REFUSE);
 }
 
 static void signals_ready(struct reactor_handler *handler, uint32_t events)
@@ -45,37 +46,64 @@ static void signals_ready(struct reactor_handler *handler, uint32_t events)
     (void)events;
     while (read(handler->fd, &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGTERM)
-            drain(worker, ORPHAN_DRAIN_MS, false);
+            drain(worker, ORPHAN_DRAIN_MS, STOP_LEAVE);
         else if (info.ssi_signo == SIGQUIT)
             worker->core.reactor.running = false;
         /* The others come with a terminal's Ctrl-C to the whole group: the master knows what to do. */
     }
 }
 
-static void obey(struct worker *worker, const struct channel_message *message)
+static void adopt(struct worker *worker, const struct channel_message *message, const int *fds)
 {
-    if (message->type == CHANNEL_DRAIN || message->type == CHANNEL_STOP)
-        drain(worker, message->value, message->type == CHANNEL_STOP);
-    else if (message->type != CHANNEL_REOPEN_LOG)
-        log_fatal("unexpected %s from the master", channel_name(message->type));
-    else if (log_reopen() < 0)
-        log_error("cannot reopen the log: %s", strerror(errno));
+    struct core *core = &worker->core;
+    uint32_t taken = 0;
+
+    for (uint32_t i = 0; i < message->count; i++) {
+        if (core->draining)
+            close(fds[i]);
+        else
+            taken += adoption_take(core, message->value, message->address[i], fds[i]) == 0;
+    }
+    if (taken < message->count && !core->draining)
+        log_warn("cannot adopt all queues of slot %u: %s", message->value, strerror(errno));
+}
+
+static void obey(struct worker *worker, const struct channel_message *message, const int *fds)
+{
+    struct core *core = &worker->core;
+
+    switch (message->type) {
+    case CHANNEL_ADOPT: adopt(worker, message, fds); break;
+    case CHANNEL_RELEASE: adoption_release(core, message->value); break;
+    case CHANNEL_REFUSE:
+        if (message->value < core->env->socket_count)
+            core->listeners[message->value].refused = true;
+        break;
+    case CHANNEL_DRAIN:
+    case CHANNEL_STOP: drain(worker, message->value, message->type == CHANNEL_STOP ? STOP_REFUSE : STOP_LEAVE); break;
+    case CHANNEL_REOPEN_LOG:
+        if (log_reopen() < 0)
+            log_error("cannot reopen the log: %s", strerror(errno));
+        break;
+    default: log_fatal("unexpected %s from the master", channel_name(message->type));
+    }
 }
 
 static void channel_ready(struct reactor_handler *handler, uint32_t events)
 {
     struct worker *worker = (struct worker *)((char *)handler - offsetof(struct worker, channel));
     struct channel_message message;
+    int fds[CHANNEL_FDS_MAX];
 
     (void)events;
     for (;;) {
-        switch (channel_receive(handler->fd, &message)) {
+        switch (channel_receive(handler->fd, &message, fds)) {
         case CHANNEL_AGAIN: return;
-        case CHANNEL_OK: obey(worker, &message); break;
+        case CHANNEL_OK: obey(worker, &message, fds); break;
         case CHANNEL_CLOSED:
             log_warn("the master is gone");
             reactor_want(&worker->core.reactor, handler, REACTOR_OFF);
-            drain(worker, ORPHAN_DRAIN_MS, true);
+            drain(worker, ORPHAN_DRAIN_MS, STOP_ORPHAN);
             return;
         case CHANNEL_BROKEN: log_fatal("control pipe: %s", strerror(errno));
         }
@@ -88,6 +116,7 @@ static void after_batch(struct reactor *reactor)
     struct core *core = &worker->core;
 
     session_bury(core);
+    adoption_bury(core);
     if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->drain_deadline_ms))
         reactor->running = false;
 }
@@ -109,6 +138,7 @@ static int start(struct worker *worker, const struct worker_env *env)
     if (!core->listeners || reactor_open(&core->reactor, env->stats) < 0)
         return -1;
     core->reactor.after_batch = after_batch;
+    core->reactor.busy_poll.budget_us = env->busy_poll_us;
     timer_init(&core->reactor.wheel, core->reactor.now_ms, session_expired);
     signals_block(&mask);
     if (watch(core, &worker->signals, signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready) < 0 ||
@@ -125,6 +155,8 @@ int worker_run(const struct worker_env *env)
     snprintf(role, sizeof(role), "worker %u", env->slot);
     log_set_role(role);
     setproctitle("worker %u", env->slot);
+    /* A worker that is stopped (SIGSTOP) when its master dies would never see that: it is continued. */
+    prctl(PR_SET_PDEATHSIG, SIGCONT);
     if (!worker || start(worker, env) < 0) {
         log_error("cannot start: %s", strerror(errno));
         free(worker);
@@ -136,6 +168,7 @@ int worker_run(const struct worker_env *env)
 
     drain_end(&worker->core);
     session_bury(&worker->core);
+    adoption_bury(&worker->core);
     reactor_close(&worker->core.reactor);
     close(worker->signals.fd);
     buffer_trim();

@@ -4,9 +4,14 @@ import sys
 import pytest
 
 sys.dont_write_bytecode = True
-pytest.register_assert_rewrite("harness")
+pytest.register_assert_rewrite("harness", "tree")
 
 import harness  # noqa: E402
+import trap  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than ten seconds")
 
 
 def pytest_sessionstart(session):
@@ -46,3 +51,25 @@ def upstream():
     yield start
     for each in opened:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def trap_binary(tmp_path_factory):
+    """A ccserver with the service of trap.py."""
+    return trap.build(tmp_path_factory)
+
+
+@pytest.fixture
+def trapped(serve, trap_binary, tmp_path):
+    """
+    trapped(workers=2): a running server with that service, and `server.trap`, a file that does not exist yet: what is
+    written to it happens to every new worker, "exit 1" for example.
+    """
+    def start(*sections, **options):
+        file = tmp_path / "trap"
+        server = serve(harness.listen("trap"), *sections, binary=trap_binary, env={"CCSERVER_TRAP": str(file)},
+                       **options)
+        server.trap = file
+        return server
+
+    return start

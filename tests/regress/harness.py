@@ -5,6 +5,8 @@ The daemon under test: the real binary, in a directory and process group of its 
     client = server.connect("echo")                 every call on a client has a deadline
     server.wait_log("worker 1 .* ready")            awaits a line, does not sleep
     server.stats()["listeners"]                     SIGUSR1, then the JSON file
+    server.reload(listen("bank"), workers=3)        a new configuration, in effect on return
+    server.upgrade()                                SIGUSR2; server.pid is the new master's from then on
     server.finish()                                 the footer of every test: see there
 
 Everything that waits gives up with an AssertionError after DEADLINE seconds.
@@ -40,6 +42,15 @@ def listen(service, name=None, bind="127.0.0.1:0", **keys):
     """The text of a [listen NAME] section."""
     lines = [f"[listen {name or service}]", f"service = {service}", f"bind = {bind}"]
     return "\n".join(lines + [f"{key} = {value}" for key, value in keys.items()]) + "\n"
+
+
+def own_address():
+    """An address that no other test has, free to be bound now, later, and again."""
+    pid = os.getpid()
+    host = f"127.{(pid >> 16) % 128 + 1}.{pid >> 8 & 255}.{pid & 255}"
+    with socket.socket() as sock:
+        sock.bind((host, 0))
+        return f"{host}:{sock.getsockname()[1]}"
 
 
 def first_difference(got, wanted):
@@ -262,6 +273,27 @@ def wait_exit(pid):
         os.close(fd)
 
 
+def exit_code(pid):
+    """Await the end of a process that is our child, or becomes it when its parent has ended; as in subprocess."""
+    wait_exit(pid)
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        except ChildProcessError:  # its parent, a master that drains, has not ended yet
+            assert time.monotonic() < end and process_stat(pid), f"the parent of {pid} has reaped it"
+            time.sleep(0.01)
+
+
+def await_file(path, pattern):
+    """Await a line in a file; for want of an event it is read again and again. The match."""
+    end, regex = time.monotonic() + DEADLINE, re.compile(pattern)
+    while not path.exists() or not (match := regex.search(path.read_text())):
+        assert time.monotonic() < end, path.read_text() if path.exists() else f"no {path}"
+        time.sleep(0.02)
+    return match
+
+
 def group_members(group):
     """{pid: state} of all processes of a group, zombies included."""
     found = {}
@@ -271,24 +303,83 @@ def group_members(group):
     return found
 
 
+class Load:
+    """
+    with Load(server, "pingpong", b"ping", b"ping") as load: clients in threads that connect, ask, are answered and
+    leave, one after the other, as fast as they can, until the block ends.
+    """
+
+    def __init__(self, server, name, question, answer, threads=2):
+        self.address, self.question, self.answer = server.addresses[name][0], question, answer
+        self.refused, self.ended, self.wrong, self.counts = [], [], [], [0] * threads
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._knock, args=[i]) for i in range(threads)]
+
+    def _knock(self, number):
+        while not self._stop.is_set() and len(self.refused) < 1000:
+            try:
+                client = connect_to(self.address)
+            except OSError as error:
+                self.refused.append(error)
+                continue
+            with client:
+                self.counts[number] += 1
+                try:
+                    client.send(self.question)
+                    got = client.recv_exactly(len(self.answer))
+                except (AssertionError, ConnectionError) as error:
+                    self.ended.append(error)
+                else:
+                    self.wrong += [got] if got != self.answer else []
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        self.wait_more(20)
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def connected(self):
+        """How many connections were opened, answered or not."""
+        return sum(self.counts)
+
+    def wait_more(self, number):
+        """Await that so many more connections have been opened."""
+        wanted, end = self.connected + number, time.monotonic() + DEADLINE
+        while self.connected < wanted and not self.refused:
+            assert time.monotonic() < end, f"only {self.connected} connections instead of {wanted}"
+            time.sleep(0.002)
+
+    def expect_perfect(self):
+        assert not self.refused, f"{len(self.refused)} refused, {self.connected} not: {self.refused[0]!r}"
+        assert not self.ended, f"{len(self.ended)} of {self.connected} not answered: {self.ended[0]!r}"
+        assert not self.wrong, f"{len(self.wrong)} wrong of {self.connected}: {self.wrong[0]!r}"
+
+
 class Server:
     LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (debug|info|notice|warn|error|fatal) "
                       r"(master|worker \d+)\[\d+\]: ")
 
-    def __init__(self, *sections, args=(), ready=True, preexec=None, **keys):
+    def __init__(self, *sections, args=(), ready=True, preexec=None, binary=None, env=None, **keys):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ccs-"))
         atexit.register(shutil.rmtree, self.dir, ignore_errors=True)
         self.stats_file = self.dir / "stats.json"
-        keys = {"workers": 2, "stats_file": self.stats_file, **keys}
-        lines = ["[server]"] + [f"{key} = {value}" for key, value in keys.items()]
         self.config = self.dir / "ccserver.conf"
-        self.config.write_text("\n".join(lines) + "\n\n" + "\n".join(sections))
+        self.keys = {"workers": 2, "stats_file": self.stats_file}
+        self.configure(*sections, **keys)
         self.clients, self.lines, self.addresses, self.baseline = [], [], {}, {}
         self._log_changed, self._log_ended, self._usr1 = threading.Condition(), False, threading.Lock()
         self.process = subprocess.Popen(
-            [BINARY, "-c", self.config, *args], cwd=self.dir, env=self.environment(), start_new_session=True,
-            preexec_fn=preexec, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.pid = self.process.pid
+            [binary or BINARY, "-c", self.config, *args], cwd=self.dir, env={**self.environment(), **(env or {})},
+            start_new_session=True, preexec_fn=preexec, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        self.pid = self.group = self.process.pid
+        self.replaced = []  # masters that an upgrade has put out of charge
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         if ready:
@@ -297,6 +388,13 @@ class Server:
             except BaseException:
                 self.kill_group()
                 raise
+
+    def configure(self, *sections, **keys):
+        """Write the configuration file: new sections if there are any, new values of keys of [server]."""
+        self.sections = sections or self.sections
+        self.keys.update(keys)
+        lines = ["[server]"] + [f"{key} = {value}" for key, value in self.keys.items()]
+        self.config.write_text("\n".join(lines) + "\n\n" + "\n".join(self.sections))
 
     def environment(self):
         def options(name, extra):
@@ -339,7 +437,7 @@ class Server:
     def wait_log_end(self):
         """Await that no process holds the log any more; they are all gone then."""
         self._reader.join(DEADLINE)
-        assert self._log_ended, f"still there: {group_members(self.pid)}"
+        assert self._log_ended, f"still there: {group_members(self.group)}"
 
     def tail(self):
         return "\n".join(self.lines[-40:])
@@ -357,10 +455,14 @@ class Server:
             self.baseline[pid] = descriptors(pid)
 
     def signal(self, number, pid=None):
+        if number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
+            self.baseline.clear()  # queues, once bound, stay; tests/chaos sees to it that they do not grow
         os.kill(pid or self.pid, number)
 
     def wait(self):
         """The master's exit code."""
+        if self.pid != self.process.pid:
+            return exit_code(self.pid)
         try:
             return self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
@@ -372,17 +474,45 @@ class Server:
         since = next(i for i, line in enumerate(self.lines) if line == gone.string)
         return int(self.wait_log(rf"worker {slot} \(pid (\d+)\) ready", since=since)[1])
 
+    def reload(self, *sections, **keys):
+        """Change the configuration as configure() does; the new generation, which serves on return."""
+        if sections or keys:
+            self.configure(*sections, **keys)
+            self.baseline.pop(self.pid, None)  # as many sockets as before only if nothing changes
+        since = self.mark()
+        self.signal(signal.SIGHUP)
+        generation = int(self.wait_log(r"reload: generation (\d+) serves", since=since)[1])
+        text = "\n".join(self.sections)
+        binds = re.findall(r"^\[listen (\S+)\](?:\n(?!\[).*)*?\nbind = (.+)", text, re.M)
+        self.addresses.update({name: bind.split(", ") for name, bind in binds if not bind.endswith(":0")})
+        return generation
+
+    def upgrade(self):
+        """Start the binary anew; on return the new master is in charge, and the old one drains."""
+        since = self.mark()
+        self.signal(signal.SIGUSR2)
+        pid = int(self.wait_log(r"upgrade: pid (\d+) is in charge", since=since)[1])
+        self.replaced.append(self.pid)
+        self.pid = pid
+
+    def wait_replaced_masters(self):
+        """Await that the masters which an upgrade has put out of charge have ended as they should."""
+        while self.replaced:
+            pid = self.replaced.pop(0)
+            code = self.process.wait(DEADLINE) if pid == self.process.pid else exit_code(pid)
+            assert code == 0, self.tail()
+
     def kill_group(self):
         """Whatever happened, nothing stays behind."""
-        if group_members(self.pid):
-            os.killpg(self.pid, signal.SIGKILL)
+        if group_members(self.group):
+            os.killpg(self.group, signal.SIGKILL)
         self.process.wait()
         self.reap()
 
     def reap(self):
         """Collect the workers that became our children when the master died."""
         try:
-            while os.waitpid(-self.pid, 0)[0]:
+            while os.waitpid(-self.group, 0)[0]:
                 pass
         except ChildProcessError:
             pass
@@ -403,7 +533,7 @@ class Server:
         with self._usr1:
             since = self.mark()
             self.signal(signal.SIGUSR1)
-            self.wait_log("statistics written to", since=since)
+            self.wait_log(rf"master\[{self.pid}\]: statistics written to", since=since)
             stats = json.loads(self.stats_file.read_text())
         for each in stats["listeners"]:
             ended = sum(each["closed"].values()) + each["lost"]
@@ -449,13 +579,14 @@ class Server:
         try:
             for client in self.clients:
                 client.close()
-            if self.process.poll() is None:
-                if not any("]: stopping" in line for line in self.lines):
+            self.wait_replaced_masters()
+            if self.process.poll() is None or self.pid != self.process.pid and process_stat(self.pid):
+                if not any(f"[{self.pid}]: stopping" in line for line in self.lines):
                     self.check_idle()
                     self.signal(signal.SIGTERM)
                 assert self.wait() == 0, self.tail()
-            left = [pid for pid in group_members(self.pid) if not self.is_leak_checker(pid)]
-            assert not left, f"processes left: {group_members(self.pid)}"
+            left = [pid for pid in group_members(self.group) if not self.is_leak_checker(pid)]
+            assert not left, f"processes left: {group_members(self.group)}"
             self.wait_log_end()
             self.check_reports()
         finally:
@@ -464,14 +595,15 @@ class Server:
             shutil.rmtree(self.dir, ignore_errors=True)
 
     def check_idle(self):
-        stats = self.await_stats(lambda s: all(each["sessions_open"] == 0 for each in s["listeners"]))
+        stats = self.await_stats(lambda s: all(each["sessions_open"] == 0 for each in s["listeners"]) and
+                                 not s.get("leaving"))
         alive = [self.pid] + [each["pid"] for each in stats["workers"]]
         end = time.monotonic() + DEADLINE
         for pid in [pid for pid in alive if pid in self.baseline]:
-            while (now := descriptors(pid)) and len(now) != len(self.baseline[pid]):
+            while (now := descriptors(pid)) and len(now) > len(self.baseline[pid]):
                 assert time.monotonic() < end, f"{title(pid)}: {now}, at first {self.baseline[pid]}"
                 self.stats()
-        zombies = [pid for pid, state in group_members(self.pid).items() if state == "Z"]
+        zombies = [pid for pid, state in group_members(self.group).items() if state == "Z"]
         assert not zombies, f"zombies: {zombies}"
 
     def is_leak_checker(self, pid):

@@ -1,11 +1,9 @@
 """A new service is one file and one section: rot13, added to a copy of the tree, built, and spoken to."""
-import hashlib
-import os
 import shutil
-import subprocess
 
 import pytest
-from harness import ROOT, listen
+from harness import listen
+from tree import build_with_service
 
 SERVICE = """
 #include "worker/session.h"
@@ -35,37 +33,10 @@ const struct service rot13_service = {
 """
 
 
-def tracked_files():
-    """What belongs to the tree: not what was built, not what git ignores."""
-    command = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, capture_output=True)
-    if listed.returncode == 0:
-        names = [name for name in listed.stdout.decode().split("\0") if name]
-    else:
-        names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()]
-    return [name for name in names if not name.startswith(("build/", ".git/")) and (ROOT / name).is_file()]
-
-
-def hashes(tree, names):
-    return {name: hashlib.sha256((tree / name).read_bytes()).hexdigest() for name in names}
-
-
 @pytest.fixture(scope="module")
 def binary(tmp_path_factory):
-    tree, names = tmp_path_factory.mktemp("tree"), tracked_files()
-    for name in names:
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tree / name)
-    before = hashes(tree, names)
-    (tree / "worker/services/rot13.c").write_text(SERVICE)
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
-    made = subprocess.run(["make", "-j2"], cwd=tree, env=env, capture_output=True, text=True, timeout=300)
-    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
-    assert "warning" not in made.stderr, made.stderr
-    assert hashes(tree, names) == before
-    added = {str(p.relative_to(tree)) for p in tree.rglob("*") if p.is_file()} - set(names)
-    assert {name for name in added if not name.startswith("build/")} == {"worker/services/rot13.c"}
-    yield tree / "build/ccserver"
+    tree = tmp_path_factory.mktemp("tree")
+    yield build_with_service(tree, "rot13", SERVICE)
     shutil.rmtree(tree)
 
 

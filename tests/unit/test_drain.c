@@ -2,13 +2,15 @@
  * Leaving in good order, and accepting: what a worker does with many sessions.
  */
 #include "tests/unit/world.h"
+#include <fcntl.h>
+#include <sys/resource.h>
 
 /* ---- drain ---- */
 
-static void begin_drain(void)
+static void begin_drain(bool quickly)
 {
     core.reactor.now_ms = clock_now_ms();
-    drain_begin(&core);
+    drain_begin(&core, quickly);
 }
 
 static void test_idle_goes_at_once(void)
@@ -18,12 +20,97 @@ static void test_idle_goes_at_once(void)
     world_connect();
     say("a\n");
     check_got("a\n");
-    begin_drain();
+    begin_drain(true);
     run_turns(1);
     CU_ASSERT(is_over());
     check_trace("open [a] close:done ");
     CU_ASSERT(has_got_end());
     CU_ASSERT_EQUAL(got_error, 0);
+    world_end();
+}
+
+/* Its next request crosses our end: that is read away, not answered by a reset. */
+static void test_idle_goes_politely(void)
+{
+    world_begin(FRAMING_LINE);
+    script.message = echo_line;
+    world_connect_tcp();
+    say("a\n");
+    check_got("a\n");
+    begin_drain(false);
+    CU_ASSERT_FALSE(is_over());
+    say("too late\n");
+    run_turns(5);
+    CU_ASSERT(run_until(has_got_end));
+    CU_ASSERT_EQUAL(got_error, 0);
+    CU_ASSERT_EQUAL(got_size, 0);
+    CU_ASSERT_FALSE(is_over());
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open [a] close:done ");
+    world_end();
+}
+
+/* But not for ever. */
+static void test_idle_does_not_go(void)
+{
+    world_begin(FRAMING_LINE);
+    script.message = echo_line;
+    env.linger_timeout_ms = 50;
+    world_connect();
+    say("a\n");
+    check_got("a\n");
+    begin_drain(false);
+    uint64_t begin_ms = clock_now_ms();
+    CU_ASSERT(run_until(is_over));
+    CU_ASSERT(clock_now_ms() >= begin_ms + 50);
+    check_trace("open [a] close:done ");
+    world_end();
+}
+
+/* Who has just come is heard, however quickly we are to go. */
+static void test_newcomer(void)
+{
+    for (unsigned quickly = 0; quickly < 2; quickly++) {
+        world_begin(FRAMING_LINE);
+        script.message = echo_line;
+        world_connect();
+        begin_drain(quickly);
+        run_turns(5);
+        CU_ASSERT_FALSE(has_got_end());
+        say("a\n");
+        check_got("a\n");
+        CU_ASSERT(run_until(has_got_end));
+        CU_ASSERT_EQUAL(got_error, 0);
+        hang_up();
+        CU_ASSERT(run_until(is_over));
+        check_trace("open [a] close:done ");
+        world_end();
+    }
+}
+
+/* It has a second for that, from when it came. */
+static void test_newcomer_says_nothing(void)
+{
+    world_begin(FRAMING_LINE);
+    world_connect();
+    the_session->active_ms -= 800;
+    begin_drain(true);
+    uint64_t begin_ms = clock_now_ms();
+    CU_ASSERT(run_until(has_got_end));
+    uint64_t waited_ms = clock_now_ms() - begin_ms;
+    CU_ASSERT(waited_ms >= 190 && waited_ms < 1000);
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open close:done ");
+    world_end();
+
+    world_begin(FRAMING_LINE);
+    world_connect();
+    the_session->active_ms -= 1000;
+    begin_drain(true);
+    run_turns(1);
+    CU_ASSERT(is_over());
     world_end();
 }
 
@@ -34,7 +121,7 @@ static void test_unfinished_waits(void)
     world_connect();
     say("abc");
     run_turns(2);
-    begin_drain();
+    begin_drain(true);
     run_turns(5);
     check_trace("open ");
     say("def\n");
@@ -52,7 +139,7 @@ static void test_unread_is_answered(void)
     script.message = echo_line;
     world_connect();
     say("a\nb\n");
-    begin_drain();
+    begin_drain(true);
     CU_ASSERT(run_until(has_got_end));
     CU_ASSERT_EQUAL(got_size, 4);
     hang_up();
@@ -69,7 +156,7 @@ static void test_unsent_is_sent(void)
     send_limit = 0;
     say("a\nb\n");
     run_turns(2);
-    begin_drain();
+    begin_drain(true);
     run_turns(5);
     CU_ASSERT_FALSE(is_over());
     send_limit = 1;
@@ -89,7 +176,7 @@ static void test_no_reset(void)
     world_connect_tcp();
     say("a\nb");
     run_turns(2);
-    begin_drain();
+    begin_drain(true);
     say("\n");
     run_turns(2);
     say("too late\n");
@@ -108,7 +195,7 @@ static void test_time_is_up(void)
     world_connect();
     say("abc");
     run_turns(2);
-    begin_drain();
+    begin_drain(true);
     run_turns(2);
     drain_end(&core);
     session_bury(&core);
@@ -132,7 +219,7 @@ static void test_time_is_up_while_flushing(void)
     send_limit = 0;
     say("a\n");
     run_turns(2);
-    begin_drain();
+    begin_drain(true);
     run_turns(2);
     drain_end(&core);
     session_bury(&core);
@@ -216,7 +303,7 @@ static void test_answer_is_due(void)
     say("question\n");
     far_wanted = 9;
     CU_ASSERT(run_until(far_has_got));
-    begin_drain();
+    begin_drain(true);
     run_turns(5);
     CU_ASSERT_FALSE(is_over());
     CU_ASSERT_EQUAL(write(far, "answer\n", 7), 7);
@@ -231,7 +318,12 @@ static void test_answer_is_due(void)
 static void test_quiet_upstream(void)
 {
     begin_with_upstream(connect_far);
-    begin_drain();
+    say("question\n");
+    far_wanted = 9;
+    CU_ASSERT(run_until(far_has_got));
+    CU_ASSERT_EQUAL(write(far, "answer\n", 7), 7);
+    check_got("answer\n");
+    begin_drain(true);
     run_turns(1);
     CU_ASSERT(is_over());
     end_with_upstream();
@@ -244,7 +336,7 @@ static void test_relay(void)
     say("question\n");
     far_wanted = 9;
     CU_ASSERT(run_until(far_has_got));
-    begin_drain();
+    begin_drain(true);
     run_turns(5);
     CU_ASSERT_EQUAL(write(far, "ans", 3), 3);
     check_got("ans");
@@ -265,6 +357,7 @@ static void test_relay(void)
 enum { CLIENTS = 5 };
 
 static struct worker_socket door;
+static int shared; /* the same queue, as the master and the siblings have it */
 static int clients[CLIENTS];
 static unsigned wanted_sessions;
 static uint64_t wanted_accepted;
@@ -285,6 +378,7 @@ static void begin_accepting(uint32_t max_sessions)
     service.close = NULL;
     env.max_sessions = max_sessions;
     door = (struct worker_socket){.fd = listen_tcp(&address, 16), .listener = &config};
+    shared = dup(door.fd);
     env.sockets = &door;
     env.socket_count = 1;
     core.listeners = doors;
@@ -303,7 +397,9 @@ static void end_accepting(void)
     world_end();
     for (unsigned i = 0; i < CLIENTS; i++)
         close(clients[i]);
-    close(door.fd);
+    close(shared);
+    if (fcntl(door.fd, F_GETFD) >= 0)
+        close(door.fd);
 }
 
 static bool has_accepted(void)
@@ -329,7 +425,7 @@ static void test_max_sessions(void)
     run_turns(10);
     CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].accepted), 2);
     CU_ASSERT_EQUAL(stats_read(&stats.accept_pauses), 1);
-    CU_ASSERT_EQUAL(core.listeners[0].handler.events, 0);
+    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, 0);
     close(clients[0]); /* makes room for the next */
     clients[0] = -1;
     run_turns(4); /* at once, not when the pause is over */
@@ -339,30 +435,111 @@ static void test_max_sessions(void)
     end_accepting();
 }
 
-/* What waits in the queue when accepting stops is still served. */
-static void test_stop(void)
+static void check_stopped(void)
+{
+    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, REACTOR_OFF);
+    CU_ASSERT_EQUAL(fcntl(door.fd, F_GETFD), -1); /* ours is closed */
+}
+
+static int connect_late(void)
+{
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int result = connect(late, &address.any, address.size);
+    int error = errno;
+
+    close(late);
+    errno = error;
+    return result;
+}
+
+/* The siblings go on: who waits in the queue is theirs, and so is who comes later. */
+static void test_stop_leave(void)
 {
     begin_accepting(100);
-    listener_stop(&core, false);
-    CU_ASSERT_EQUAL(core.session_count, CLIENTS);
-    CU_ASSERT_EQUAL(core.listeners[0].handler.events, REACTOR_OFF);
-    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_EQUAL(connect(late, &address.any, address.size), 0); /* for whoever inherits the socket */
+    listener_stop(&core, STOP_LEAVE);
+    check_stopped();
+    CU_ASSERT_EQUAL(core.session_count, 0);
+    CU_ASSERT_EQUAL(connect_late(), 0);
     run_turns(5);
-    CU_ASSERT_EQUAL(core.session_count, CLIENTS);
-    close(late);
+    CU_ASSERT_EQUAL(core.session_count, 0);
+    for (unsigned i = 0; i < CLIENTS + 1; i++) {
+        int fd = accept4(shared, NULL, NULL, SOCK_CLOEXEC);
+        CU_ASSERT(fd >= 0);
+        close(fd);
+    }
     end_accepting();
 }
 
-static void test_stop_for_good(void)
+/* The whole server stops: who waits is served, and nobody else may come. */
+static void test_stop_refuse(void)
 {
     begin_accepting(100);
-    listener_stop(&core, true);
+    listener_stop(&core, STOP_REFUSE);
+    check_stopped();
     CU_ASSERT_EQUAL(core.session_count, CLIENTS);
-    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_EQUAL(connect(late, &address.any, address.size), -1);
+    CU_ASSERT_EQUAL(connect_late(), -1);
     CU_ASSERT_EQUAL(errno, ECONNREFUSED);
-    close(late);
+    run_turns(5);
+    CU_ASSERT_EQUAL(core.session_count, CLIENTS);
+    end_accepting();
+}
+
+/* The master is gone: who waits is served, as nobody else can. Siblings that have adopted the queue keep it. */
+static void test_stop_orphan(void)
+{
+    begin_accepting(100);
+    listener_stop(&core, STOP_ORPHAN);
+    check_stopped();
+    CU_ASSERT_EQUAL(core.session_count, CLIENTS);
+    CU_ASSERT_EQUAL(connect_late(), 0);
+    run_turns(5);
+    CU_ASSERT_EQUAL(core.session_count, CLIENTS);
+    close(shared);
+    shared = -1;
+    CU_ASSERT_EQUAL(connect_late(), -1);
+    CU_ASSERT_EQUAL(errno, ECONNREFUSED);
+    end_accepting();
+}
+
+/* Also when more wait than there may be sessions: the others are not accepted, and not forgotten either. */
+static void test_stop_when_full(void)
+{
+    begin_accepting(2);
+    log_set_level(LOG_LEVEL_ERROR);
+    listener_stop(&core, STOP_ORPHAN);
+    log_set_level(LOG_LEVEL_INFO);
+    check_stopped();
+    CU_ASSERT_EQUAL(core.session_count, 2);
+    CU_ASSERT_EQUAL(core.accept_again_ms, 0);
+    run_turns(20);
+    CU_ASSERT_EQUAL(core.session_count, 2);
+    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, REACTOR_OFF);
+    end_accepting();
+}
+
+/* A pause is over after its time even if nothing has become free. */
+static void test_out_of_descriptors(void)
+{
+    struct rlimit before, tight;
+
+    begin_accepting(100);
+    log_set_level(LOG_LEVEL_ERROR);
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(shared);
+    close(next);
+    tight = (struct rlimit){.rlim_cur = (rlim_t)next + 2, .rlim_max = before.rlim_max};
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    run_turns(10);
+    CU_ASSERT_EQUAL(core.session_count, 2);
+    CU_ASSERT_EQUAL(stats_read(&stats.accept_pauses), 1);
+    CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].refused), 0); /* they wait */
+    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, 0);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+    uint64_t begin_ms = clock_now_ms();
+    wanted_accepted = wanted_sessions = CLIENTS;
+    CU_ASSERT(run_until(has_accepted));
+    CU_ASSERT(clock_now_ms() < begin_ms + 1000);
+    log_set_level(LOG_LEVEL_INFO);
     end_accepting();
 }
 
@@ -370,6 +547,10 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"idle goes at once", test_idle_goes_at_once},
+        {"idle goes politely", test_idle_goes_politely},
+        {"idle does not go", test_idle_does_not_go},
+        {"newcomer", test_newcomer},
+        {"newcomer says nothing", test_newcomer_says_nothing},
         {"unfinished waits", test_unfinished_waits},
         {"unread is answered", test_unread_is_answered},
         {"unsent is sent", test_unsent_is_sent},
@@ -381,8 +562,11 @@ int main(void)
         {"relay", test_relay},
         {"accept", test_accept},
         {"max_sessions", test_max_sessions},
-        {"stop", test_stop},
-        {"stop for good", test_stop_for_good},
+        {"out of descriptors", test_out_of_descriptors},
+        {"stop, leave", test_stop_leave},
+        {"stop, refuse", test_stop_refuse},
+        {"stop, orphan", test_stop_orphan},
+        {"stop when full", test_stop_when_full},
         {0},
     };
     return unit_main("drain", tests);

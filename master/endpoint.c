@@ -1,0 +1,281 @@
+#include "master/endpoint.h"
+#include "common/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+
+#define FOR_EACH(endpoint, endpoints)                                                                                  \
+    for (unsigned index_ = 0; index_ < (endpoints)->count && ((endpoint) = (endpoints)->all[index_]); index_++)
+
+static bool is_unix(const struct endpoint *endpoint)
+{
+    return endpoint->address.any.sa_family == AF_UNIX;
+}
+
+static void free_endpoint(struct endpoint *endpoint)
+{
+    for (unsigned i = 0; i < endpoint->count; i++)
+        if (endpoint->queues[i] >= 0)
+            close(endpoint->queues[i]);
+    free(endpoint);
+}
+
+static void forget(struct endpoints *endpoints, unsigned index)
+{
+    free_endpoint(endpoints->all[index]);
+    endpoints->count--;
+    memmove(&endpoints->all[index], &endpoints->all[index + 1], (endpoints->count - index) * sizeof(struct endpoint *));
+}
+
+static struct endpoint *add(struct endpoints *endpoints)
+{
+    struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
+    struct endpoint **all = reallocarray(endpoints->all, endpoints->count + 1, sizeof(*all));
+
+    if (all)
+        endpoints->all = all;
+    if (!endpoint || !all) {
+        free(endpoint);
+        return NULL;
+    }
+    endpoints->all[endpoints->count++] = endpoint;
+    return endpoint;
+}
+
+/* ---- a configuration wants its addresses ---- */
+
+/* A port that the kernel has chosen is recognised by who asked for it; two of one listener are told apart by order. */
+static bool serves(const struct endpoint *endpoint, const char *listener, const struct sock_address *address)
+{
+    if (endpoint->claimed)
+        return false;
+    if (sock_equal(&endpoint->address, address))
+        return true;
+    return !is_unix(endpoint) && sock_port(address) == 0 && strcmp(endpoint->asked, address->text) == 0 &&
+           strcmp(endpoint->listener, listener) == 0;
+}
+
+static struct endpoint *find_or_add(struct endpoints *endpoints, const struct listener_config *listener,
+                                    const struct sock_address *address)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    if (serves(endpoint, listener->name, address))
+        return endpoint;
+    endpoint = add(endpoints);
+    if (endpoint) {
+        endpoint->added = true;
+        endpoint->address = *address;
+        strlcpy(endpoint->asked, address->text, sizeof(endpoint->asked));
+    }
+    return endpoint;
+}
+
+static int grow(struct endpoint *endpoint, int backlog, unsigned slots)
+{
+    if (endpoint->count == 0) {
+        if (sock_listen(&endpoint->address, backlog, endpoint->queues, slots) < 0)
+            return -1;
+        endpoint->count = slots;
+    }
+    for (; endpoint->count < slots; endpoint->count++) {
+        int fd = is_unix(endpoint) ? -1 : sock_listen_more(&endpoint->address, backlog);
+        if (fd < 0 && !is_unix(endpoint))
+            return -1;
+        endpoint->queues[endpoint->count] = fd;
+    }
+    return 0;
+}
+
+static int claim(struct endpoints *endpoints, const struct listener_config *listener, struct sock_address *address,
+                 unsigned slots)
+{
+    struct endpoint *endpoint = find_or_add(endpoints, listener, address);
+
+    if (!endpoint || grow(endpoint, (int)listener->backlog, slots) < 0)
+        return -1;
+    endpoint->claimed = true;
+    strlcpy(endpoint->listener, listener->name, sizeof(endpoint->listener));
+    *address = endpoint->address;
+    return 0;
+}
+
+int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *why, size_t why_size)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    endpoint->claimed = endpoint->added = false;
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        for (unsigned j = 0; j < conf->listeners[i].address_count; j++) {
+            struct listener_config *listener = &conf->listeners[i];
+            if (claim(endpoints, listener, &listener->addresses[j], slots) == 0)
+                continue;
+            snprintf(why, why_size, "cannot listen on %s (%s): %s", listener->addresses[j].text, listener->name,
+                     strerror(errno));
+            endpoints_forget_added(endpoints);
+            return -1;
+        }
+    return 0;
+}
+
+static uint32_t backlog_of(const struct conf *conf, const char *listener)
+{
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        if (strcmp(conf->listeners[i].name, listener) == 0)
+            return conf->listeners[i].backlog;
+    return SOMAXCONN;
+}
+
+/* The length of a queue may have changed. */
+static void set_backlog(const struct endpoint *endpoint, int backlog)
+{
+    for (unsigned i = 0; i < endpoint->count; i++)
+        if (endpoint->queues[i] >= 0)
+            listen(endpoint->queues[i], backlog);
+}
+
+void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf)
+{
+    struct endpoint *endpoint;
+
+    for (unsigned i = endpoints->count; i-- > 0;) {
+        endpoint = endpoints->all[i];
+        if (endpoint->claimed)
+            continue;
+        log_notice("no longer listening on %s (%s)", endpoint->address.text, endpoint->listener);
+        if (is_unix(endpoint))
+            unlink(endpoint->address.local.sun_path);
+        forget(endpoints, i);
+    }
+    FOR_EACH(endpoint, endpoints)
+    {
+        if (endpoint->added)
+            log_notice("listening on %s (%s)", endpoint->address.text, endpoint->listener);
+        else
+            set_backlog(endpoint, (int)backlog_of(conf, endpoint->listener));
+    }
+}
+
+void endpoints_forget_added(struct endpoints *endpoints)
+{
+    for (unsigned i = endpoints->count; i-- > 0;) {
+        struct endpoint *endpoint = endpoints->all[i];
+        if (!endpoint->added)
+            continue;
+        if (is_unix(endpoint) && endpoint->count > 0)
+            unlink(endpoint->address.local.sun_path);
+        forget(endpoints, i);
+    }
+}
+
+struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    if (sock_equal(&endpoint->address, address))
+        return endpoint;
+    return NULL;
+}
+
+unsigned endpoints_numbers(const struct endpoints *endpoints)
+{
+    struct endpoint *endpoint;
+    unsigned most = 0;
+
+    FOR_EACH(endpoint, endpoints)
+    most = endpoint->count > most ? endpoint->count : most;
+    return most;
+}
+
+/* ---- other processes ---- */
+
+void endpoints_close_others(const struct endpoints *endpoints, unsigned number)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    for (unsigned i = 0; i < endpoint->count; i++)
+        if (i != number && endpoint->queues[i] >= 0 && !is_unix(endpoint))
+            close(endpoint->queues[i]);
+}
+
+void endpoints_fini(struct endpoints *endpoints, bool unlink_files)
+{
+    while (endpoints->count > 0) {
+        struct endpoint *endpoint = endpoints->all[0];
+        if (unlink_files && is_unix(endpoint) && endpoint->count > 0)
+            unlink(endpoint->address.local.sun_path);
+        forget(endpoints, 0);
+    }
+    free(endpoints->all);
+    endpoints->all = NULL;
+}
+
+int endpoints_write(const struct endpoints *endpoints, FILE *out)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    {
+        fprintf(out, "%s\t%s\t%u", endpoint->asked, endpoint->listener, endpoint->count);
+        for (unsigned i = 0; i < endpoint->count; i++)
+            fprintf(out, "\t%d", endpoint->queues[i]);
+        fputc('\n', out);
+    }
+    return fflush(out) == 0 && !ferror(out) ? 0 : -1;
+}
+
+/* The address is asked of the kernel: it knows best. */
+static int read_queues(struct endpoint *endpoint, FILE *in)
+{
+    endpoint->address.size = sizeof(endpoint->address.storage);
+    if (fscanf(in, "\t%u", &endpoint->count) != 1 || endpoint->count == 0 || endpoint->count > CONF_WORKERS_MAX)
+        return -1;
+    for (unsigned i = 0; i < endpoint->count; i++) {
+        if (fscanf(in, "\t%d", &endpoint->queues[i]) != 1)
+            return -1;
+        if (endpoint->queues[i] >= 0 && fcntl(endpoint->queues[i], F_SETFD, FD_CLOEXEC) < 0)
+            return -1;
+    }
+    if (getsockname(endpoint->queues[0], &endpoint->address.any, &endpoint->address.size) < 0)
+        return -1;
+    sock_format(&endpoint->address.any, endpoint->address.size, endpoint->address.text, SOCK_TEXT_SIZE);
+    return 0;
+}
+
+int endpoints_read(struct endpoints *endpoints, FILE *in)
+{
+    char asked[SOCK_TEXT_SIZE], listener[LISTENER_NAME_SIZE];
+
+    while (fscanf(in, "%127[^\t]\t%47[^\t]", asked, listener) == 2) {
+        struct endpoint *endpoint = add(endpoints);
+        if (!endpoint)
+            return -1;
+        strlcpy(endpoint->asked, asked, sizeof(endpoint->asked));
+        strlcpy(endpoint->listener, listener, sizeof(endpoint->listener));
+        if (read_queues(endpoint, in) < 0) {
+            errno = errno ? errno : EBADMSG;
+            return -1;
+        }
+        fgetc(in);
+    }
+    return 0;
+}
+
+void endpoints_inherit(const struct endpoints *endpoints)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    for (unsigned i = 0; i < endpoint->count; i++)
+        if (endpoint->queues[i] >= 0)
+            fcntl(endpoint->queues[i], F_SETFD, 0);
+}

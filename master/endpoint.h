@@ -1,0 +1,60 @@
+/*
+ * The listening sockets: for every address one accept queue per slot number, bound before the first worker that serves
+ * it is forked, and kept by the master for as long as the address is in the configuration. Workers come and go; what
+ * waits in a queue stays.
+ *
+ *   endpoint 127.0.0.1:9997 (echo)     queues[0] queues[1] ... queues[count - 1]     one SO_REUSEPORT group
+ *   endpoint unix:/run/x    (echo)     queues[0]                                     one, shared by all workers
+ *
+ * A queue outlives the worker of its number also when the number of workers shrinks: closing it would reset whoever
+ * waits in it.
+ */
+#ifndef MASTER_ENDPOINT_H
+#define MASTER_ENDPOINT_H
+
+#include "master/conf.h"
+#include <stdio.h>
+
+struct endpoint {
+    struct sock_address address; /* as bound: the kernel has chosen the port */
+    char asked[SOCK_TEXT_SIZE];  /* as it stands in the configuration */
+    char listener[LISTENER_NAME_SIZE];
+    unsigned count;               /* queues */
+    int queues[CONF_WORKERS_MAX]; /* descriptors; -1: a unix socket has only the first */
+    bool claimed, added;          /* while a configuration is applied: it wants this one; it was bound for it */
+};
+
+struct endpoints {
+    struct endpoint **all;
+    unsigned count;
+};
+
+/*
+ * Have queues for the numbers below `slots` at every address of `conf`, binding what is not there yet. Rewrites ports
+ * of 0 in `conf`. Returns 0, or -1 with a sentence in `why` and everything as it was. What other addresses there are
+ * stays until endpoints_keep_claimed(); endpoints_forget_added() takes back what this call has bound.
+ */
+int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *why, size_t why_size);
+void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf);
+void endpoints_forget_added(struct endpoints *endpoints);
+
+/* The endpoint that serves this address of a configuration which has been claimed. */
+struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address);
+
+/* Numbers for which there are queues anywhere: as many as there have been workers at a time. */
+unsigned endpoints_numbers(const struct endpoints *endpoints);
+
+/* In a child: close all but the queues of `number`. */
+void endpoints_close_others(const struct endpoints *endpoints, unsigned number);
+
+/* Close everything. `unlink_files`: and remove the files of unix sockets. */
+void endpoints_fini(struct endpoints *endpoints, bool unlink_files);
+
+/* Write what another master needs to go on with these sockets, and read it there. -1 with errno. */
+int endpoints_write(const struct endpoints *endpoints, FILE *out);
+int endpoints_read(struct endpoints *endpoints, FILE *in);
+
+/* Keep the sockets open across exec(). Only in the child that calls it. */
+void endpoints_inherit(const struct endpoints *endpoints);
+
+#endif

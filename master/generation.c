@@ -1,0 +1,284 @@
+/*
+ * Generations: all the workers of one configuration. A reload starts the next one beside the current one, on the same
+ * sockets, and lets it take over when all its workers are READY; a resize changes how many there are of the current
+ * one. At no time is nobody accepting, and no queue is closed whose address is still served.
+ */
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/notify.h"
+#include "master/conf.h"
+#include "master/master.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { START_MS = 10 * 1000 }; /* what the next generation may take to be READY */
+
+struct generation *generation_new(unsigned number)
+{
+    struct generation *generation = calloc(1, sizeof(*generation));
+
+    if (generation)
+        generation->number = number;
+    return generation;
+}
+
+void generation_free(struct generation *generation)
+{
+    if (!generation)
+        return;
+    for (unsigned i = 0; i < generation->count; i++)
+        slot_free(generation->slots[i]);
+    conf_free(&generation->conf);
+    free(generation);
+}
+
+int generation_index_listeners(struct master *master, struct conf *conf, char *why, size_t why_size)
+{
+    bool keep[STATS_LISTENERS_MAX] = {false};
+    const struct conf *both[] = {master->current ? &master->current->conf : NULL, conf};
+
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        for (unsigned j = 0; j < 2; j++)
+            for (unsigned k = 0; both[j] && k < both[j]->listener_count; k++)
+                keep[i] |= strcmp(master->world.stats->names[i], both[j]->listeners[k].name) == 0;
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        int index = stats_index(master->world.stats, conf->listeners[i].name, keep);
+        if (index < 0) {
+            snprintf(why, why_size, "more than %d names of listeners", STATS_LISTENERS_MAX);
+            return -1;
+        }
+        conf->listeners[i].index = (unsigned)index;
+        keep[index] = true;
+    }
+    return 0;
+}
+
+static struct slot *add_slot(struct generation *generation, unsigned number, enum stats_respawn why)
+{
+    struct slot *slot = slot_new(number, generation->number, &generation->conf, why);
+
+    if (!slot)
+        log_fatal("out of memory");
+    generation->slots[number] = slot;
+    generation->count = number + 1;
+    return slot;
+}
+
+void generation_start(struct master *master, struct generation *generation, enum stats_respawn why)
+{
+    for (unsigned i = 0; i < generation->conf.workers; i++)
+        master_handle(master, add_slot(generation, i, why), SUPERVISOR_EVENT_START);
+}
+
+/* ---- leaving ---- */
+
+/* To those that leave; its configuration may go. */
+static void retire(struct master *master, struct slot *slot)
+{
+    LIST_INSERT_HEAD(&master->leaving, slot, link);
+    master_handle(master, slot, SUPERVISOR_EVENT_STOP);
+    slot->conf = NULL;
+}
+
+static void retire_all(struct master *master, struct generation *generation)
+{
+    while (generation->count > 0)
+        retire(master, generation->slots[--generation->count]);
+}
+
+void generation_retire_all(struct master *master)
+{
+    retire_all(master, master->current);
+}
+
+static const struct slot *older_slot(const struct master *master)
+{
+    const struct slot *slot;
+
+    LIST_FOREACH(slot, &master->leaving, link)
+    if (slot->generation < master->current->number)
+        return slot;
+    return NULL;
+}
+
+/* ---- reload ---- */
+
+static int refuse(struct master *master, struct generation *next, const char *why)
+{
+    master->reload_failures++;
+    log_error("reload refused: %s", why);
+    notify("READY=1\nSTATUS=reload refused: %s", why);
+    generation_free(next);
+    return -1;
+}
+
+/* What the running master cannot change keeps its old value, and that is said. */
+static void keep_fixed(struct conf *conf, const struct conf *old)
+{
+    if (strcmp(conf->pidfile, old->pidfile) != 0) {
+        log_warn("reload: pidfile cannot be changed while running; it stays '%s'", old->pidfile);
+        memcpy(conf->pidfile, old->pidfile, sizeof(conf->pidfile));
+    }
+}
+
+static int prepare(struct master *master, struct generation *next)
+{
+    char why[512];
+
+    if (conf_load(&next->conf, master->overrides->file, why, sizeof(why)) < 0 ||
+        conf_override(&next->conf, master->overrides, why, sizeof(why)) < 0 ||
+        generation_index_listeners(master, &next->conf, why, sizeof(why)) < 0)
+        return refuse(master, next, why);
+    keep_fixed(&next->conf, &master->current->conf);
+    if (log_open(next->conf.log) < 0) {
+        snprintf(why, sizeof(why), "%s: %s", next->conf.log, strerror(errno));
+        return refuse(master, next, why);
+    }
+    if (endpoints_claim(&master->endpoints, &next->conf, next->conf.workers, why, sizeof(why)) < 0) {
+        log_open(master->current->conf.log);
+        return refuse(master, next, why);
+    }
+    return 0;
+}
+
+/* A sentence in `why` when a reload has to wait. */
+static bool is_busy(const struct master *master, char *why, size_t why_size)
+{
+    const struct slot *older = older_slot(master);
+
+    if (master->next)
+        snprintf(why, why_size, "generation %u is starting", master->next->number);
+    else if (master->upgrade.channel >= 0)
+        snprintf(why, why_size, "an upgrade is under way");
+    else if (older)
+        snprintf(why, why_size, "generation %u still drains", older->generation);
+    return master->next || master->upgrade.channel >= 0 || older;
+}
+
+void generation_reload(struct master *master)
+{
+    char why[64];
+
+    if (is_busy(master, why, sizeof(why))) {
+        log_notice("reload deferred: %s", why);
+        master->reload_pending = true;
+        return;
+    }
+    master->reload_pending = false;
+    notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
+    struct generation *next = generation_new(++master->generations);
+    if (!next)
+        log_fatal("out of memory");
+    if (prepare(master, next) < 0)
+        return;
+    conf_log_changes(&master->current->conf, &next->conf);
+    log_notice("reload: generation %u starts", next->number);
+    master->next = next;
+    master->next_due_ms = master->world.now_ms + START_MS;
+    generation_start(master, next, RESPAWN_reload);
+}
+
+void generation_give_up_next(struct master *master, const char *why)
+{
+    struct generation *next = master->next;
+
+    master->next = NULL;
+    retire_all(master, next); /* some may serve already: they drain */
+    endpoints_forget_added(&master->endpoints);
+    log_open(master->current->conf.log);
+    refuse(master, next, why);
+}
+
+/* Addresses that the next configuration does not have are closed by those who accept from them, when they are done. */
+static void refuse_removed(struct master *master)
+{
+    const struct generation *current = master->current;
+    uint32_t index = 0;
+
+    for (unsigned i = 0; i < current->conf.listener_count; i++)
+        for (unsigned j = 0; j < current->conf.listeners[i].address_count; j++, index++) {
+            const struct endpoint *endpoint = endpoints_find(&master->endpoints,
+                                                             &current->conf.listeners[i].addresses[j]);
+            if (endpoint->claimed)
+                continue;
+            for (unsigned k = 0; k < current->count; k++)
+                if (slot_tell(current->slots[k], CHANNEL_REFUSE, index) == CHANNEL_AGAIN)
+                    log_warn("worker %u does not listen", k);
+        }
+}
+
+void generation_apply_patience(struct master *master)
+{
+    const struct conf *conf = &master->current->conf;
+
+    master->world.patience = (struct supervisor_patience){.adopt_after_ms = conf->adopt_after_ms,
+                                                          .watchdog_ms = conf->watchdog_timeout_ms,
+                                                          .drain_ms = conf->drain_timeout_ms};
+}
+
+static void take_over(struct master *master)
+{
+    struct generation *old = master->current;
+
+    refuse_removed(master);
+    retire_all(master, old);
+    master->current = master->next;
+    master->next = NULL;
+    endpoints_keep_claimed(&master->endpoints, &master->current->conf);
+    generation_apply_patience(master);
+    log_set_level((enum log_level)master->current->conf.log_level);
+    master->reloads++;
+    log_notice("reload: generation %u serves, generation %u drains", master->current->number, old->number);
+    notify("READY=1\nSTATUS=%u workers, generation %u", master->current->count, master->current->number);
+    generation_free(old);
+}
+
+void generation_check_next(struct master *master)
+{
+    struct generation *next = master->next;
+    unsigned ready = 0;
+
+    if (!next) {
+        char why[64];
+        if (master->reload_pending && !is_busy(master, why, sizeof(why)))
+            generation_reload(master);
+        return;
+    }
+    for (unsigned i = 0; i < next->count; i++) {
+        enum supervisor_state state = next->slots[i]->supervised.state;
+        ready += state == SUPERVISOR_RUNNING || state == SUPERVISOR_SILENT;
+    }
+    if (ready == next->count)
+        take_over(master);
+    else if (master->world.now_ms >= master->next_due_ms)
+        generation_give_up_next(master, "its workers are not ready in time");
+}
+
+/* ---- resize ---- */
+
+void generation_resize(struct master *master, int change)
+{
+    struct generation *current = master->current;
+    unsigned count = current->count;
+    char why[512];
+
+    if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0) {
+        log_warn("resize refused: a reload, an upgrade or a stop is under way");
+        return;
+    }
+    if ((change < 0 && count == 1) || (change > 0 && count == CONF_WORKERS_MAX)) {
+        log_warn("resize refused: %u workers is the limit", count);
+        return;
+    }
+    if (change < 0) {
+        retire(master, current->slots[--current->count]);
+    } else if (endpoints_claim(&master->endpoints, &current->conf, count + 1, why, sizeof(why)) < 0) {
+        log_error("resize refused: %s", why);
+        return;
+    } else {
+        master_handle(master, add_slot(current, count, RESPAWN_resize), SUPERVISOR_EVENT_START);
+    }
+    log_notice("resize: %u workers", current->count);
+    notify("STATUS=%u workers, generation %u", current->count, current->number);
+}

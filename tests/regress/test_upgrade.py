@@ -1,0 +1,491 @@
+"""SIGUSR2: the binary on disk takes over, or the old one goes on as if nothing had happened."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import harness
+import pytest
+from bank import WITHDRAW
+from harness import (DEADLINE, Load, await_file, connect_to, descriptors, exit_code, group_members, listen,
+                     own_address, process_stat, title, wait_exit)
+
+PING = b"ping", b"ping"
+
+
+@pytest.fixture
+def binary(tmp_path):
+    """A binary of the test's own, to be replaced."""
+    shutil.copy(harness.BINARY, tmp_path / "ccserver")
+    return tmp_path / "ccserver"
+
+
+def replace(binary, text=None, source=None, mode=0o755):
+    """Put another file there, as a package manager does it."""
+    new = binary.with_name("new")
+    if source:
+        shutil.copy(source, new)
+    else:
+        new.write_text(text)
+    new.chmod(mode)
+    new.rename(binary)
+
+
+def half_done(server):
+    """A session in the middle of a frame, which its worker waits for when it drains."""
+    client = server.connect("bank")
+    client.ask(WITHDRAW + WITHDRAW[:60], WITHDRAW)
+    return client
+
+
+def finish_half(client):
+    client.ask(WITHDRAW[60:], WITHDRAW)
+    client.expect_end()
+
+
+class PidfileWatch:
+    """What a pid file says, read again and again while the block runs; None when it is not there."""
+
+    def __init__(self, path):
+        self.path, self.seen, self.reads = path, [], 0
+        self._stop, self._thread = threading.Event(), threading.Thread(target=self._watch)
+
+    def read(self):
+        try:
+            return self.path.read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def _watch(self):
+        while not self._stop.is_set():
+            text, self.reads = self.read(), self.reads + 1
+            if not self.seen or self.seen[-1] != text:
+                self.seen.append(text)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+
+# ---- good ones ----
+
+def test_the_new_master_serves_and_the_old_one_drains(serve, binary):
+    server = serve(listen("bank"), listen("pingpong"), workers=3, binary=binary)
+    old, workers = server.pid, server.worker_pids()
+    idle, busy = server.connect("bank"), half_done(server)
+    idle.ask(WITHDRAW, WITHDRAW)
+    since = server.mark()
+    server.upgrade()
+    assert server.pid != old
+    server.wait_log(rf"upgrade: starting {re.escape(str(binary))} \(pid {server.pid}\)", since=since)
+    server.wait_log(rf"master\[{server.pid}\]: ccserver \S+ takes over from pid {old}", since=since)
+    server.wait_log(rf"master\[{server.pid}\]: ready: 3 workers, 2 listeners", since=since)
+    idle.expect_end()
+    busy.expect_silence()
+    new = [server.connect("pingpong") for _ in range(30)]
+    for client in new:
+        client.ask(*PING)
+    stats = server.stats()
+    assert stats["master"]["pid"] == server.pid
+    assert set(server.worker_pids().values()).isdisjoint(workers.values())
+    assert stats["master"]["upgrades"] == 1 and stats["master"]["upgrade_failures"] == 0
+    assert {each["last_reason"] for each in stats["workers"]} == {"upgrade"}
+    assert stats["master"]["respawns"]["upgrade"] == 3
+    assert server.process.poll() is None, "the old one waits for its session"
+    finish_half(busy)
+    server.wait_replaced_masters()
+    new[0].ask(*PING)
+    server.connect("bank").ask(WITHDRAW, WITHDRAW)
+    assert len(group_members(server.group)) == 4
+
+
+def test_totals_are_carried_over(serve, binary):
+    """Also those of the sessions that end in the old master's workers after the upgrade."""
+    server = serve(listen("bank"), listen("pingpong"), binary=binary)
+    for _ in range(10):
+        with server.connect("pingpong") as client:
+            client.ask(*PING)
+    server.await_open("pingpong", 0)
+    busy, before = half_done(server), server.stats()
+    idle = next(each for each in before["workers"] if each["sessions_open"] == 0)
+    server.signal(signal.SIGKILL, idle["pid"])
+    server.wait_replaced(idle["slot"], idle["pid"])
+    server.upgrade()
+    with server.connect("pingpong") as client:
+        client.ask(*PING)
+    busy.close()
+    server.wait_replaced_masters()
+    stats = server.await_stats(lambda s: all(each["sessions_open"] == 0 for each in s["listeners"]))
+    bank, pingpong = (server.pick(stats, name) for name in ("bank", "pingpong"))
+    assert (bank["accepted"], pingpong["accepted"]) == (1, 11)
+    assert pingpong["bytes_in"] == pingpong["bytes_out"] == 44
+    assert stats["master"]["respawns"]["signal"] == 1
+
+
+def test_nobody_is_refused_or_reset(serve, binary):
+    server = serve(listen("pingpong"), workers=3, binary=binary)
+    with Load(server, "pingpong", *PING) as load:
+        for _ in range(5):
+            server.upgrade()
+            load.wait_more(100)
+            server.wait_replaced_masters()
+    load.expect_perfect()
+    stats = server.await_stats(lambda s: s["listeners"][0]["sessions_open"] == 0)
+    assert (stats["listeners"][0]["accepted"], stats["listeners"][0]["lost"]) == (load.connected, 0)
+
+
+def test_the_pidfile_always_names_the_master_in_charge(serve, binary, tmp_path):
+    path = tmp_path / "pid"
+    server = serve(listen("pingpong"), binary=binary, pidfile=path)
+    pids = [str(server.pid)]
+    with PidfileWatch(path) as watch:
+        for _ in range(3):
+            server.upgrade()
+            pids.append(str(server.pid))
+            assert watch.read() == pids[-1]
+            server.wait_replaced_masters()
+            assert watch.read() == pids[-1]
+    assert watch.seen == pids and watch.reads > 100
+    refused = subprocess.run([binary, "-c", server.config], capture_output=True, text=True, timeout=DEADLINE)
+    assert refused.returncode == 1 and pids[-1] in refused.stderr
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert not path.exists()
+
+
+def test_twice_in_a_row(serve, binary):
+    server = serve(listen("pingpong"), listen("bank"), binary=binary)
+    masters, pid = {server.pid}, server.pid
+    for number in 1, 2, 3:
+        busy = half_done(server)
+        server.upgrade()
+        masters.add(server.pid)
+        finish_half(busy)
+        server.wait_replaced_masters()
+        assert not process_stat(pid)
+        pid = server.pid
+        server.connect("pingpong").ask(*PING)
+        assert server.stats()["master"]["upgrades"] == number
+    assert len(masters) == 4
+    assert server.listener("bank")["accepted"] == 3 and server.listener("pingpong")["accepted"] == 3
+
+
+def test_a_second_upgrade_while_the_first_one_drains(serve, binary):
+    """Whatever comes of it, somebody is in charge, and the session of the first master goes on."""
+    server = serve(listen("pingpong"), listen("bank"), binary=binary)
+    busy = half_done(server)
+    server.upgrade()
+    since = server.mark()
+    server.signal(signal.SIGUSR2)
+    server.signal(signal.SIGUSR2, server.group)  # the one that drains is not asked any more
+    outcome = server.wait_log(r"upgrade: pid (\d+) is in charge|upgrade (failed|refused|deferred)", since=since)
+    if outcome[1]:
+        server.replaced.append(server.pid)
+        server.pid = int(outcome[1])
+    server.connect("pingpong").ask(*PING)
+    finish_half(busy)
+    server.wait_replaced_masters()
+    server.connect("pingpong").ask(*PING)
+
+
+def test_a_burst_is_one_upgrade(serve, binary):
+    server = serve(listen("pingpong"), binary=binary)
+    old = server.pid
+    for _ in range(5):
+        os.kill(old, signal.SIGUSR2)
+        time.sleep(0.002)
+    server.replaced.append(old)
+    server.pid = int(server.wait_log(r"upgrade: pid (\d+) is in charge")[1])
+    server.wait_replaced_masters()
+    server.connect("pingpong").ask(*PING)
+    assert sum("takes over from pid" in line for line in server.lines) == 1
+    assert len(group_members(server.group)) == 3
+
+
+def test_term_to_the_new_master_stops_everything(serve, binary, tmp_path):
+    server = serve(listen("bank"), binary=binary, pidfile=tmp_path / "pid")
+    server.upgrade()
+    server.wait_replaced_masters()
+    idle, busy = server.connect("bank"), half_done(server)
+    idle.ask(WITHDRAW, WITHDRAW)
+    server.signal(signal.SIGTERM)
+    idle.expect_end()
+    finish_half(busy)
+    for client in server.clients:
+        client.close()
+    assert server.wait() == 0
+    with pytest.raises(ConnectionRefusedError):
+        connect_to(server.addresses["bank"][0])
+    assert not group_members(server.group) and not (tmp_path / "pid").exists()
+
+
+def test_term_while_the_old_master_drains(serve, binary):
+    """The new master's pid is the only one that is known: its end is the end of both, and nobody is cut off."""
+    server = serve(listen("bank"), binary=binary)
+    old, busy = server.pid, half_done(server)
+    server.upgrade()
+    fresh = half_done(server)
+    server.signal(signal.SIGTERM)
+    finish_half(fresh)
+    finish_half(busy)
+    for client in server.clients:
+        client.close()
+    wait_exit(server.pid)
+    wait_exit(old)
+    server.wait_replaced_masters()
+    with pytest.raises(ConnectionRefusedError):
+        connect_to(server.addresses["bank"][0])
+
+
+def test_term_to_the_old_master_ends_its_draining(serve, binary):
+    """And not the service."""
+    server = serve(listen("bank"), binary=binary)
+    old, busy = server.pid, half_done(server)
+    server.upgrade()
+    os.kill(old, signal.SIGQUIT)
+    busy.expect_gone()
+    server.wait_replaced_masters()
+    server.connect("bank").ask(WITHDRAW, WITHDRAW)
+
+
+def test_the_death_of_the_old_master_does_not_matter(serve, binary):
+    server = serve(listen("bank"), binary=binary)
+    old, busy, workers = server.pid, half_done(server), server.worker_pids()
+    server.upgrade()
+    os.kill(old, signal.SIGKILL)
+    assert server.process.wait(DEADLINE) == -signal.SIGKILL
+    server.replaced.clear()
+    busy.expect_gone()
+    server.connect("bank").ask(WITHDRAW, WITHDRAW)
+    for pid in workers.values():
+        if process_stat(pid):  # else the old master has reaped it
+            exit_code(pid)
+    assert len(group_members(server.group)) == 3
+
+
+def test_unix_sockets_are_kept(serve, binary, tmp_path):
+    """The same socket at the same path: neither the start of the new master nor the end of the old one touches it."""
+    path = tmp_path / "s"
+    server = serve(listen("pingpong", bind=f"unix:{path}"), binary=binary)
+    inode = path.stat().st_ino
+    with Load(server, "pingpong", *PING) as load:
+        for _ in range(2):
+            server.upgrade()
+            server.wait_replaced_masters()
+            load.wait_more(50)
+            assert path.stat().st_ino == inode
+    load.expect_perfect()
+    server.connect("pingpong").ask(*PING)
+    server.clients[-1].close()
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert not path.exists()
+
+
+def test_the_configuration_of_the_day_is_taken(serve, binary):
+    """With more workers, an address more and one less."""
+    first, second = own_address(), own_address()
+    server = serve(listen("pingpong"), listen("bank", bind=first), binary=binary, workers=2)
+    server.configure(listen("pingpong", idle_timeout="200ms"), listen("echo", bind=second), workers=3)
+    server.upgrade()
+    server.wait_replaced_masters()
+    assert server.stats()["master"]["workers"] == 3
+    client = server.connect("pingpong")
+    client.ask(*PING)
+    client.expect_end()
+    with connect_to(second) as client:
+        client.ask(b"hi\r\n", b"ccserver echo:hi\r\n")
+    with pytest.raises(ConnectionRefusedError):
+        connect_to(first)
+
+
+def test_fewer_workers_lose_no_connection(serve, binary):
+    """The sockets of the slots that are no more are handed over as well, and adopted."""
+    server = serve(listen("pingpong"), binary=binary, workers=4)
+    with Load(server, "pingpong", *PING) as load:
+        for number in 2, 4, 1:
+            server.configure(workers=number)
+            server.upgrade()
+            load.wait_more(100)
+            server.wait_replaced_masters()
+            assert server.stats()["master"]["workers"] == number
+    load.expect_perfect()
+
+
+def test_everything_else_works_after_an_upgrade(serve, binary):
+    server = serve(listen("pingpong"), binary=binary, workers=2)
+    server.upgrade()
+    server.wait_replaced_masters()
+    before, pid = len(descriptors(server.pid)), server.worker_pids()[0]
+    server.signal(signal.SIGKILL, pid)
+    server.wait_replaced(0, pid)
+    server.reload()
+    server.await_stats(lambda s: not s["leaving"])
+    assert len(descriptors(server.pid)) == before
+    since = server.mark()
+    server.signal(signal.SIGTTIN)
+    server.wait_log(r"worker 2 \(pid \d+\) ready", since=since)
+    server.connect("pingpong").ask(*PING)
+
+
+def test_options_of_the_command_line_are_kept(serve, binary):
+    server = serve(listen("pingpong"), binary=binary, workers=2, args=["-w", "3", "-l", "debug"])
+    for _ in range(2):
+        server.upgrade()
+        server.wait_replaced_masters()
+        assert server.stats()["master"]["workers"] == 3
+        assert title(server.pid) == "ccserver: master"
+
+
+def test_a_daemon(tmp_path, binary):
+    """It stays in the background, and its pid file tells who it is."""
+    conf, log, pidfile, address = (tmp_path / name for name in ("d.conf", "d.log", "d.pid", "s"))
+    conf.write_text(f"[server]\nworkers = 2\nlog = {log}\n" + listen("pingpong", bind=f"unix:{address}"))
+    done = subprocess.run([binary, "-d", "-c", "d.conf", "-p", pidfile], cwd=tmp_path, timeout=DEADLINE)
+    old = int(pidfile.read_text())
+    group = os.getpgid(old)
+    try:
+        assert done.returncode == 0
+        os.kill(old, signal.SIGUSR2)
+        new = int(await_file(log, r"upgrade: pid (\d+) is in charge")[1])
+        assert int(pidfile.read_text()) == new != old
+        assert exit_code(old) == 0
+        with connect_to(f"unix:{address}") as client:
+            client.ask(*PING)
+        assert {os.readlink(f"/proc/{new}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
+        os.kill(new, signal.SIGTERM)
+        assert exit_code(new) == 0
+        assert not pidfile.exists() and not group_members(group)
+    finally:
+        if group_members(group):
+            os.killpg(group, signal.SIGKILL)
+
+
+# ---- what fails ----
+
+def expect_failed(server, before, session, why=".+", seconds=None):
+    """The upgrade failed for this reason, nobody has noticed, and the footer finds nothing of it."""
+    line = server.wait_log(r"upgrade failed: (.*); this master goes on", seconds=seconds)
+    assert re.fullmatch(why, line[1]), line[1]
+    assert re.search(rf" error master\[{server.pid}\]", line.string), line.string
+    session.ask(*PING)
+    server.connect("pingpong").ask(*PING)
+    after = server.stats()
+    assert after["master"]["pid"] == server.pid
+    assert [each["pid"] for each in after["workers"]] == [each["pid"] for each in before["workers"]]
+    assert after["master"]["upgrade_failures"] == before["master"]["upgrade_failures"] + 1
+    assert after["master"]["upgrades"] == before["master"]["upgrades"]
+    assert len(group_members(server.group)) == 3, "the one that failed has been reaped"
+
+
+@pytest.mark.parametrize("text, mode, why", [
+    ("#!/bin/sh\nexit 0\n", 0o644, ".*Permission denied.*"),
+    ("this is no program\n", 0o755, ".*Exec format error.*"),
+    ("#!/nonexistent/interpreter\n", 0o755, ".*No such file or directory.*"),
+    ("#!/bin/sh\nexit 1\n", 0o755, ".*exited with code 1.*"),
+    ("#!/bin/sh\nexit 0\n", 0o755, ".*exited with code 0.*"),
+    ("#!/bin/sh\nkill -SEGV $$\n", 0o755, ".*killed by SIGSEGV.*"),
+], ids=["permission", "format", "interpreter", "exit 1", "exit 0", "signal"])
+def test_a_broken_binary(serve, binary, tmp_path, text, mode, why):
+    pidfile, good = tmp_path / "pid", tmp_path / "good"
+    shutil.copy(binary, good)
+    server = serve(listen("pingpong"), binary=binary, pidfile=pidfile)
+    before, session = server.stats(), server.connect("pingpong")
+    replace(binary, text, mode=mode)
+    with PidfileWatch(pidfile) as watch:
+        server.signal(signal.SIGUSR2)
+        expect_failed(server, before, session, why)
+    assert watch.seen == [str(server.pid)]
+    replace(binary, source=good)
+    server.upgrade()
+    session.expect_end()
+    server.wait_replaced_masters()
+    server.connect("pingpong").ask(*PING)
+
+
+def test_a_binary_that_is_gone(serve, binary):
+    server = serve(listen("pingpong"), binary=binary)
+    before, session = server.stats(), server.connect("pingpong")
+    binary.unlink()
+    server.signal(signal.SIGUSR2)
+    expect_failed(server, before, session, ".*No such file or directory.*")
+
+
+def test_a_bad_configuration(serve, binary):
+    """The place is named, and nothing that the new one would have changed has been."""
+    server = serve(listen("pingpong"), binary=binary)
+    before, session = server.stats(), server.connect("pingpong")
+    server.config.write_text("[server]\nworkers = 2\nnonsense = 1\n")
+    server.signal(signal.SIGUSR2)
+    expect_failed(server, before, session)
+    assert any(f"{server.config}:3: " in line for line in server.lines), server.tail()
+    server.configure()
+    server.upgrade()
+    server.wait_replaced_masters()
+
+
+def test_an_address_that_cannot_be_bound(serve, binary):
+    server = serve(listen("pingpong"), binary=binary)
+    before, session = server.stats(), server.connect("pingpong")
+    server.configure(listen("pingpong"), listen("bank", bind="198.51.100.1:7"))
+    server.signal(signal.SIGUSR2)
+    expect_failed(server, before, session)
+    assert any("198.51.100.1:7" in line for line in server.lines), server.tail()
+    server.configure(listen("pingpong"))
+
+
+@pytest.mark.parametrize("trap", ["kill 1", "exit 2"], ids=["crashes", "no worker can run"])
+def test_a_binary_that_fails_after_its_start(serve, trap_binary, binary, tmp_path, trap):
+    """It has taken the sockets, it has started workers, and then it is gone."""
+    path = tmp_path / "s"
+    server = serve(listen("pingpong", bind=f"127.0.0.1:0, unix:{path}"), binary=binary, pidfile=tmp_path / "pid")
+    before, session = server.stats(), server.connect("pingpong")
+    (tmp_path / "trap").write_text(trap)
+    replace(binary, f'#!/bin/sh\nCCSERVER_TRAP={tmp_path}/trap exec {trap_binary} "$@"\n')
+    with Load(server, "pingpong", *PING) as load, PidfileWatch(tmp_path / "pid") as watch:
+        server.signal(signal.SIGUSR2)
+        expect_failed(server, before, session)
+        load.wait_more(50)
+    load.expect_perfect()
+    assert watch.seen == [str(server.pid)]
+    server.connect("pingpong", 1).ask(*PING)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["exec sleep 600", "trap '' TERM; exec sleep 600"], ids=["asleep", "deaf"])
+def test_a_binary_that_is_silent(serve, binary, text):
+    """For ten seconds, after which it is not waited for any more, and killed."""
+    server = serve(listen("pingpong"), binary=binary)
+    before, session = server.stats(), server.connect("pingpong")
+    replace(binary, f"#!/bin/sh\n{text}\n")
+    start = time.monotonic()
+    server.signal(signal.SIGUSR2)
+    pid = int(server.wait_log(r"upgrade: starting \S+ \(pid (\d+)\)")[1])
+    session.ask(*PING)
+    server.wait_log(r"upgrade failed: .*; this master goes on", seconds=30)
+    assert time.monotonic() - start >= 9.9
+    wait_exit(pid)
+    expect_failed(server, before, session)
+
+
+def test_workers_are_replaced_while_an_upgrade_is_under_way(serve, binary):
+    """And a stop is obeyed: the one that is not ready yet goes too."""
+    server = serve(listen("pingpong"), binary=binary)
+    replace(binary, "#!/bin/sh\nexec sleep 600\n")
+    server.signal(signal.SIGUSR2)
+    child = int(server.wait_log(r"upgrade: starting \S+ \(pid (\d+)\)")[1])
+    pid = server.worker_pids()[0]
+    server.signal(signal.SIGKILL, pid)
+    server.wait_replaced(0, pid)
+    server.connect("pingpong").ask(*PING)
+    server.clients[-1].close()
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    wait_exit(child)

@@ -1,0 +1,111 @@
+"""A service that does to its worker what no service should, and workers that fail at their start."""
+import fcntl
+import os
+
+from tree import build_with_service
+
+SERVICE = """
+#include "worker/session.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Named and not inlined, to be found in a backtrace. */
+void trap_loop(void);
+void trap_block(void);
+
+__attribute__((noinline)) void trap_loop(void)
+{
+    static volatile unsigned turns;
+
+    for (;;)
+        turns++;
+}
+
+__attribute__((noinline)) void trap_block(void)
+{
+    int ends[2];
+    char byte;
+
+    while (pipe(ends) < 0 || read(ends[0], &byte, 1) != 1)
+        ;
+}
+
+static enum verdict message(struct session *session, const char *bytes, size_t size)
+{
+    char text[32] = "";
+
+    memcpy(text, bytes, size < sizeof(text) ? size : sizeof(text) - 1);
+    if (strcmp(text, "loop") == 0)
+        trap_loop();
+    else if (strcmp(text, "block") == 0)
+        trap_block();
+    else if (strncmp(text, "exit ", 5) == 0)
+        _exit(atoi(text + 5));
+    session_send(session, bytes, size);
+    session_send(session, "\\n", 1);
+    return SESSION_CONTINUE;
+}
+
+static pid_t master;
+
+static void in_master(void)
+{
+    master = getpid();
+}
+
+/* In every new worker before anything else: do what the file says, if it is there. */
+static void in_child(void)
+{
+    const char *path = getenv("CCSERVER_TRAP");
+    FILE *file = path ? fopen(path, "re") : NULL;
+    char verb[32];
+    int number;
+
+    if (!file)
+        return;
+    int items = fscanf(file, "%31s %d", verb, &number);
+    fclose(file);
+    if (items != 2)
+        return;
+    if (strcmp(verb, "exit") == 0)
+        _exit(number);
+    else if (strcmp(verb, "kill") == 0)
+        kill(number ? master : getpid(), SIGKILL); /* 1: the master */
+    else if (strcmp(verb, "signal") == 0)
+        raise(number);
+    else if (strcmp(verb, "sleep") == 0)
+        sleep((unsigned)number);
+}
+
+__attribute__((constructor)) static void trap_set(void)
+{
+    pthread_atfork(in_master, NULL, in_child);
+}
+
+const struct service trap_service = {
+    .name = "trap",
+    .framing = {.kind = FRAMING_LINE},
+    .max_frame = 1024,
+    .message = message,
+};
+"""
+
+
+def build(factory):
+    """The path of the binary, built once for all processes of a test run."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    tree = shared / "trap"
+    with open(shared / "trap.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (shared / "trap.built").exists():
+            return tree / "build/ccserver"
+        tree.mkdir()
+        binary = build_with_service(tree, "trap", SERVICE)
+        (shared / "trap.built").touch()
+        return binary

@@ -1,0 +1,754 @@
+/*
+ * The listening sockets of the master: what a configuration wants is there, what is in use stays as it is, and another
+ * master finds all of it again.
+ */
+#include "master/endpoint.h"
+#include "common/log.h"
+#include "tests/unit/unit.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <bsd/string.h>
+
+enum { LISTENERS = 4, BACKLOG = 20, MANY = 60 };
+
+/* ---- configurations ---- */
+
+/* One configuration; there are two at a time when the second one takes over. */
+struct wanted {
+    struct conf conf;
+    struct listener_config listeners[LISTENERS];
+};
+
+static struct endpoints endpoints;
+static char why[256], folder[] = "/tmp/test_endpoint.XXXXXX";
+
+static struct wanted *nothing(void)
+{
+    struct wanted *wanted = calloc(1, sizeof(*wanted));
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(wanted);
+    wanted->conf.listeners = wanted->listeners;
+    return wanted;
+}
+
+/* One address more for the listener `name`. Returns it. */
+static struct sock_address *add(struct wanted *wanted, const char *name, const char *address)
+{
+    unsigned i = 0;
+
+    while (i < wanted->conf.listener_count && strcmp(wanted->listeners[i].name, name) != 0)
+        i++;
+    CU_ASSERT_FATAL(i < LISTENERS);
+    struct listener_config *listener = &wanted->listeners[i];
+    if (i == wanted->conf.listener_count) {
+        wanted->conf.listener_count++;
+        listener->backlog = BACKLOG;
+        strlcpy(listener->name, name, sizeof(listener->name));
+    }
+    CU_ASSERT_EQUAL_FATAL(sock_parse(&listener->addresses[listener->address_count], address, why, sizeof(why)), 0);
+    return &listener->addresses[listener->address_count++];
+}
+
+static struct wanted *one(const char *name, const char *address)
+{
+    struct wanted *wanted = nothing();
+
+    add(wanted, name, address);
+    return wanted;
+}
+
+static int claim(struct wanted *wanted, unsigned slots)
+{
+    return endpoints_claim(&endpoints, &wanted->conf, slots, why, sizeof(why));
+}
+
+/* It is applied, for good. */
+static void apply(struct wanted *wanted, unsigned slots)
+{
+    CU_ASSERT_EQUAL_FATAL(claim(wanted, slots), 0);
+    endpoints_keep_claimed(&endpoints, &wanted->conf);
+}
+
+static char *path_of(const char *name)
+{
+    static char text[128];
+
+    snprintf(text, sizeof(text), "unix:%s/%s", folder, name);
+    return text;
+}
+
+static bool exists(const char *name)
+{
+    struct stat status;
+
+    return lstat(path_of(name) + strlen("unix:"), &status) == 0;
+}
+
+/* ---- what the world sees ---- */
+
+static unsigned count_open(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 1000; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* Connect; the descriptor, or -1 with errno. */
+static int visit(const struct sock_address *address)
+{
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (connect(fd, &address->any, address->size) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static bool answers(const struct sock_address *address)
+{
+    int fd = visit(address);
+
+    if (fd < 0) {
+        CU_ASSERT(errno == ECONNREFUSED || errno == ENOENT);
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+/* Connections that wait in the queue, and how many may. */
+static struct tcp_info queue_info(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
+
+    CU_ASSERT_EQUAL(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info;
+}
+
+static unsigned backlog_of(int fd)
+{
+    return queue_info(fd).tcpi_sacked;
+}
+
+static unsigned waiting(int fd)
+{
+    return queue_info(fd).tcpi_unacked;
+}
+
+static bool is_listening(int fd)
+{
+    int on = 0;
+    socklen_t size = sizeof(on);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) == 0 && on;
+}
+
+static void check_queue(int fd)
+{
+    CU_ASSERT(is_listening(fd));
+    CU_ASSERT(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    CU_ASSERT(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+/* The endpoint of this address has so many queues, all of them different and open. */
+static struct endpoint *check_endpoint(const struct sock_address *address, unsigned count)
+{
+    struct endpoint *endpoint = endpoints_find(&endpoints, address);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(endpoint);
+    CU_ASSERT_EQUAL(endpoint->count, count);
+    for (unsigned i = 0; i < endpoint->count; i++) {
+        if (address->any.sa_family == AF_UNIX && i > 0) {
+            CU_ASSERT_EQUAL(endpoint->queues[i], -1);
+            continue;
+        }
+        check_queue(endpoint->queues[i]);
+        for (unsigned j = 0; j < i; j++)
+            CU_ASSERT_NOT_EQUAL(endpoint->queues[i], endpoint->queues[j]);
+    }
+    return endpoint;
+}
+
+static unsigned open_before;
+
+static void begin(void)
+{
+    log_set_level(LOG_LEVEL_ERROR);
+    open_before = count_open();
+    why[0] = '\0';
+}
+
+static void end(void)
+{
+    endpoints_fini(&endpoints, true);
+    CU_ASSERT_EQUAL(endpoints.count, 0);
+    CU_ASSERT_EQUAL(count_open(), open_before);
+}
+
+/* ---- claiming ---- */
+
+static void test_claim(void)
+{
+    int clients[MANY];
+
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    struct sock_address *second = add(wanted, "echo", "127.0.0.2:0"), *first = second - 1;
+    struct sock_address *other = add(wanted, "bank", "[::1]:0");
+    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints), 0);
+    CU_ASSERT_EQUAL(claim(wanted, 3), 0);
+    CU_ASSERT_EQUAL(endpoints.count, 3);
+    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints), 3);
+    CU_ASSERT(sock_port(first) > 0 && sock_port(second) > 0 && sock_port(other) > 0);
+    CU_ASSERT_PTR_NULL(strstr(first->text, ":0")); /* what is printed is what clients need */
+    const struct endpoint *endpoint = check_endpoint(first, 3);
+    CU_ASSERT_STRING_EQUAL(endpoint->listener, "echo");
+    CU_ASSERT_STRING_EQUAL(check_endpoint(second, 3)->listener, "echo");
+    CU_ASSERT_STRING_EQUAL(check_endpoint(other, 3)->listener, "bank");
+    for (unsigned i = 0; i < MANY; i++)
+        CU_ASSERT((clients[i] = visit(first)) >= 0);
+    unsigned sum = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        CU_ASSERT(waiting(endpoint->queues[i]) > 0); /* the kernel spreads them */
+        sum += waiting(endpoint->queues[i]);
+        CU_ASSERT_EQUAL(backlog_of(endpoint->queues[i]), BACKLOG);
+    }
+    CU_ASSERT_EQUAL(sum, MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        close(clients[i]);
+    CU_ASSERT(answers(second) && answers(other));
+    endpoints_keep_claimed(&endpoints, &wanted->conf);
+    end();
+    CU_ASSERT_FALSE(answers(first) || answers(second) || answers(other));
+    free(wanted);
+}
+
+/* Fewer workers, more workers: whatever waits in a queue goes on waiting. */
+static void test_other_numbers(void)
+{
+    static const unsigned numbers[] = {4, 1, 2, 6, 5, 6};
+    enum { COUNT = sizeof(numbers) / sizeof(numbers[0]) };
+    int clients[MANY], queues[8];
+    unsigned most = 2, waits = 0;
+
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    apply(wanted, most);
+    const struct endpoint *endpoint = check_endpoint(&wanted->listeners[0].addresses[0], most);
+    for (unsigned i = 0; i < COUNT; i++) {
+        memcpy(queues, endpoint->queues, sizeof(queues));
+        unsigned before = most;
+        most = numbers[i] > most ? numbers[i] : most;
+        if (i % 2)
+            apply(wanted, numbers[i]); /* a reload */
+        else
+            CU_ASSERT_EQUAL(claim(wanted, numbers[i]), 0); /* one worker more */
+        CU_ASSERT_PTR_EQUAL(check_endpoint(&wanted->listeners[0].addresses[0], most), endpoint);
+        CU_ASSERT_EQUAL(memcmp(queues, endpoint->queues, before * sizeof(int)), 0);
+        CU_ASSERT_EQUAL(endpoints_numbers(&endpoints), most);
+        for (unsigned j = 0; j < MANY / COUNT; j++)
+            CU_ASSERT((clients[waits++] = visit(&endpoint->address)) >= 0);
+        unsigned sum = 0;
+        for (unsigned j = 0; j < most; j++)
+            sum += waiting(endpoint->queues[j]);
+        CU_ASSERT_EQUAL(sum, waits);
+    }
+    CU_ASSERT_EQUAL(endpoints.count, 1);
+    while (waits > 0)
+        close(clients[--waits]);
+    end();
+    free(wanted);
+}
+
+/* One configuration takes the place of another: some addresses stay, one goes, one comes. */
+static void test_other_addresses(void)
+{
+    begin();
+    struct wanted *before = one("echo", "127.0.0.1:0");
+    struct sock_address *stays = before->listeners[0].addresses, *goes = add(before, "echo", "127.0.0.1:0");
+    apply(before, 2);
+    const struct endpoint *kept = check_endpoint(stays, 2);
+    struct wanted *after = one("echo", stays->text);
+    struct sock_address *comes = add(after, "new", "127.0.0.3:0");
+    CU_ASSERT_EQUAL(claim(after, 3), 0);
+    CU_ASSERT_EQUAL(endpoints.count, 3);
+    CU_ASSERT_PTR_EQUAL(check_endpoint(stays, 3), kept);
+    check_endpoint(goes, 2); /* until the new one is sure to work */
+    check_endpoint(comes, 3);
+    CU_ASSERT(answers(stays) && answers(goes) && answers(comes));
+    endpoints_keep_claimed(&endpoints, &after->conf);
+    CU_ASSERT_EQUAL(endpoints.count, 2);
+    CU_ASSERT_PTR_EQUAL(check_endpoint(stays, 3), kept);
+    check_endpoint(comes, 3);
+    CU_ASSERT_PTR_NULL(endpoints_find(&endpoints, goes));
+    CU_ASSERT(answers(stays) && answers(comes));
+    CU_ASSERT_FALSE(answers(goes));
+    end();
+    free(before);
+    free(after);
+}
+
+/* The new configuration does not work out after all. */
+static void test_forget_added(void)
+{
+    begin();
+    struct wanted *before = one("echo", "127.0.0.1:0"), *after = one("echo", "127.0.0.2:0");
+    struct sock_address *stays = before->listeners[0].addresses, *comes = after->listeners[0].addresses;
+    add(before, "sock", path_of("stays"));
+    apply(before, 2);
+    add(after, "new", path_of("new"));
+    CU_ASSERT_EQUAL(claim(after, 2), 0);
+    CU_ASSERT(answers(comes) && exists("new"));
+    endpoints_forget_added(&endpoints);
+    CU_ASSERT_EQUAL(endpoints.count, 2);
+    CU_ASSERT_FALSE(answers(comes) || exists("new"));
+    check_endpoint(stays, 2);
+    CU_ASSERT(answers(stays) && answers(&before->listeners[1].addresses[0]) && exists("stays"));
+    apply(before, 2); /* and a later one sees nothing of it */
+    CU_ASSERT_EQUAL(endpoints.count, 2);
+    CU_ASSERT(answers(stays) && exists("stays"));
+    end();
+    free(before);
+    free(after);
+}
+
+/* Somebody else listens at one of the new addresses: none of them is bound, and those in use serve on. */
+static void test_refused(void)
+{
+    struct sock_address taken;
+    int other;
+
+    begin();
+    struct wanted *before = one("echo", "127.0.0.1:0"), *after = one("echo", "127.0.0.2:0");
+    struct sock_address *stays = before->listeners[0].addresses;
+    apply(before, 2);
+    CU_ASSERT_EQUAL(sock_parse(&taken, "127.0.0.1:0", why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(sock_listen(&taken, 5, &other, 1), 0);
+    add(after, "echo", stays->text);
+    add(after, "new", path_of("new"));
+    add(after, "unlucky", taken.text);
+    add(after, "unlucky", "127.0.0.3:0");
+    int queues[2];
+    memcpy(queues, endpoints_find(&endpoints, stays)->queues, sizeof(queues));
+    CU_ASSERT_EQUAL(claim(after, 2), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, taken.text));
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "unlucky"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, strerror(EADDRINUSE)));
+    CU_ASSERT_EQUAL(endpoints.count, 1);
+    CU_ASSERT_EQUAL(memcmp(check_endpoint(stays, 2)->queues, queues, sizeof(queues)), 0);
+    CU_ASSERT_FALSE(exists("new"));
+    CU_ASSERT(answers(stays) && answers(&taken));
+    CU_ASSERT_EQUAL(count_open(), open_before + 3);
+    close(other);
+    apply(before, 2);
+    check_endpoint(stays, 2);
+    end();
+    free(before);
+    free(after);
+}
+
+static void test_backlog(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0"), *more = one("echo", "127.0.0.1:0");
+    apply(wanted, 2);
+    const struct endpoint *endpoint = check_endpoint(&wanted->listeners[0].addresses[0], 2);
+    more->listeners[0].backlog = BACKLOG + 7;
+    CU_ASSERT_EQUAL(claim(more, 3), 0);
+    CU_ASSERT_EQUAL(backlog_of(endpoint->queues[0]), BACKLOG); /* it may still be refused */
+    endpoints_keep_claimed(&endpoints, &more->conf);
+    for (unsigned i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(backlog_of(endpoint->queues[i]), BACKLOG + 7);
+    end();
+    free(wanted);
+    free(more);
+}
+
+/* ---- ports that the kernel chooses ---- */
+
+static void test_port_0_again(void)
+{
+    begin();
+    struct wanted *first = one("echo", "127.0.0.1:0"), *again = one("echo", "127.0.0.1:0");
+    add(first, "echo", "127.0.0.1:0");
+    add(again, "echo", "127.0.0.1:0");
+    apply(first, 2);
+    const struct sock_address *before = first->listeners[0].addresses, *after = again->listeners[0].addresses;
+    CU_ASSERT_NOT_EQUAL(sock_port(&before[0]), sock_port(&before[1]));
+    for (unsigned i = 0; i < 3; i++) {
+        apply(again, 2);
+        CU_ASSERT_EQUAL(endpoints.count, 2);
+        CU_ASSERT_EQUAL(sock_port(&after[0]), sock_port(&before[0])); /* in the same order */
+        CU_ASSERT_EQUAL(sock_port(&after[1]), sock_port(&before[1]));
+        CU_ASSERT_STRING_EQUAL(after[0].text, before[0].text);
+        free(again);
+        again = one("echo", "127.0.0.1:0");
+        add(again, "echo", "127.0.0.1:0");
+        after = again->listeners[0].addresses;
+    }
+    struct wanted *fewer = one("echo", "127.0.0.1:0");
+    apply(fewer, 2);
+    CU_ASSERT_EQUAL(endpoints.count, 1);
+    CU_ASSERT_EQUAL(sock_port(&fewer->listeners[0].addresses[0]), sock_port(&before[0]));
+    CU_ASSERT_FALSE(answers(&before[1]));
+    end();
+    free(first);
+    free(again);
+    free(fewer);
+}
+
+/* Another listener, or another host, is another port; the port itself may be asked for, by whomever. */
+static void test_port_0_of_others(void)
+{
+    begin();
+    struct wanted *first = one("echo", "127.0.0.1:0"), *other = one("bank", "127.0.0.1:0");
+    struct wanted *elsewhere = one("bank", "127.0.0.2:0");
+    apply(first, 1);
+    CU_ASSERT_EQUAL(claim(other, 1), 0);
+    CU_ASSERT_EQUAL(endpoints.count, 2);
+    unsigned port = sock_port(&other->listeners[0].addresses[0]);
+    CU_ASSERT_NOT_EQUAL(port, sock_port(&first->listeners[0].addresses[0]));
+    endpoints_keep_claimed(&endpoints, &other->conf);
+    CU_ASSERT_FALSE(answers(&first->listeners[0].addresses[0]));
+    apply(elsewhere, 1);
+    CU_ASSERT_EQUAL(endpoints.count, 1);
+    CU_ASSERT_FALSE(answers(&other->listeners[0].addresses[0]));
+    struct wanted *by_number = one("new", elsewhere->listeners[0].addresses[0].text);
+    const struct endpoint *endpoint = endpoints.all[0];
+    apply(by_number, 1);
+    CU_ASSERT(endpoints.count == 1 && endpoints.all[0] == endpoint);
+    CU_ASSERT_STRING_EQUAL(endpoint->listener, "new");
+    CU_ASSERT(answers(&by_number->listeners[0].addresses[0]));
+    end();
+    free(first);
+    free(other);
+    free(elsewhere);
+    free(by_number);
+}
+
+/* ---- unix sockets ---- */
+
+static void test_unix(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", path_of("a"));
+    add(wanted, "echo", path_of("b"));
+    const struct sock_address *a = &wanted->listeners[0].addresses[0], *b = a + 1;
+    apply(wanted, 2);
+    int queue = check_endpoint(a, 2)->queues[0];
+    CU_ASSERT(answers(a) && answers(b));
+    apply(wanted, 4);
+    CU_ASSERT_EQUAL(check_endpoint(a, 4)->queues[0], queue); /* there is one, whoever shares it */
+    apply(wanted, 1);
+    CU_ASSERT_EQUAL(check_endpoint(a, 4)->queues[0], queue);
+    struct wanted *fewer = one("echo", path_of("b"));
+    CU_ASSERT_EQUAL(claim(fewer, 1), 0);
+    CU_ASSERT(answers(a));
+    endpoints_keep_claimed(&endpoints, &fewer->conf);
+    CU_ASSERT_FALSE(exists("a"));
+    CU_ASSERT(answers(b));
+    endpoints_fini(&endpoints, false); /* somebody else has it now */
+    CU_ASSERT(exists("b"));
+    CU_ASSERT_FALSE(answers(b));
+    apply(fewer, 1); /* nobody has: the file is stale */
+    CU_ASSERT(answers(b));
+    end();
+    CU_ASSERT_FALSE(exists("b"));
+    free(wanted);
+    free(fewer);
+}
+
+/* Whose socket it is keeps it, and its file. */
+static void test_unix_refused(void)
+{
+    struct sock_address taken;
+    int other;
+
+    begin();
+    CU_ASSERT_EQUAL(sock_parse(&taken, path_of("taken"), why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(sock_listen(&taken, 5, &other, 1), 0);
+    struct wanted *wanted = one("echo", path_of("taken"));
+    CU_ASSERT_EQUAL(claim(wanted, 2), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, strerror(EADDRINUSE)));
+    CU_ASSERT_EQUAL(endpoints.count, 0);
+    CU_ASSERT(answers(&taken));
+    close(other);
+    unlink(taken.local.sun_path);
+    end();
+    free(wanted);
+}
+
+/* ---- other processes ---- */
+
+static void test_close_others(void)
+{
+    int status;
+
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    add(wanted, "echo", path_of("a"));
+    apply(wanted, 3);
+    const int *tcp = endpoints.all[0]->queues, *local = endpoints.all[1]->queues;
+    pid_t pid = fork();
+    if (pid == 0) {
+        endpoints_close_others(&endpoints, 1);
+        bool right = fcntl(tcp[0], F_GETFD) < 0 && is_listening(tcp[1]) && fcntl(tcp[2], F_GETFD) < 0 &&
+                     is_listening(local[0]);
+        _exit(right ? 0 : 1);
+    }
+    CU_ASSERT_FATAL(pid > 0);
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    check_endpoint(&wanted->listeners[0].addresses[0], 3);
+    CU_ASSERT(answers(&wanted->listeners[0].addresses[1]));
+    end();
+    free(wanted);
+}
+
+/* What another master would be handed: the same sockets by other numbers. */
+static struct endpoints duplicate(void)
+{
+    struct endpoints copy = {.all = calloc(endpoints.count, sizeof(struct endpoint *)), .count = endpoints.count};
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(copy.all);
+    for (unsigned i = 0; i < copy.count; i++) {
+        copy.all[i] = malloc(sizeof(struct endpoint));
+        CU_ASSERT_PTR_NOT_NULL_FATAL(copy.all[i]);
+        *copy.all[i] = *endpoints.all[i];
+        for (unsigned j = 0; j < copy.all[i]->count; j++)
+            if (copy.all[i]->queues[j] >= 0)
+                copy.all[i]->queues[j] = fcntl(copy.all[i]->queues[j], F_DUPFD_CLOEXEC, 0);
+    }
+    return copy;
+}
+
+static void test_inherit(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    add(wanted, "echo", path_of("a"));
+    apply(wanted, 2);
+    endpoints_inherit(&endpoints);
+    CU_ASSERT_EQUAL(fcntl(endpoints.all[0]->queues[0], F_GETFD), 0);
+    CU_ASSERT_EQUAL(fcntl(endpoints.all[0]->queues[1], F_GETFD), 0);
+    CU_ASSERT_EQUAL(fcntl(endpoints.all[1]->queues[0], F_GETFD), 0);
+    end();
+    free(wanted);
+}
+
+static void test_write_and_read(void)
+{
+    struct endpoints copy, newer = {0};
+    char *text = NULL;
+    size_t size;
+
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    add(wanted, "echo", "127.0.0.1:0");
+    add(wanted, "bank", "[::1]:0");
+    add(wanted, "sock", path_of("a"));
+    apply(wanted, 3);
+    copy = duplicate();
+    endpoints_inherit(&copy);
+    FILE *out = open_memstream(&text, &size);
+    CU_ASSERT_EQUAL(endpoints_write(&copy, out), 0);
+    fclose(out);
+    FILE *in = fmemopen(text, size, "r");
+    CU_ASSERT_EQUAL(endpoints_read(&newer, in), 0);
+    fclose(in);
+    CU_ASSERT_EQUAL_FATAL(newer.count, 4);
+    for (unsigned i = 0; i < newer.count; i++) {
+        const struct endpoint *read = newer.all[i], *written = copy.all[i];
+        CU_ASSERT_STRING_EQUAL(read->asked, written->asked);
+        CU_ASSERT_STRING_EQUAL(read->listener, written->listener);
+        CU_ASSERT(sock_equal(&read->address, &written->address));
+        CU_ASSERT_STRING_EQUAL(read->address.text, written->address.text);
+        CU_ASSERT_EQUAL(read->count, 3);
+        CU_ASSERT_EQUAL(memcmp(read->queues, written->queues, 3 * sizeof(int)), 0);
+        for (unsigned j = 0; j < 3; j++)
+            if (read->queues[j] >= 0)
+                check_queue(read->queues[j]); /* close-on-exec again */
+        free(copy.all[i]);
+    }
+    free(copy.all);
+    free(text);
+
+    /* The older one goes, the newer one goes on: with the ports that were chosen, and with one worker more. */
+    endpoints_fini(&endpoints, false);
+    endpoints = newer;
+    struct wanted *again = one("echo", "127.0.0.1:0");
+    add(again, "echo", "127.0.0.1:0");
+    add(again, "bank", "[::1]:0");
+    add(again, "sock", path_of("a"));
+    apply(again, 4);
+    CU_ASSERT_EQUAL(endpoints.count, 4);
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned j = 0; j < again->listeners[i].address_count; j++) {
+            const struct sock_address *address = &again->listeners[i].addresses[j];
+            CU_ASSERT(sock_equal(address, &wanted->listeners[i].addresses[j]));
+            check_endpoint(address, 4);
+            CU_ASSERT(answers(address));
+        }
+    end();
+    CU_ASSERT_FALSE(exists("a"));
+    free(wanted);
+    free(again);
+}
+
+static void test_write_fails(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    apply(wanted, 1);
+    FILE *full = fopen("/dev/full", "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(full);
+    CU_ASSERT_EQUAL(endpoints_write(&endpoints, full), -1);
+    fclose(full);
+    end();
+    free(wanted);
+}
+
+static void test_read_nothing(void)
+{
+    FILE *in = fopen("/dev/null", "r");
+
+    begin();
+    CU_ASSERT_EQUAL(endpoints_read(&endpoints, in), 0);
+    CU_ASSERT_EQUAL(endpoints.count, 0);
+    fclose(in);
+    open_before--;
+    end();
+}
+
+/* In a process of its own, as descriptors may be closed that are not there, or not ours. */
+static void check_garbage(const char *text)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct endpoints newer = {0};
+        FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+        errno = 0;
+        if (!in || endpoints_read(&newer, in) != -1)
+            _exit(1);
+        if (errno == 0)
+            _exit(2);
+        endpoints_fini(&newer, false);
+        for (int fd = 0; fd <= 2; fd++)
+            if (fcntl(fd, F_GETFD) < 0)
+                _exit(3);
+        _exit(0);
+    }
+    CU_ASSERT_FATAL(pid > 0);
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    if (status != 0) {
+        printf("\nstatus %#x: %s\n", (unsigned)status, text);
+        CU_FAIL("a manifest that is none");
+    }
+}
+
+static void check_garbage_with(const char *format, int fd) __attribute__((format(printf, 1, 0)));
+
+/* `format` has two places for the number of an open descriptor. */
+static void check_garbage_with(const char *format, int fd)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), format, fd, fd);
+    check_garbage(text);
+}
+
+static void test_garbage_numbers(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    apply(wanted, 1);
+    int good = endpoints.all[0]->queues[0], pipes[2];
+    CU_ASSERT_EQUAL(pipe2(pipes, O_CLOEXEC), 0);
+    check_garbage("127.0.0.1:0\techo\n");
+    check_garbage("127.0.0.1:0\techo\tx\n");
+    check_garbage("127.0.0.1:0\techo\t0\n");
+    check_garbage("127.0.0.1:0\techo\t1\n");
+    check_garbage("127.0.0.1:0\techo\t1\tx\n");
+    check_garbage("127.0.0.1:0\techo\t1\t-1\n");
+    check_garbage("127.0.0.1:0\techo\t1\t999\n");
+    check_garbage_with("127.0.0.1:0\techo\t1\t%d\t.%d\n" + 0, pipes[0]);
+    check_garbage_with("127.0.0.1:0\techo\t2\t%d\t999\n", good);
+    close(pipes[0]);
+    close(pipes[1]);
+    end();
+    free(wanted);
+}
+
+/* And what has been read until then can be given up. */
+static void test_garbage_counts(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    apply(wanted, 1);
+    int good = endpoints.all[0]->queues[0];
+    check_garbage_with("127.0.0.1:0\techo\t3\t%d\n", good);
+    check_garbage_with("127.0.0.1:0\techo\t1025\t%d\n", good);
+    check_garbage_with("127.0.0.1:0\techo\t4294967295\t%d\n", good);
+    check_garbage_with("127.0.0.1:0\techo\t-1\t%d\n", good);
+    end();
+    free(wanted);
+}
+
+static void test_garbage_lines(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    apply(wanted, 1);
+    int good = endpoints.all[0]->queues[0];
+    check_garbage("garbage");
+    check_garbage("garbage\n");
+    check_garbage("\n");
+    check_garbage_with("127.0.0.1:0\techo\t1\t%d\ngarbage\n", good);
+    check_garbage_with("127.0.0.1:0\techo\t1\t%d\t%d\n", good);
+    check_garbage_with("127.0.0.1:0\techo\t1\t%d extended\n", good);
+    end();
+    free(wanted);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"claim", test_claim},
+        {"other numbers", test_other_numbers},
+        {"other addresses", test_other_addresses},
+        {"forget added", test_forget_added},
+        {"refused", test_refused},
+        {"backlog", test_backlog},
+        {"port 0 again", test_port_0_again},
+        {"port 0 of others", test_port_0_of_others},
+        {"unix", test_unix},
+        {"unix, refused", test_unix_refused},
+        {"close others", test_close_others},
+        {"inherit", test_inherit},
+        {"write and read", test_write_and_read},
+        {"write fails", test_write_fails},
+        {"read nothing", test_read_nothing},
+        {"garbage: numbers", test_garbage_numbers},
+        {"garbage: counts", test_garbage_counts},
+        {"garbage: lines", test_garbage_lines},
+        {0},
+    };
+    if (!mkdtemp(folder))
+        return EXIT_FAILURE;
+    int result = unit_main("endpoint", tests);
+    rmdir(folder);
+    return result;
+}

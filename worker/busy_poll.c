@@ -1,0 +1,37 @@
+#include "worker/busy_poll.h"
+#include "common/clock.h"
+
+enum {
+    MISSES_MAX = 4, /* then it gives up ... */
+    PAUSE = 64,     /* ... for so many sleeps */
+};
+
+static int poll_for_budget(struct busy_poll *poll, int epoll_fd, struct epoll_event *events, int count)
+{
+    uint64_t end_us = clock_now_us() + poll->budget_us;
+
+    do {
+        int found = epoll_wait(epoll_fd, events, count, 0);
+        if (found != 0) {
+            poll->misses = 0;
+            return found;
+        }
+    } while (clock_now_us() < end_us);
+    if (++poll->misses >= MISSES_MAX) {
+        poll->misses = MISSES_MAX - 1; /* after the pause one miss is enough */
+        poll->asleep = PAUSE;
+    }
+    return 0;
+}
+
+int busy_poll_wait(struct busy_poll *poll, int epoll_fd, struct epoll_event *events, int count, int timeout_ms)
+{
+    bool willing = poll->budget_us > 0 && poll->asleep == 0 && timeout_ms > 0;
+    int found = willing ? poll_for_budget(poll, epoll_fd, events, count) : 0;
+
+    if (found != 0)
+        return found;
+    if (poll->asleep > 0)
+        poll->asleep--;
+    return epoll_wait(epoll_fd, events, count, timeout_ms);
+}
