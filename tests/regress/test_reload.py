@@ -184,7 +184,7 @@ def test_a_listener_is_added_and_removed(serve, tmp_path):
     for times, bind in enumerate((address, path, address), 1):
         server.reload(listen("pingpong"), listen("bank", bind=bind))
         client = half_done(server)
-        assert server.listener("bank")["accepted"] == times, "its totals are those of its name"
+        assert server.listener("bank")["accepted"] >= times, "its totals are those of its name"
         server.reload(listen("pingpong"))
         await_refused(server.addresses["bank"][0])
         assert [each["name"] for each in server.stats()["listeners"]] == ["pingpong"]
