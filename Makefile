@@ -125,6 +125,7 @@ help:
 	@echo 'make run        install what is missing, build, serve in the foreground'
 	@echo 'make check      the same, then every test'
 	@echo 'make san        the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make chaos      SECONDS=$(SECONDS) SEED=: clients against a nemesis that kills, hangs, reloads, resizes and upgrades'
 	@echo 'make coverage   the tests with line coverage of common, proto and the core'
 	@echo 'make lint       include arrows, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
@@ -142,8 +143,16 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
 unit: unit-programs
 	@for test in $(UNIT); do $$test || exit 1; done
 
+# The chaos run has the machine to itself: it measures times.
 regress: all
-	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -n 4 -p no:cacheprovider tests/regress
+	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -n 6 -p no:cacheprovider tests/regress \
+	    --ignore tests/regress/test_chaos.py
+	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -p no:cacheprovider tests/regress/test_chaos.py
+
+SECONDS := 600
+chaos: setup-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/chaos/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
 # ---- packages ----
 
@@ -170,6 +179,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: all run check san coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: all run check san chaos coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-lint setup-cov
 .SECONDARY:

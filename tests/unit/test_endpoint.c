@@ -15,7 +15,7 @@
 
 #include <bsd/string.h>
 
-enum { LISTENERS = 4, BACKLOG = 20, MANY = 60 };
+enum { LISTENERS = 4, BACKLOG = 100, MANY = 60 };
 
 /* ---- configurations ---- */
 
