@@ -99,14 +99,14 @@ lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	clang-format --dry-run --Werror $(SOURCES) $(wildcard */*.h tests/unit/*.c)
+	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) $(wildcard */*.h tests/unit/*.[ch])
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
 
 format:
-	clang-format -i $(SOURCES) $(wildcard */*.h tests/unit/*.c)
+	clang-format -i $(SOURCES) $(BENCH_SOURCES) $(wildcard */*.h tests/unit/*.[ch])
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR) $(DESTDIR)$(PREFIX)/lib/systemd/system \
@@ -126,6 +126,8 @@ help:
 	@echo 'make check      the same, then every test'
 	@echo 'make san        the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make chaos      SECONDS=$(SECONDS) SEED=: clients against a nemesis that kills, hangs, reloads, resizes and upgrades'
+	@echo 'make bench      against the bare loop, libevent, libuv, nginx, HAProxy ...; QUICK=1: under five minutes'
+	@echo 'make bench-scaling  one worker to one per CPU'
 	@echo 'make coverage   the tests with line coverage of common, proto and the core'
 	@echo 'make lint       include arrows, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
@@ -154,6 +156,18 @@ chaos: setup-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/chaos/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
+# ---- benchmarks ----
+
+include bench/bench.mk
+
+bench: setup-bench
+	@$(MAKE) --no-print-directory -j$(JOBS) all bench-programs
+	@$(PYTHON) bench/run.py $(if $(QUICK),--quick) $(BENCH)
+
+bench-scaling: setup-bench
+	@$(MAKE) --no-print-directory -j$(JOBS) all bench-programs
+	@$(PYTHON) bench/scaling.py
+
 # ---- packages ----
 
 # What is missing is named, not left to the compiler.
@@ -179,6 +193,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: all run check san chaos coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: all run check san chaos bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-lint setup-cov
 .SECONDARY:

@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,13 +30,14 @@ static void forget(struct endpoints *endpoints, unsigned index)
 {
     free_endpoint(endpoints->all[index]);
     endpoints->count--;
-    memmove(&endpoints->all[index], &endpoints->all[index + 1], (endpoints->count - index) * sizeof(struct endpoint *));
+    for (unsigned i = index; i < endpoints->count; i++)
+        endpoints->all[i] = endpoints->all[i + 1];
 }
 
 static struct endpoint *add(struct endpoints *endpoints)
 {
     struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
-    struct endpoint **all = reallocarray(endpoints->all, endpoints->count + 1, sizeof(*all));
+    struct endpoint **all = reallocarray(endpoints->all, endpoints->count + 1, sizeof(struct endpoint *));
 
     if (all)
         endpoints->all = all;
@@ -233,19 +235,42 @@ int endpoints_write(const struct endpoints *endpoints, FILE *out)
     return fflush(out) == 0 && !ferror(out) ? 0 : -1;
 }
 
-/* The address is asked of the kernel: it knows best. */
-static int read_queues(struct endpoint *endpoint, FILE *in)
+/* A decimal number that is a whole field. */
+static int next_number(char **rest, int min, int max, int *number)
 {
-    endpoint->address.size = sizeof(endpoint->address.storage);
-    if (fscanf(in, "\t%u", &endpoint->count) != 1 || endpoint->count == 0 || endpoint->count > CONF_WORKERS_MAX)
+    const char *field = strsep(rest, "\t"), *why = "missing";
+
+    *number = field ? (int)strtonum(field, min, max, &why) : -1;
+    return why ? -1 : 0;
+}
+
+static bool is_listening(int fd)
+{
+    int listening = 0;
+    socklen_t size = sizeof(listening);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+/* The address is asked of the kernel: it knows best. */
+static int read_endpoint(struct endpoint *endpoint, char *line)
+{
+    const char *asked = strsep(&line, "\t"), *listener = strsep(&line, "\t");
+    int count, fd;
+
+    if (!asked || !listener || strlcpy(endpoint->asked, asked, sizeof(endpoint->asked)) >= sizeof(endpoint->asked) ||
+        strlcpy(endpoint->listener, listener, sizeof(endpoint->listener)) >= sizeof(endpoint->listener) ||
+        next_number(&line, 1, CONF_WORKERS_MAX, &count) < 0)
         return -1;
-    for (unsigned i = 0; i < endpoint->count; i++) {
-        if (fscanf(in, "\t%d", &endpoint->queues[i]) != 1)
+    while (endpoint->count < (unsigned)count) {
+        /* A descriptor that is not ours to hold is not kept: it would be closed with the endpoint. */
+        if (next_number(&line, -1, INT_MAX, &fd) < 0 || (fd < 0 && endpoint->count == 0) ||
+            (fd >= 0 && (!is_listening(fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)))
             return -1;
-        if (endpoint->queues[i] >= 0 && fcntl(endpoint->queues[i], F_SETFD, FD_CLOEXEC) < 0)
-            return -1;
+        endpoint->queues[endpoint->count++] = fd;
     }
-    if (getsockname(endpoint->queues[0], &endpoint->address.any, &endpoint->address.size) < 0)
+    endpoint->address.size = sizeof(endpoint->address.storage);
+    if (line || getsockname(endpoint->queues[0], &endpoint->address.any, &endpoint->address.size) < 0)
         return -1;
     sock_format(&endpoint->address.any, endpoint->address.size, endpoint->address.text, SOCK_TEXT_SIZE);
     return 0;
@@ -253,21 +278,25 @@ static int read_queues(struct endpoint *endpoint, FILE *in)
 
 int endpoints_read(struct endpoints *endpoints, FILE *in)
 {
-    char asked[SOCK_TEXT_SIZE], listener[LISTENER_NAME_SIZE];
+    char *line = NULL;
+    size_t room = 0;
+    int result = 0;
 
-    while (fscanf(in, "%127[^\t]\t%47[^\t]", asked, listener) == 2) {
+    for (ssize_t size; result == 0 && (size = getline(&line, &room, in)) > 0;) {
         struct endpoint *endpoint = add(endpoints);
-        if (!endpoint)
-            return -1;
-        strlcpy(endpoint->asked, asked, sizeof(endpoint->asked));
-        strlcpy(endpoint->listener, listener, sizeof(endpoint->listener));
-        if (read_queues(endpoint, in) < 0) {
-            errno = errno ? errno : EBADMSG;
-            return -1;
+        if (!endpoint) {
+            result = -1;
+        } else if (line[size - 1] != '\n') {
+            errno = EBADMSG; /* cut short */
+            result = -1;
+        } else {
+            line[size - 1] = '\0';
+            result = read_endpoint(endpoint, line);
+            errno = EBADMSG;
         }
-        fgetc(in);
     }
-    return 0;
+    free(line);
+    return ferror(in) ? -1 : result;
 }
 
 void endpoints_inherit(const struct endpoints *endpoints)

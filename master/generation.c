@@ -175,7 +175,7 @@ void generation_reload(struct master *master)
     conf_log_changes(&master->current->conf, &next->conf);
     log_notice("reload: generation %u starts", next->number);
     master->next = next;
-    master->next_due_ms = master->world.now_ms + START_MS;
+    master->next_due_ms = clock_now_ms() + START_MS;
     generation_start(master, next, RESPAWN_reload);
 }
 
@@ -251,7 +251,7 @@ void generation_check_next(struct master *master)
     }
     if (ready == next->count)
         take_over(master);
-    else if (master->world.now_ms >= master->next_due_ms)
+    else if (clock_now_ms() >= master->next_due_ms)
         generation_give_up_next(master, "its workers are not ready in time");
 }
 

@@ -307,9 +307,10 @@ static void open_log(void)
 
 int main(int argc, char **argv, char **environment)
 {
-    remember_start(argc, argv);
-    struct options options = parse_options(argc, self.master.arguments);
+    static struct options options; /* the master refers to it */
 
+    remember_start(argc, argv);
+    options = parse_options(argc, self.master.arguments);
     if (upgrade_inherit(&self.master) < 0)
         fail("cannot take over", strerror(errno));
     load_conf(&options);

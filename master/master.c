@@ -311,7 +311,7 @@ static void notify_alive(struct master *master)
 
     if (period_ms == 0 || master->world.now_ms < next_ms || master->phase == MASTER_HANDED_OVER)
         return;
-    next_ms = master->world.now_ms + period_ms - (period_ms > 2 * TICK_MS ? TICK_MS : 0);
+    next_ms = master->world.now_ms + period_ms - (period_ms / 2 > TICK_MS ? TICK_MS : 0);
     notify("WATCHDOG=1");
 }
 

@@ -35,7 +35,7 @@ enum master_phase {
 struct upgrade {
     int channel; /* to it; -1: there is none */
     pid_t pid;
-    uint64_t due_ms; /* the older waits for the newer until then; 0: it does not */
+    uint64_t due_ms; /* real time until which the older waits for the newer; 0: it does not */
     bool older;      /* it is the older one */
     bool newer;      /* and we are not in charge yet */
     char why[512];   /* the newer has failed */
@@ -53,11 +53,11 @@ struct master {
     struct upgrade upgrade;
     int stats_fd; /* the memory file behind world.stats */
     int signal_fd;
-    uint64_t started_ms, next_due_ms; /* `next` must be READY by then */
+    uint64_t started_ms, next_due_ms; /* real time; `next` must be READY by then */
     enum master_phase phase;
     bool reload_pending, was_ready;
     bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
-    unsigned generations; /* that there have been: no two have the same number */
+    unsigned generations;           /* that there have been: no two have the same number */
     unsigned reloads, reload_failures, upgrades_failed;
     struct pidfh *pidfile;
     /* Told once: all workers are READY (true), or none can be (false). */

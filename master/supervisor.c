@@ -8,6 +8,8 @@ struct cell {
     enum supervisor_state next;
 };
 
+/* clang-format off */
+/* NOLINTBEGIN(bugprone-macro-parentheses): cells are initialisers */
 #define S(name) SUPERVISOR_##name
 #define A(name) SUPERVISOR_ACT_##name
 #define E(name) [SUPERVISOR_EVENT_##name]
@@ -15,28 +17,16 @@ struct cell {
     [S(state)] = {E(START) = start, E(READY) = ready,     E(BEAT) = beat, E(DUE) = due,                                \
                   E(DIED) = died,   E(GAVE_UP) = gave_up, E(STOP) = stop, E(KILL) = kill}
 
-#define BUG                                                                                                            \
-    {                                                                                                                  \
-        A(BUG), S(EMPTY)                                                                                               \
-    } /* fatal: there is no next state */
-#define STAY(state)                                                                                                    \
-    {                                                                                                                  \
-        A(NONE), S(state)                                                                                              \
-    }
-#define GO(action, state)                                                                                              \
-    {                                                                                                                  \
-        A(action), S(state)                                                                                            \
-    }
-#define AGAIN(state)                                                                                                   \
-    {                                                                                                                  \
-        REPLACE, S(state)                                                                                              \
-    } /* the state when it is started at once */
+#define BUG {A(BUG), S(EMPTY)} /* fatal: there is no next state */
+#define STAY(state) {A(NONE), S(state)}
+#define GO(action, state) {A(action), S(state)}
+#define AGAIN(state) {REPLACE, S(state)} /* the state when it is started at once */
 #define LEAVE GO(DRAIN, STOPPING)
 #define END GO(KILL, ENDING)
 #define GONE STAY(EMPTY)
 #define QUIT GO(TELL_DOWN, DOWN)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
-/* clang-format off */
 static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] = {
     /*   state     START                READY                BEAT                      DUE                       DIED             GAVE_UP  STOP            KILL */
     ROW(EMPTY,     GO(SPAWN, STARTING), BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE),

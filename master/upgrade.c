@@ -112,7 +112,7 @@ void upgrade_start(struct master *master)
     int error = errno;
     close(manifest);
     close(ends[1]);
-    master->upgrade = (struct upgrade){.channel = ends[0], .pid = pid, .due_ms = master->world.now_ms + PATIENCE_MS};
+    master->upgrade = (struct upgrade){.channel = ends[0], .pid = pid, .due_ms = clock_now_ms() + PATIENCE_MS};
     if (pid < 0) {
         master->upgrades_failed++;
         log_error("upgrade failed: %s; this master goes on", strerror(error));
@@ -186,7 +186,7 @@ void upgrade_reaped(struct master *master, int status)
 
 void upgrade_tick(struct master *master)
 {
-    if (master->upgrade.due_ms && master->world.now_ms >= master->upgrade.due_ms)
+    if (master->upgrade.due_ms && clock_now_ms() >= master->upgrade.due_ms)
         give_up(master, "silent for 10 s");
 }
 
