@@ -11,7 +11,7 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 # Debian packages, by what they are needed for.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-c-dev libbsd-dev zlib1g-dev libinih-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
-                  python3 python3-pytest python3-pytest-xdist procps
+                  python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
 COV_PACKAGES   := $(TEST_PACKAGES) gcovr
 
@@ -82,7 +82,7 @@ run: setup-build
 	@exec $(BUILD)/ccserver -c etc/ccserver.conf
 
 check: setup-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs gate-driver
 	@$(MAKE) --no-print-directory unit regress
 
 san: setup-test
@@ -99,14 +99,14 @@ lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) $(wildcard */*.h tests/unit/*.[ch])
+	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch])
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
 
 format:
-	clang-format -i $(SOURCES) $(BENCH_SOURCES) $(wildcard */*.h tests/unit/*.[ch])
+	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch])
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR) $(DESTDIR)$(PREFIX)/lib/systemd/system \
@@ -128,6 +128,7 @@ help:
 	@echo 'make chaos      SECONDS=$(SECONDS) SEED=: clients against a nemesis that kills, hangs, reloads, resizes and upgrades'
 	@echo 'make bench      against the bare loop, libevent, libuv, nginx, HAProxy ...; QUICK=1: under five minutes'
 	@echo 'make bench-scaling  one worker to one per CPU'
+	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
 	@echo 'make coverage   the tests with line coverage of common, proto and the core'
 	@echo 'make lint       include arrows, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
@@ -146,7 +147,7 @@ unit: unit-programs
 	@for test in $(UNIT); do $$test || exit 1; done
 
 # The chaos run has the machine to itself: it measures times.
-regress: all
+regress: all gate-driver
 	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -n 6 -p no:cacheprovider tests/regress \
 	    --ignore tests/regress/test_chaos.py
 	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -p no:cacheprovider tests/regress/test_chaos.py
@@ -159,6 +160,7 @@ chaos: setup-test
 # ---- benchmarks ----
 
 include bench/bench.mk
+include bench/gates/gates.mk
 
 bench: setup-bench
 	@$(MAKE) --no-print-directory -j$(JOBS) all bench-programs

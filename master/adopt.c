@@ -1,8 +1,8 @@
 /*
- * Whose accept queues are served by whom. A number whose worker cannot serve (supervisor_is_adopted) or that is beyond
- * the number of workers wanted is adopted by all workers that run; the descriptors go along with the word, since a
- * worker holds no queues but its own. Each worker's state is mirrored in `told`, so what does not fit into its control
- * pipe now is said later.
+ * Whose accept queues are served by whom. The queues of a number whose worker cannot serve (supervisor_is_adopted) are
+ * adopted by its next siblings that run, those of a number beyond the workers wanted by all of them. The descriptors go
+ * along with the word, since a worker holds no queues but its own. Each worker's state is mirrored in `told`, so what
+ * does not fit into its control pipe now is said later.
  */
 #include "common/log.h"
 #include "master/master.h"
@@ -16,16 +16,13 @@ static void note_told(struct slot *slot, unsigned number, bool adopted)
 {
     uint8_t bit = (uint8_t)(1 << number % 8);
 
+    slot->told_count += adopted ? 1 : -1;
     slot->told[number / 8] = (uint8_t)(adopted ? slot->told[number / 8] | bit : slot->told[number / 8] & ~bit);
 }
 
 unsigned adopt_count(const struct slot *slot)
 {
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < CONF_WORKERS_MAX && slot->supervised.state == SUPERVISOR_RUNNING; i++)
-        count += is_told(slot, i);
-    return count;
+    return slot->supervised.state == SUPERVISOR_RUNNING ? slot->told_count : 0;
 }
 
 /* All TCP queues of `number`, in as few messages as hold them. False when the pipe is full. */
@@ -52,11 +49,46 @@ static bool send_queues(const struct master *master, const struct slot *slot, un
     return message.count == 0 || channel_send_fds(slot->channel, &message, fds) != CHANNEL_AGAIN;
 }
 
+/* The workers that serve a number beside its own. Two, so that one of them may hang as well; not all, so that a machine
+ * on which many are silent, because it is overloaded, is not given more to do. */
+enum { ADOPTERS = 2 };
+
+struct adopters {
+    const struct slot *slots[ADOPTERS];
+};
+
+static bool is_running(const struct slot *slot)
+{
+    return slot->supervised.state == SUPERVISOR_RUNNING && slot->channel >= 0;
+}
+
+static struct adopters find_adopters(const struct generation *current, unsigned number)
+{
+    struct adopters adopters = {{NULL}};
+    unsigned found = 0;
+
+    for (unsigned i = 1; i < current->count && found < ADOPTERS; i++) {
+        const struct slot *slot = current->slots[(number + i) % current->count];
+        if (is_running(slot))
+            adopters.slots[found++] = slot;
+    }
+    return adopters;
+}
+
+static bool wants(const struct master *master, const struct slot *slot, unsigned number,
+                  const struct adopters *adopters)
+{
+    if (!master->adopted[number] || number == slot->number)
+        return false;
+    return number >= master->current->count || adopters->slots[0] == slot || adopters->slots[1] == slot;
+}
+
 /* Said in part and then again, a queue is served twice by the same worker: that costs a wake-up, nothing else. */
-static void settle_slot(const struct master *master, struct slot *slot, unsigned numbers)
+static void settle_slot(const struct master *master, struct slot *slot, const struct adopters *adopters,
+                        unsigned numbers)
 {
     for (unsigned i = 0; i < numbers; i++) {
-        bool wanted = master->adopted[i] && i != slot->number;
+        bool wanted = wants(master, slot, i, &adopters[i]);
         if (wanted == is_told(slot, i))
             continue;
         bool sent = wanted ? send_queues(master, slot, i) : slot_tell(slot, CHANNEL_RELEASE, i) != CHANNEL_AGAIN;
@@ -68,14 +100,20 @@ static void settle_slot(const struct master *master, struct slot *slot, unsigned
 
 void adopt_settle(struct master *master)
 {
+    static struct adopters adopters[CONF_WORKERS_MAX];
     struct generation *current = master->current;
-    unsigned numbers = endpoints_numbers(&master->endpoints);
+    unsigned numbers = endpoints_numbers(&master->endpoints), stranded = 0;
 
     if (master->phase != MASTER_SERVING)
         return;
-    for (unsigned i = 0; i < numbers; i++)
-        master->adopted[i] = i >= current->count || supervisor_is_adopted(current->slots[i]->supervised.state);
+    for (unsigned i = 0; i < numbers; i++) {
+        bool retired = i >= current->count;
+        master->adopted[i] = retired || supervisor_is_adopted(current->slots[i]->supervised.state);
+        stranded += master->adopted[i];
+        if (master->adopted[i] && !retired)
+            adopters[i] = find_adopters(current, i);
+    }
     for (unsigned i = 0; i < current->count; i++)
-        if (current->slots[i]->supervised.state == SUPERVISOR_RUNNING && current->slots[i]->channel >= 0)
-            settle_slot(master, current->slots[i], numbers);
+        if (is_running(current->slots[i]) && (stranded || current->slots[i]->told_count))
+            settle_slot(master, current->slots[i], adopters, numbers);
 }

@@ -45,6 +45,7 @@ struct slot {
     uint64_t ready_ms;                  /* real time; 0: not yet */
     enum stats_respawn why;             /* it will be, or was, started */
     uint8_t told[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
+    unsigned told_count;
 };
 
 LIST_HEAD(slot_list, slot);

@@ -21,7 +21,7 @@ from harness import DEADLINE, ROOT, SANITIZED, Server, descriptors, group_member
 
 FLAVOUR = ["OPTIMISE=-O1 -g -fno-omit-frame-pointer",
            "FLAVOUR=-fsanitize=address,undefined -fno-sanitize-recover=undefined"] if SANITIZED else []
-SOURCES = ("Makefile", "common", "etc", "master", "proto", "worker")
+SOURCES = ("Makefile", "bench", "common", "etc", "master", "proto", "worker")
 SERVICES = ("pingpong", "echo", "bank", "proxy")
 
 

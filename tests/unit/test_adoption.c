@@ -584,15 +584,16 @@ static void check_blocking_echo(int fd)
 /* The worker has read what it was told: it turns when there is something to read. */
 static void let_it_hear(void)
 {
-    client = visit(&addresses[OWN][0]);
-    check_blocking_echo(client);
-    close(client);
-    client = -1;
+    int fd = visit(&addresses[OWN][0]);
+
+    check_blocking_echo(fd);
+    close(fd);
 }
 
 static void test_worker(void)
 {
     struct channel_message message;
+    char bytes[6];
 
     begin_worker();
     clients[0] = visit(&addresses[1][0]);
@@ -614,8 +615,13 @@ static void test_worker(void)
     tell(CHANNEL_REFUSE, 1);
     clients[3] = visit(&addresses[2][1]);
     check_blocking_echo(clients[3]);
+    client = visit(&addresses[1][0]);
+    CU_ASSERT_EQUAL(write(clients[3], "hel", 3), 3);
+    let_it_hear(); /* and now it has something to finish */
     tell(CHANNEL_DRAIN, 5000);
     tell_adopt(1); /* too late: a worker that drains adopts nothing */
+    CU_ASSERT_EQUAL(write(clients[3], "lo\n", 3), 3);
+    CU_ASSERT_EQUAL(recv(clients[3], bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
     for (unsigned i = 0; i < CLIENTS; i++) {
         close(clients[i]);
         clients[i] = -1;
@@ -623,6 +629,7 @@ static void test_worker(void)
     CU_ASSERT_EQUAL(channel_receive(channel, &message, NULL), CHANNEL_OK);
     CU_ASSERT_EQUAL(message.type, CHANNEL_READY);
     await_worker();
+    CU_ASSERT_EQUAL(count_waiting(queues[1][0]), 1);
     CU_ASSERT(refuses(&addresses[OWN][1]) && refuses(&addresses[2][1]));
     CU_ASSERT_FALSE(refuses(&addresses[OWN][0]) || refuses(&addresses[2][0]) || refuses(&addresses[1][1]));
     end_worker();

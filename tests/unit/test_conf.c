@@ -214,6 +214,8 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL_FATAL(load_text(&conf, text, strlen(text), why, sizeof(why)), 0);
     CU_ASSERT(conf.workers >= 1 && conf.workers <= CONF_WORKERS_MAX);
     CU_ASSERT(conf.drain_timeout_ms == 30000 && conf.linger_timeout_ms == 2000 && conf.max_sessions == 100000);
+    CU_ASSERT(conf.adopt_after_ms == 250 && conf.watchdog_timeout_ms == 5000);
+    CU_ASSERT(conf.busy_poll_us == 0 && conf.busy_poll_force == 0);
     CU_ASSERT_STRING_EQUAL(conf.log, "stderr");
     CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_INFO);
     CU_ASSERT(conf.stats_file[0] == '\0' && conf.pidfile[0] == '\0');
@@ -246,6 +248,33 @@ static void test_configure(void)
     CU_ASSERT_STRING_EQUAL(why + strlen(scratch), ":2: not with redis");
     CU_ASSERT_EQUAL(load_text(&conf, whole, strlen(whole), why, 8), -1);
     CU_ASSERT_EQUAL(strlen(why), 7);
+}
+
+/* `server` is the body of [server], from line 2 on; NULL as `error`: it is right. */
+static void check_server(const char *server, const char *error)
+{
+    char text[256], why[512] = "";
+    struct conf conf;
+    int size = snprintf(text, sizeof(text), "[server]\n%s[listen b]\nservice = bank\nbind = 127.0.0.1:1\n", server);
+
+    CU_ASSERT_EQUAL(load_text(&conf, text, (size_t)size, why, sizeof(why)), error ? -1 : 0);
+    CU_ASSERT_STRING_EQUAL(error ? why + strlen(scratch) : why, error ? error : "");
+    conf_free(&conf);
+}
+
+/* A worker is adopted from before it is killed. */
+static void test_watchdog(void)
+{
+    check_server("adopt_after = 499ms\nwatchdog_timeout = 500ms\n", NULL);
+    check_server("watchdog_timeout = 10m\nadopt_after = 1m\n", NULL);
+    check_server("adopt_after = 500ms\nwatchdog_timeout = 500ms\n", ":2: adopt_after is not below watchdog_timeout");
+    check_server("watchdog_timeout = 1s\nadopt_after = 2s\n", ":3: adopt_after is not below watchdog_timeout");
+    check_server("workers = 1\nadopt_after = 5s\n", ":3: adopt_after is not below watchdog_timeout");
+    check_server("adopt_after = 149ms\n", ":2: adopt_after = 149ms: must be 150ms to 10m");
+    check_server("watchdog_timeout = 499ms\n", ":2: watchdog_timeout = 499ms: must be 500ms to 1h");
+    check_server("watchdog_timeout = off\n", ":2: watchdog_timeout = off: must be a time with a unit: ms, s, m or h");
+    check_server("busy_poll = 10ms\nbusy_poll_force = on\n", NULL);
+    check_server("busy_poll = 11ms\n", ":2: busy_poll = 11ms: must be 1us to 10ms or off");
 }
 
 /* Whatever stands in a file, it is read or refused with a sentence: all prefixes of the sample, and with a byte
@@ -339,6 +368,7 @@ int main(void)
     CU_add_test(suite, "unreadable", test_unreadable);
     CU_add_test(suite, "defaults", test_defaults);
     CU_add_test(suite, "configure", test_configure);
+    CU_add_test(suite, "watchdog", test_watchdog);
     CU_add_test(suite, "damaged files", test_damaged_files);
     CU_add_test(suite, "every key is documented", test_every_key_is_documented);
     CU_basic_run_tests();

@@ -685,6 +685,9 @@ static void test_garbage_numbers(void)
     check_garbage("127.0.0.1:0\techo\t1\t-1\n");
     check_garbage("127.0.0.1:0\techo\t1\t999\n");
     check_garbage_after("1\t%\n", pipes[0]);
+    int idle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check_garbage_after("1\t%\n", idle); /* nobody listens there */
+    close(idle);
     check_garbage_after("2\t%\t999\n", good);
     close(pipes[0]);
     close(pipes[1]);

@@ -1,6 +1,7 @@
 /*
  * The log: what is written, where, and what becomes of what cannot be written.
  */
+#include "common/backtrace.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "tests/unit/unit.h"
@@ -320,6 +321,48 @@ static void test_fatal(void)
     CU_ASSERT(matches(text_of(path), " fatal tester\\[[0-9]+\\]: broken invariant\n$"));
 }
 
+/* From a handler: to where the log goes, with the role, and without anything that could be locked. */
+static void test_abort_line(void)
+{
+    begin();
+    int fd = log_descriptor();
+    struct stat log_status, status;
+    CU_ASSERT(fd > STDERR_FILENO);
+    CU_ASSERT_EQUAL(fstat(fd, &log_status), 0);
+    CU_ASSERT_EQUAL(stat(path, &status), 0);
+    CU_ASSERT(log_status.st_ino == status.st_ino && log_status.st_dev == status.st_dev);
+    log_set_level(LOG_LEVEL_FATAL);
+    log_abort_line("aborted\there");
+    log_abort_line("");
+    CU_ASSERT_STRING_EQUAL(text_of(path), "tester: aborted\there\ntester: \n");
+    CU_ASSERT_EQUAL(log_open("syslog"), 0);
+    CU_ASSERT_EQUAL(log_descriptor(), STDERR_FILENO);
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    CU_ASSERT_EQUAL(log_descriptor(), STDERR_FILENO);
+}
+
+/* A child that aborts, or is aborted, says where; and dies of it all the same. */
+static void test_backtrace(void)
+{
+    for (unsigned others = 0; others < 2; others++) {
+        int status;
+        begin();
+        pid_t pid = fork();
+        if (pid == 0) {
+            backtrace_on_abort();
+            if (!others)
+                abort();
+            kill(getpid(), SIGABRT);
+            _exit(1);
+        }
+        CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+        CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(text_of(path), "tester: aborted; the last calls were"));
+        CU_ASSERT(lines_of(path) >= 3);
+        CU_ASSERT_PTR_NOT_NULL(strstr(text_of(path), "test_log"));
+    }
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -341,6 +384,8 @@ int main(void)
         {"limited, level", test_limited_level},
         {"shared file", test_shared_file},
         {"fatal", test_fatal},
+        {"abort line", test_abort_line},
+        {"backtrace", test_backtrace},
         {0},
     };
 

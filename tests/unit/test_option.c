@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct values {
-    uint32_t flag, number, size, time, word, plain_time;
+    uint32_t flag, number, size, time, word, plain_time, short_time;
     char text[OPTION_STRING_SIZE];
     struct sock_address address;
 };
@@ -26,6 +26,7 @@ static const struct option_row table[] = {
     {"plain_time", OPTION_TIME, AT(plain_time), 0, UINT32_MAX, NULL, NULL, "0", "a time that may be 0"},
     {"word", OPTION_ENUM, AT(word), 0, 0, NULL, "red|green|greenish", "green", "a word"},
     {"text", OPTION_STRING, AT(text), 0, 0, NULL, NULL, NULL, "a text"},
+    {"short_time", OPTION_TIME_US, AT(short_time), 1, 10 * 1000 * 1000, "off", NULL, "1500us", "a short time"},
     {"address", OPTION_ADDRESS, AT(address), 0, 0, NULL, NULL, "127.0.0.1:6379", "an address"},
     {0},
 };
@@ -107,6 +108,22 @@ static const struct example examples[] = {
     {"plain_time", "0s", "0ms"},
     {"plain_time", "4294967295ms", "4294967295ms"},
     {"plain_time", "4294967296ms", ""},
+    {"short_time", "1us", "1us"},
+    {"short_time", "999us", "999us"},
+    {"short_time", "1000us", "1ms"},
+    {"short_time", "1ms", "1ms"},
+    {"short_time", "10s", "10s"},
+    {"short_time", "10000000us", "10s"},
+    {"short_time", "10000001us", ""},
+    {"short_time", "11s", ""},
+    {"short_time", "4295s", ""}, /* more than 32 bits */
+    {"short_time", "0us", ""},
+    {"short_time", "0", ""},
+    {"short_time", "50", ""},
+    {"short_time", "1m", ""},
+    {"short_time", "1h", ""},
+    {"short_time", "off", "off"},
+    {"time", "100us", ""},
     {"word", "red", "red"},
     {"word", "greenish", "greenish"},
     {"word", "gree", ""},
@@ -172,6 +189,8 @@ static void test_sentences(void)
     CU_ASSERT_STRING_EQUAL(why_not("size", "1", 256), "must be 16 to 1g");
     CU_ASSERT_STRING_EQUAL(why_not("time", "1ms", 256), "must be 10ms to 24h or off");
     CU_ASSERT_STRING_EQUAL(why_not("number", "3x", 256), "must be a number without a unit, or auto");
+    CU_ASSERT_STRING_EQUAL(why_not("short_time", "11s", 256), "must be 1us to 10s or off");
+    CU_ASSERT_STRING_EQUAL(why_not("short_time", "1m", 256), "must be a time with a unit: us, ms or s, or off");
     CU_ASSERT_STRING_EQUAL(why_not("flag", "yes", 256), "must be one of off|on");
     CU_ASSERT_STRING_EQUAL(why_not("word", "blue", 256), "must be one of red|green|greenish");
     CU_ASSERT_STRING_EQUAL(why_not("word", "blue", 8), "must be");
@@ -182,7 +201,7 @@ static void test_sentences(void)
 static void test_find(void)
 {
     CU_ASSERT_PTR_EQUAL(option_find(table, "flag"), &table[0]);
-    CU_ASSERT_PTR_EQUAL(option_find(table, "address"), &table[7]);
+    CU_ASSERT_PTR_EQUAL(option_find(table, "address"), &table[8]);
     CU_ASSERT_PTR_NULL(option_find(table, "fla"));
     CU_ASSERT_PTR_NULL(option_find(table, ""));
     CU_ASSERT_PTR_NULL(option_find(NULL, "flag"));
@@ -201,7 +220,7 @@ static void test_defaults_are_printed(void)
     option_print(out, NULL, &values);
     fclose(out);
     CU_ASSERT_STRING_EQUAL(printed, "flag = on\nnumber = auto\nsize = 64k\ntime = 1500ms\nplain_time = 0ms\n"
-                                    "word = green\ntext =\naddress = 127.0.0.1:6379\n");
+                                    "word = green\ntext =\nshort_time = 1500us\naddress = 127.0.0.1:6379\n");
     CU_ASSERT_EQUAL(values.time, 1500);
     CU_ASSERT_EQUAL(values.word, 1);
 }

@@ -145,6 +145,58 @@ static void test_same(void)
     CU_ASSERT_FALSE(same("unix:/a", "unix:/b"));
 }
 
+static bool equal(const char *a, const char *b)
+{
+    struct sock_address x = parse(a), y = parse(b);
+
+    CU_ASSERT_EQUAL(sock_equal(&x, &y), sock_equal(&y, &x));
+    return sock_equal(&x, &y);
+}
+
+/* Not only in each other's way, but the very same. */
+static void test_equal(void)
+{
+    CU_ASSERT(equal("127.0.0.1:80", "127.0.0.1:80"));
+    CU_ASSERT(equal("127.0.0.1:0", "127.0.0.1:0"));
+    CU_ASSERT(equal("[::1]:80", "[0::1]:80"));
+    CU_ASSERT(equal("unix:/a", "unix:/a"));
+    CU_ASSERT_FALSE(equal("127.0.0.1:80", "0.0.0.0:80"));
+    CU_ASSERT_FALSE(equal("127.0.0.1:80", "127.0.0.1:81"));
+    CU_ASSERT_FALSE(equal("127.0.0.1:80", "127.0.0.2:80"));
+    CU_ASSERT_FALSE(equal("[::1]:80", "[::]:80"));
+    CU_ASSERT_FALSE(equal("0.0.0.0:80", "[::]:80"));
+    CU_ASSERT_FALSE(equal("unix:/a", "unix:/ab"));
+    CU_ASSERT_FALSE(equal("unix:/a", "127.0.0.1:80"));
+}
+
+/* As the kernel tells it, too: that is how another master recognises what it is handed. */
+static void test_equal_to_bound(void)
+{
+    struct sock_address addresses[] = {parse("127.0.0.1:0"), parse("[::1]:0"), in_folder("bound")};
+
+    for (unsigned i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+        struct sock_address bound = {.size = sizeof(bound.storage)};
+        int fd;
+        CU_ASSERT_EQUAL_FATAL(sock_listen(&addresses[i], 1, &fd, 1), 0);
+        CU_ASSERT_EQUAL(getsockname(fd, &bound.any, &bound.size), 0);
+        CU_ASSERT(sock_equal(&bound, &addresses[i]));
+        sock_format(&bound.any, bound.size, bound.text, sizeof(bound.text));
+        CU_ASSERT_STRING_EQUAL(bound.text, addresses[i].text);
+        close(fd);
+    }
+}
+
+static void test_port(void)
+{
+    struct sock_address four = parse("127.0.0.1:9998"), six = parse("[::1]:65535"), none = parse("0.0.0.0:0"),
+                        local = parse("unix:/a");
+
+    CU_ASSERT_EQUAL(sock_port(&four), 9998);
+    CU_ASSERT_EQUAL(sock_port(&six), 65535);
+    CU_ASSERT_EQUAL(sock_port(&none), 0);
+    CU_ASSERT_EQUAL(sock_port(&local), 0);
+}
+
 /* ---- listening ---- */
 
 static void connect_many(const struct sock_address *address, const int *fds, unsigned *hits, unsigned count)
@@ -218,6 +270,35 @@ static void test_group_6(void)
     snprintf(four, sizeof(four), "127.0.0.1%s", strrchr(six.text, ':'));
     CU_ASSERT_EQUAL(try_listen(parse(four)), 0);
     close_all(fds, GROUP);
+}
+
+/* A group grows: the new ones get their share, and whoever is no member stays out. */
+static void test_listen_more(void)
+{
+    struct sock_address address = parse("127.0.0.1:0");
+    unsigned hits[GROUP] = {0};
+    int fds[GROUP];
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 16, fds, 1), 0);
+    for (unsigned i = 1; i < GROUP; i++) {
+        fds[i] = sock_listen_more(&address, 16);
+        CU_ASSERT_FATAL(fds[i] >= 0);
+        CU_ASSERT(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
+        CU_ASSERT(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
+    }
+    connect_many(&address, fds, hits, 200);
+    for (unsigned i = 0; i < GROUP; i++)
+        CU_ASSERT(hits[i] > 0);
+    CU_ASSERT_EQUAL(try_listen(address), EADDRINUSE);
+    close_all(fds, GROUP);
+
+    int foreign = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    setsockopt(foreign, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    CU_ASSERT_EQUAL(bind(foreign, &address.any, address.size), 0);
+    CU_ASSERT_EQUAL(listen(foreign, 1), 0);
+    CU_ASSERT_EQUAL(sock_listen_more(&address, 16), -1);
+    CU_ASSERT_EQUAL(errno, EADDRINUSE);
+    close(foreign);
 }
 
 static void check_foreign(bool reuseport)
@@ -370,6 +451,10 @@ int main(void)
     CU_add_test(suite, "parse", test_parse);
     CU_add_test(suite, "refused", test_refused);
     CU_add_test(suite, "same", test_same);
+    CU_add_test(suite, "equal", test_equal);
+    CU_add_test(suite, "equal to bound", test_equal_to_bound);
+    CU_add_test(suite, "port", test_port);
+    CU_add_test(suite, "listen more", test_listen_more);
     CU_add_test(suite, "group", test_group);
     CU_add_test(suite, "group, IPv6", test_group_6);
     CU_add_test(suite, "somebody else listens", test_somebody_else_listens);
@@ -382,7 +467,7 @@ int main(void)
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();
     CU_cleanup_registry();
-    static const char *const left[] = {"live", "busy", "file", "link", "target"};
+    static const char *const left[] = {"live", "bound", "busy", "file", "link", "target"};
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
         unlink(in_folder(left[i]).local.sun_path);
     rmdir(folder);
