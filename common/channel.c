@@ -89,6 +89,7 @@ enum channel_result channel_receive(int fd, struct channel_message *message, int
         errno = EBADMSG;
         return CHANNEL_BROKEN;
     }
+    message->lost = message->count - (uint32_t)received;
     message->count = (uint32_t)received;
     return CHANNEL_OK;
 }

@@ -3,6 +3,8 @@
  *
  *   master                                     child
  *     | <------------- READY ------------------ |  reactor runs, listeners are registered
+ *     | <------------- MISSED(n) -------------- |  not all queues of slot n could be adopted: say it again
+ *     | <------------- LEAVING ---------------- |  somebody else has told it to stop: it drains
  *     | <------------- SHUTDOWN --------------- |  a client asked for the whole server to stop
  *     | -------------- ADOPT(n) + queues -----> |  accept from these queues of slot n, too: nobody else does
  *     | -------------- RELEASE(n) ------------> |  no longer
@@ -22,6 +24,8 @@
 /* One list of all messages: name, who sends it. */
 #define CHANNEL_MESSAGES(X)                                                                                            \
     X(READY, "child")                                                                                                  \
+    X(MISSED, "child")                                                                                                 \
+    X(LEAVING, "child")                                                                                                \
     X(SHUTDOWN, "child")                                                                                               \
     X(ADOPT, "master")                                                                                                 \
     X(RELEASE, "master")                                                                                               \
@@ -41,9 +45,10 @@ enum { CHANNEL_FDS_MAX = 64 };
 
 struct channel_message {
     uint32_t type;  /* enum channel_type */
-    uint32_t value; /* ADOPT, RELEASE: slot number. REFUSE: index of the address. DRAIN, STOP: milliseconds until what
-                       is left is closed. Otherwise 0 */
+    uint32_t value; /* ADOPT, RELEASE, MISSED: slot number. REFUSE: index of the address. DRAIN, STOP: milliseconds
+                       until what is left is closed. Otherwise 0 */
     uint32_t count; /* ADOPT: descriptors that come along */
+    uint32_t lost;  /* when received: how many of them this process had no room for */
     uint16_t address[CHANNEL_FDS_MAX]; /* index of the address that each of them listens on */
 };
 
@@ -66,7 +71,8 @@ enum channel_result channel_send_fds(int fd, const struct channel_message *messa
 
 /*
  * Receive a message. Descriptors, close-on-exec and the caller's from now on, are stored in `fds` (CHANNEL_FDS_MAX);
- * when this process has no room for all of them, `count` is what has arrived. Without `fds` none are expected.
+ * when this process has no room for all of them, `count` is what has arrived, `lost` the rest. Without `fds` none are
+ * expected.
  */
 enum channel_result channel_receive(int fd, struct channel_message *message, int *fds)
     __attribute__((warn_unused_result));

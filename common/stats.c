@@ -107,7 +107,8 @@ static void add_block(struct stats_block *total, const struct stats_block *block
     if (longest > stats_read(&total->longest_turn_us))
         atomic_store(&total->longest_turn_us, longest);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
-        stats_add(&total->listeners[i], &block->listeners[i]);
+        if (stats_read(&block->listeners[i].accepted) || stats_read(&block->listeners[i].refused))
+            stats_add(&total->listeners[i], &block->listeners[i]);
 }
 
 void stats_fold(struct stats_area *area, struct stats_block *block)

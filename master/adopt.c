@@ -20,6 +20,12 @@ static void note_told(struct slot *slot, unsigned number, bool adopted)
     slot->told[number / 8] = (uint8_t)(adopted ? slot->told[number / 8] | bit : slot->told[number / 8] & ~bit);
 }
 
+void adopt_missed(struct slot *slot, unsigned number)
+{
+    if (number < CONF_WORKERS_MAX && is_told(slot, number))
+        note_told(slot, number, false);
+}
+
 unsigned adopt_count(const struct slot *slot)
 {
     return slot->supervised.state == SUPERVISOR_RUNNING ? slot->told_count : 0;
@@ -80,7 +86,7 @@ static bool wants(const struct master *master, const struct slot *slot, unsigned
 {
     if (!master->adopted[number] || number == slot->number)
         return false;
-    return number >= master->current->count || adopters->slots[0] == slot || adopters->slots[1] == slot;
+    return number >= master->current->wanted || adopters->slots[0] == slot || adopters->slots[1] == slot;
 }
 
 /* Said in part and then again, a queue is served twice by the same worker: that costs a wake-up, nothing else. */
@@ -107,8 +113,10 @@ void adopt_settle(struct master *master)
     if (master->phase != MASTER_SERVING)
         return;
     for (unsigned i = 0; i < numbers; i++) {
-        bool retired = i >= current->count;
-        master->adopted[i] = retired || supervisor_is_adopted(current->slots[i]->supervised.state);
+        bool retired = i >= current->wanted;
+        /* A number that is still to be started for the first time is about to be served. */
+        master->adopted[i] = retired ||
+                             (i < current->count && supervisor_is_adopted(current->slots[i]->supervised.state));
         stranded += master->adopted[i];
         if (master->adopted[i] && !retired)
             adopters[i] = find_adopters(current, i);

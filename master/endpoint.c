@@ -199,14 +199,36 @@ unsigned endpoints_numbers(const struct endpoints *endpoints)
 
 /* ---- other processes ---- */
 
-void endpoints_close_others(const struct endpoints *endpoints, unsigned number)
+/* Queues are mostly numbered one after the other, so that a few calls close thousands of them. */
+static void close_run(const int *queues, unsigned count)
+{
+    for (unsigned begin = 0, end; begin < count; begin = end) {
+        end = begin + 1;
+        while (end < count && queues[end] == queues[end - 1] + 1)
+            end++;
+        if (queues[begin] >= 0)
+            close_range((unsigned)queues[begin], (unsigned)queues[end - 1], 0);
+    }
+}
+
+static bool is_kept(int fd, const struct worker_socket *kept, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (kept[i].fd == fd)
+            return true;
+    return false;
+}
+
+void endpoints_close_others(const struct endpoints *endpoints, const struct worker_socket *kept, unsigned count)
 {
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    for (unsigned i = 0; i < endpoint->count; i++)
-        if (i != number && endpoint->queues[i] >= 0 && !is_unix(endpoint))
-            close(endpoint->queues[i]);
+    for (unsigned begin = 0, end; begin < endpoint->count; begin = end + 1) {
+        for (end = begin; end < endpoint->count && !is_kept(endpoint->queues[end], kept, count);)
+            end++;
+        close_run(endpoint->queues + begin, end - begin);
+    }
 }
 
 void endpoints_fini(struct endpoints *endpoints, bool unlink_files)

@@ -44,8 +44,8 @@ struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct 
 /* Numbers for which there are queues anywhere: as many as there have been workers at a time. */
 unsigned endpoints_numbers(const struct endpoints *endpoints);
 
-/* In a child: close all but the queues of `number`. */
-void endpoints_close_others(const struct endpoints *endpoints, unsigned number);
+/* In a child: close all but `count` queues that it has use for. */
+void endpoints_close_others(const struct endpoints *endpoints, const struct worker_socket *kept, unsigned count);
 
 /* Close everything. `unlink_files`: and remove the files of unix sockets. */
 void endpoints_fini(struct endpoints *endpoints, bool unlink_files);

@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { START_MS = 10 * 1000 }; /* what the next generation may take to be READY */
+enum {
+    START_MS = 10 * 1000, /* what the next generation may take to be READY, at least */
+    START_EACH_MS = 50,   /* and for each of its workers */
+    STARTS_PER_TURN = 16, /* between two looks at signals and heartbeats */
+};
 
 struct generation *generation_new(unsigned number)
 {
@@ -54,21 +58,35 @@ int generation_index_listeners(struct master *master, struct conf *conf, char *w
     return 0;
 }
 
-static struct slot *add_slot(struct generation *generation, unsigned number, enum stats_respawn why)
+static struct slot *new_slot(const struct generation *generation, unsigned number, enum stats_respawn why)
 {
     struct slot *slot = slot_new(number, generation->number, &generation->conf, why);
 
     if (!slot)
         log_fatal("out of memory");
-    generation->slots[number] = slot;
-    generation->count = number + 1;
     return slot;
+}
+
+static void add_slot(struct master *master, struct generation *generation)
+{
+    struct slot *slot = new_slot(generation, generation->count, generation->why);
+
+    generation->slots[generation->count++] = slot;
+    master_handle(master, slot, SUPERVISOR_EVENT_START);
 }
 
 void generation_start(struct master *master, struct generation *generation, enum stats_respawn why)
 {
-    for (unsigned i = 0; i < generation->conf.workers; i++)
-        master_handle(master, add_slot(generation, i, why), SUPERVISOR_EVENT_START);
+    generation->why = why;
+    generation->wanted = generation->conf.workers;
+    generation_start_some(master, generation);
+}
+
+bool generation_start_some(struct master *master, struct generation *generation)
+{
+    for (unsigned i = 0; generation && i < STARTS_PER_TURN && generation->count < generation->wanted; i++)
+        add_slot(master, generation);
+    return generation && generation->count < generation->wanted;
 }
 
 /* ---- leaving ---- */
@@ -83,6 +101,7 @@ static void retire(struct master *master, struct slot *slot)
 
 static void retire_all(struct master *master, struct generation *generation)
 {
+    generation->wanted = 0;
     while (generation->count > 0)
         retire(master, generation->slots[--generation->count]);
 }
@@ -160,6 +179,8 @@ void generation_reload(struct master *master)
 {
     char why[64];
 
+    if (master->phase != MASTER_SERVING)
+        return;
     if (is_busy(master, why, sizeof(why))) {
         log_notice("reload deferred: %s", why);
         master->reload_pending = true;
@@ -175,7 +196,7 @@ void generation_reload(struct master *master)
     conf_log_changes(&master->current->conf, &next->conf);
     log_notice("reload: generation %u starts", next->number);
     master->next = next;
-    master->next_due_ms = clock_now_ms() + START_MS;
+    master->next_due_ms = clock_now_ms() + START_MS + (uint64_t)START_EACH_MS * next->conf.workers;
     generation_start(master, next, RESPAWN_reload);
 }
 
@@ -249,10 +270,23 @@ void generation_check_next(struct master *master)
         enum supervisor_state state = next->slots[i]->supervised.state;
         ready += state == SUPERVISOR_RUNNING || state == SUPERVISOR_SILENT;
     }
-    if (ready == next->count)
+    if (ready == next->wanted)
         take_over(master);
     else if (clock_now_ms() >= master->next_due_ms)
         generation_give_up_next(master, "its workers are not ready in time");
+}
+
+void generation_replace(struct master *master, struct slot *slot)
+{
+    struct generation *current = master->current;
+    unsigned number = slot->number;
+
+    if (slot->conf != &current->conf || master->phase != MASTER_SERVING)
+        return;
+    log_notice("worker %u (pid %d) drains, but not at our word: it is replaced", number, (int)slot->pid);
+    retire(master, slot);
+    current->slots[number] = new_slot(current, number, RESPAWN_exit);
+    master_handle(master, current->slots[number], SUPERVISOR_EVENT_START);
 }
 
 /* ---- resize ---- */
@@ -260,24 +294,28 @@ void generation_check_next(struct master *master)
 void generation_resize(struct master *master, int change)
 {
     struct generation *current = master->current;
-    unsigned count = current->count;
+    unsigned count = current->wanted;
     char why[512];
 
-    if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0) {
-        log_warn("resize refused: a reload, an upgrade or a stop is under way");
-        return;
-    }
     if ((change < 0 && count == 1) || (change > 0 && count == CONF_WORKERS_MAX)) {
         log_warn("resize refused: %u workers is the limit", count);
         return;
     }
+    if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0 ||
+        current->count != current->wanted) {
+        log_warn("resize refused: a start, a reload, an upgrade or a stop is under way");
+        return;
+    }
     if (change < 0) {
+        current->wanted--;
         retire(master, current->slots[--current->count]);
     } else if (endpoints_claim(&master->endpoints, &current->conf, count + 1, why, sizeof(why)) < 0) {
         log_error("resize refused: %s", why);
         return;
     } else {
-        master_handle(master, add_slot(current, count, RESPAWN_resize), SUPERVISOR_EVENT_START);
+        current->wanted++;
+        current->why = RESPAWN_resize;
+        add_slot(master, current);
     }
     log_notice("resize: %u workers", current->count);
     notify("STATUS=%u workers, generation %u", current->count, current->number);

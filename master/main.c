@@ -124,7 +124,10 @@ static struct options parse_options(int argc, char **argv)
         case 'k': conf_print_reference(stdout); exit(EXIT_SUCCESS);
         case 'V': printf("ccserver " CCSERVER_VERSION "\n"); exit(EXIT_SUCCESS);
         case ':': bad_usage("%s needs a value", argv[optind - 1]);
-        default: bad_usage("unknown option %s", argv[optind - 1]);
+        default:
+            if (optopt > 0 && optopt < 127)
+                bad_usage("unknown option -%c", optopt);
+            bad_usage("unknown option %s", argv[optind - 1]);
         }
     }
     if (optind < argc)
@@ -150,8 +153,9 @@ static void remember_start(int argc, char **argv)
     char path[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
+    /* A path is taken as it was given: the link in it may lead to another version by then. */
     path[size > 0 ? size : 0] = '\0';
-    self.master.binary = strdup(size > 0 ? path : argv[0]);
+    self.master.binary = strdup(size > 0 && !strchr(argv[0], '/') ? path : argv[0]);
     self.master.arguments = calloc((size_t)argc + 1, sizeof(char *));
     for (int i = 0; self.master.arguments && i < argc; i++)
         self.master.arguments[i] = strdup(argv[i]);
@@ -252,6 +256,8 @@ static void daemonise(void)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
         dup2(null, fd);
+    if (null >= 0)
+        close(null);
     /* The working directory stays: relative paths mean at a reload what they have meant at the start. */
 }
 
@@ -305,10 +311,23 @@ static void open_log(void)
         fail(self.master.current->conf.log, strerror(errno));
 }
 
+/* Whatever is opened must not become standard input, output or error, where others would read and write it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv, char **environment)
 {
     static struct options options; /* the master refers to it */
 
+    fill_standard_descriptors();
     remember_start(argc, argv);
     options = parse_options(argc, self.master.arguments);
     if (upgrade_inherit(&self.master) < 0)
@@ -338,7 +357,8 @@ int main(int argc, char **argv, char **environment)
         log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)self.master.upgrade.pid);
     else
         log_notice("ccserver " CCSERVER_VERSION " starts %u workers", self.master.current->conf.workers);
-    endpoints_keep_claimed(&self.master.endpoints, &self.master.current->conf);
+    if (!self.master.upgrade.newer)
+        endpoints_keep_claimed(&self.master.endpoints, &self.master.current->conf);
 
     self.master.started = tell_parent;
     self.master.world.endpoints = &self.master.endpoints;

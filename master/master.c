@@ -100,6 +100,7 @@ static void kill_slot(struct master *master, struct slot *slot)
 static void stop_at_once(struct master *master, const char *why)
 {
     log_notice("stopping at once: %s", why);
+    upgrade_tell_stopping(master);
     upgrade_abandon(master, "this master stops");
     if (master->phase == MASTER_SERVING)
         notify("STOPPING=1\nSTATUS=stopping at once: %s", why);
@@ -117,6 +118,7 @@ static void stop(struct master *master, const char *why)
         stop_at_once(master, why);
         return;
     }
+    upgrade_tell_stopping(master);
     upgrade_abandon(master, "this master stops");
     if (master->next)
         generation_give_up_next(master, "the server stops");
@@ -154,8 +156,7 @@ static void hang_up(struct master *master)
     else
         log_notice("log reopened");
     master_each_slot(master, tell_reopen);
-    if (master->phase == MASTER_SERVING)
-        generation_reload(master);
+    generation_reload(master);
 }
 
 static void handle_signal(struct master *master, const struct signalfd_siginfo *info)
@@ -197,7 +198,7 @@ static void tell_started(struct master *master, bool ready)
 static void worker_is_ready(struct master *master, struct slot *slot)
 {
     const struct generation *current = master->current;
-    unsigned ready = 0;
+    unsigned ready = 0, down = 0;
 
     slot->ready_ms = clock_now_ms();
     master_handle(master, slot, SUPERVISOR_EVENT_READY);
@@ -205,9 +206,11 @@ static void worker_is_ready(struct master *master, struct slot *slot)
         return;
     log_notice("worker %u (pid %d) ready after %u ms", slot->number, (int)slot->pid,
                (unsigned)(master->world.now_ms - slot->supervised.started_ms));
-    for (unsigned i = 0; i < current->count; i++)
+    for (unsigned i = 0; i < current->count; i++) {
         ready += current->slots[i]->supervised.state == SUPERVISOR_RUNNING;
-    if (ready == current->count && !master->was_ready) {
+        down += current->slots[i]->supervised.state == SUPERVISOR_DOWN;
+    }
+    if (ready > 0 && ready + down == current->wanted && !master->was_ready) {
         master->was_ready = true;
         log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
         tell_started(master, true);
@@ -233,12 +236,16 @@ static bool hear(struct master *master, struct slot *slot)
         return false;
     case CHANNEL_BROKEN: log_fatal("worker %u: control pipe: %s", slot->number, strerror(errno));
     }
-    if (message.type == CHANNEL_READY)
-        worker_is_ready(master, slot);
-    else if (message.type != CHANNEL_SHUTDOWN)
-        log_fatal("unexpected %s from worker %u", channel_name(message.type), slot->number);
-    else if (master->phase == MASTER_SERVING)
-        stop(master, "a client asked for it");
+    switch (message.type) {
+    case CHANNEL_READY: worker_is_ready(master, slot); break;
+    case CHANNEL_MISSED: adopt_missed(slot, message.value); break;
+    case CHANNEL_LEAVING: generation_replace(master, slot); break;
+    case CHANNEL_SHUTDOWN:
+        if (master->phase == MASTER_SERVING)
+            stop(master, "a client asked for it");
+        break;
+    default: log_fatal("unexpected %s from worker %u", channel_name(message.type), slot->number);
+    }
     return true;
 }
 
@@ -284,7 +291,8 @@ static int tick_ms(const struct master *master)
 
 static void wait_and_hear(struct master *master)
 {
-    int tick = tick_ms(master);
+    bool more = generation_start_some(master, master->current) | generation_start_some(master, master->next);
+    int tick = more ? 0 : tick_ms(master);
 
     polled.count = 0;
     poll_fd(master->signal_fd, NULL);
@@ -320,7 +328,7 @@ static bool all_down(const struct generation *generation)
     for (unsigned i = 0; i < generation->count; i++)
         if (generation->slots[i]->supervised.state != SUPERVISOR_DOWN)
             return false;
-    return true;
+    return generation->count == generation->wanted;
 }
 
 int master_run(struct master *master)
@@ -331,7 +339,7 @@ int master_run(struct master *master)
     master->world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
     generation_apply_patience(master);
     generation_start(master, master->current, master->upgrade.newer ? RESPAWN_upgrade : RESPAWN_none);
-    while (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) ||
+    while (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) || master->next ||
            (master->upgrade.channel >= 0 && master->phase != MASTER_HANDED_OVER && !master->upgrade.older)) {
         wait_and_hear(master);
         master_each_slot(master, tick_slot);

@@ -20,7 +20,8 @@
 struct generation {
     unsigned number;
     struct conf conf;
-    unsigned count; /* slots that are wanted: numbers 0 .. count - 1 */
+    unsigned wanted, count; /* slots that there are to be, and that there are: numbers 0 .. count - 1 */
+    enum stats_respawn why; /* they are started */
     struct slot *slots[CONF_WORKERS_MAX];
 };
 
@@ -38,6 +39,8 @@ struct upgrade {
     uint64_t due_ms; /* real time until which the older waits for the newer; 0: it does not */
     bool older;      /* it is the older one */
     bool newer;      /* and we are not in charge yet */
+    bool offered;    /* the newer has been told that all is its own */
+    bool stopping;   /* it is in charge, and stops: who dies then is not to be replaced by us */
     char why[512];   /* the newer has failed */
     bool closed;     /* it has nothing more to say; its end will be reaped */
 };
@@ -84,8 +87,9 @@ int pid_write(struct master *master);
 /* Both at once, in the place of a file that another master holds. */
 int pid_replace(struct master *master, char *why, size_t why_size);
 
-/* Let go of it: as it stands, or for good. */
+/* Let go of it: as it stands; to another master, which has put its own in its place, or has none there; or for good. */
 void pid_close(struct master *master);
+void pid_yield(struct master *master);
 void pid_remove(struct master *master);
 
 /* ---- generation.c ---- */
@@ -99,8 +103,12 @@ void generation_apply_patience(struct master *master);
 /* Give the listeners of `conf` their places in the statistics. 0, or -1 with a sentence in `why`. */
 int generation_index_listeners(struct master *master, struct conf *conf, char *why, size_t why_size);
 
-/* Start all slots of a generation, for this reason. */
+/*
+ * Start all slots of a generation, for this reason: the first few, and as many more at each later call (for NULL,
+ * none). Returns whether there are more.
+ */
 void generation_start(struct master *master, struct generation *generation, enum stats_respawn why);
+bool generation_start_some(struct master *master, struct generation *generation);
 
 /* SIGHUP: load the configuration and start the next generation, or say why not, or wait for its time. */
 void generation_reload(struct master *master);
@@ -108,6 +116,9 @@ void generation_reload(struct master *master);
 /* A slot of `next` is READY: when all are, it takes over. A slot of it has died: the reload is given up. */
 void generation_check_next(struct master *master);
 void generation_give_up_next(struct master *master, const char *why);
+
+/* A worker drains because somebody else has told it to: it is replaced at once. */
+void generation_replace(struct master *master, struct slot *slot);
 
 /* SIGTTIN, SIGTTOU: one worker more or one fewer. */
 void generation_resize(struct master *master, int change);
@@ -119,6 +130,9 @@ void generation_retire_all(struct master *master);
 
 /* Tell every worker that serves what has changed about whose queues it is to serve. */
 void adopt_settle(struct master *master);
+
+/* `slot` could not take all the queues of `number`: it will be told again. */
+void adopt_missed(struct slot *slot, unsigned number);
 
 /* How many foreign numbers `slot` serves now. */
 unsigned adopt_count(const struct slot *slot);
@@ -137,6 +151,9 @@ void upgrade_fail(struct master *master, const char *why);
 
 /* In the newer master: all workers are READY. */
 void upgrade_tell_ready(struct master *master);
+
+/* The server stops, at the word of the newer: the older one does not take it back. */
+void upgrade_tell_stopping(struct master *master);
 
 /* The other master has something to say, has died, or has been silent for too long. */
 void upgrade_hear(struct master *master);

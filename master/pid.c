@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bsd/libutil.h>
@@ -49,7 +50,9 @@ int pid_replace(struct master *master, char *why, size_t why_size)
     if (path[0] == '\0')
         return 0;
     snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
+    struct pidfh *old = master->pidfile;
     master->pidfile = open_locked(temporary, why, why_size);
+    pidfile_close(old); /* of a master that takes its place back */
     if (!master->pidfile)
         return -1;
     if (pidfile_write(master->pidfile) == 0 && rename(temporary, path) == 0)
@@ -64,6 +67,16 @@ void pid_close(struct master *master)
 {
     pidfile_close(master->pidfile);
     master->pidfile = NULL;
+}
+
+void pid_yield(struct master *master)
+{
+    struct stat ours, there;
+
+    if (master->pidfile && fstat(pidfile_fileno(master->pidfile), &ours) == 0 &&
+        stat(master->current->conf.pidfile, &there) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+        unlink(master->current->conf.pidfile);
+    pid_close(master);
 }
 
 void pid_remove(struct master *master)

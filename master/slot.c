@@ -77,7 +77,8 @@ _Noreturn static void run_child(const struct slot_world *world, struct slot *slo
     struct worker_socket *sockets = sockets_of(world, slot, &env.socket_count);
 
     world->in_child();
-    endpoints_close_others(world->endpoints, slot->number);
+    log_set_level((enum log_level)slot->conf->log_level);
+    endpoints_close_others(world->endpoints, sockets, env.socket_count);
     env.sockets = sockets;
     int code = slot->role->run(&env);
     free(sockets);
@@ -146,6 +147,13 @@ enum channel_result slot_tell(const struct slot *slot, enum channel_type type, u
     return result;
 }
 
+static void tell_drain(const struct slot_world *world, struct slot *slot)
+{
+    enum channel_type type = world->for_good ? CHANNEL_STOP : CHANNEL_DRAIN;
+
+    slot->untold = slot_tell(slot, type, world->patience.drain_ms) == CHANNEL_AGAIN;
+}
+
 static void tell_silent(const struct slot_world *world, const struct slot *slot, const char *then)
 {
     uint64_t seen_ms = slot->ready_ms ? slot->supervised.beat_ms : slot->supervised.started_ms;
@@ -181,9 +189,7 @@ void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_ev
         break;
     case SUPERVISOR_ACT_ABORT: end(world, slot, SIGABRT); break;
     case SUPERVISOR_ACT_KILL: end(world, slot, SIGKILL); break;
-    case SUPERVISOR_ACT_DRAIN:
-        slot_tell(slot, world->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, world->patience.drain_ms);
-        break;
+    case SUPERVISOR_ACT_DRAIN: tell_drain(world, slot); break;
     case SUPERVISOR_ACT_TELL_DOWN:
         log_error("%s %u stays down: it asked not to be started again", name, slot->number);
         break;
@@ -201,6 +207,8 @@ void slot_tick(struct slot_world *world, struct slot *slot)
         slot->turns_seen = turns;
         slot_handle(world, slot, SUPERVISOR_EVENT_BEAT, false);
     }
+    if (slot->untold)
+        tell_drain(world, slot);
     if (slot->supervised.state == SUPERVISOR_EMPTY || slot->supervised.due_ms > world->now_ms)
         return;
     if (slot->supervised.state == SUPERVISOR_STOPPING)

@@ -44,6 +44,7 @@ struct slot {
     uint64_t turns_seen;                /* the heartbeat when it was last looked at */
     uint64_t ready_ms;                  /* real time; 0: not yet */
     enum stats_respawn why;             /* it will be, or was, started */
+    bool untold;                        /* that it is to drain: its control pipe was full */
     uint8_t told[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
     unsigned told_count;
 };

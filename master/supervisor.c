@@ -59,7 +59,8 @@ static uint64_t wait_before_replacement(struct supervisor_slot *slot, bool own_f
 {
     if (now_ms - slot->started_ms >= SUPERVISOR_HEALTHY_MS)
         slot->crashes = 0;
-    if (!own_fault && (slot->state == SUPERVISOR_RUNNING || slot->state == SUPERVISOR_SILENT))
+    if (!own_fault && now_ms - slot->started_ms >= SUPERVISOR_BRIEF_MS &&
+        (slot->state == SUPERVISOR_RUNNING || slot->state == SUPERVISOR_SILENT))
         return 0;
     slot->crashes++;
     return backoff_ms(slot->crashes);

@@ -78,6 +78,7 @@ enum {
     SUPERVISOR_BACKOFF_MIN_MS = 10,
     SUPERVISOR_BACKOFF_MAX_MS = 1000,
     SUPERVISOR_HEALTHY_MS = 10 * 1000, /* who has lived that long has not crashed at start */
+    SUPERVISOR_BRIEF_MS = 50,          /* who dies that soon has crashed, whoever seems to have killed it */
     SUPERVISOR_ABORT_MS = 500,         /* from SIGABRT to SIGKILL */
     SUPERVISOR_GRACE_MS = 1000,        /* a child closes what is left at the drain timeout by itself, then has this */
 };
@@ -99,7 +100,7 @@ struct supervisor_slot {
 
 /*
  * Take in an event at `now_ms` (monotonic) and return what to do. `own_fault` counts for DIED only: a child that was
- * RUNNING and then killed with SIGKILL, or that exited because somebody told it to, has not crashed and is replaced
+ * RUNNING for more than a moment and then killed with SIGKILL, or that exited with 0, has not crashed and is replaced
  * without delay.
  */
 enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event, bool own_fault,

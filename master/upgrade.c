@@ -34,7 +34,7 @@
 enum { PATIENCE_MS = 10 * 1000, TEXT_SIZE = 640 };
 
 static const char variable[] = "CCSERVER_UPGRADE", ready[] = "READY", yours[] = "YOURS", mine[] = "MINE",
-                  failed[] = "FAILED ";
+                  stopping[] = "STOPPING", failed[] = "FAILED ";
 
 static void say(const struct master *master, const char *text)
 {
@@ -136,6 +136,7 @@ static void tell_failed(struct master *master, int status)
 {
     char *why = master->upgrade.why;
     size_t size = sizeof(master->upgrade.why);
+    char text[256];
 
     if (why[0] == '\0' && WIFSIGNALED(status))
         snprintf(why, size, "killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
@@ -144,12 +145,21 @@ static void tell_failed(struct master *master, int status)
     master->upgrades_failed++;
     log_error("upgrade failed: %s; this master goes on", why);
     notify("STATUS=upgrade failed: %s", why);
+    if (master->upgrade.offered && pid_replace(master, text, sizeof(text)) < 0)
+        log_error("%s", text); /* it may have put its own file in the place of ours */
     hang_up(master);
+}
+
+static void offer(struct master *master)
+{
+    master->upgrade.offered = true;
+    say(master, yours);
 }
 
 static void hand_over(struct master *master)
 {
-    pid_close(master);
+    pid_yield(master);
+    master->reload_pending = false;
     master->upgrade.due_ms = 0;
     master->phase = MASTER_HANDED_OVER;
     log_notice("upgrade: pid %d is in charge, this master drains", (int)master->upgrade.pid);
@@ -178,7 +188,7 @@ void upgrade_reaped(struct master *master, int status)
         upgrade_hear(master); /* its last words say more than its exit code */
     if (master->phase != MASTER_HANDED_OVER)
         tell_failed(master, status);
-    else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    else if (!master->upgrade.stopping && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
         take_back(master);
     else
         hang_up(master);
@@ -233,6 +243,12 @@ void upgrade_fail(struct master *master, const char *why)
     say(master, text);
 }
 
+void upgrade_tell_stopping(struct master *master)
+{
+    if (master->upgrade.channel >= 0 && master->upgrade.older)
+        say(master, stopping);
+}
+
 void upgrade_tell_ready(struct master *master)
 {
     if (master->upgrade.newer)
@@ -244,6 +260,7 @@ static void take_charge(struct master *master)
     char why[256];
 
     master->upgrade.newer = false;
+    endpoints_keep_claimed(&master->endpoints, &master->current->conf);
     stats_count(&master->world.stats->upgrades, 1);
     if (pid_replace(master, why, sizeof(why)) < 0)
         log_error("%s", why);
@@ -266,9 +283,11 @@ static bool hear_one(struct master *master)
     if (master->upgrade.newer && (size == 0 || strcmp(text, yours) == 0))
         take_charge(master); /* also when the older one is no more */
     else if (strcmp(text, ready) == 0)
-        say(master, yours);
-    else if (strcmp(text, mine) == 0)
+        offer(master);
+    else if (strcmp(text, mine) == 0 && master->phase == MASTER_SERVING)
         hand_over(master);
+    else if (strcmp(text, stopping) == 0)
+        master->upgrade.stopping = true;
     else if (size > 0 && strncmp(text, failed, strlen(failed)) == 0)
         give_up(master, text + strlen(failed));
     if (size == 0 && master->upgrade.older)

@@ -29,6 +29,10 @@ static void accept_batch(struct queue *queue, unsigned limit)
         int fd = accept4(queue->handler.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && is_shortage(errno))
             listener_pause(core);
+        if (fd < 0 && errno == EINVAL) { /* somebody has shut it down */
+            reactor_want(&core->reactor, &queue->handler, REACTOR_OFF);
+            return;
+        }
         if (fd < 0 && (errno == EAGAIN || core->accept_again_ms))
             return;
         if (fd >= 0 && session_open(listener, fd) < 0) {

@@ -14,7 +14,7 @@
 #include <bsd/unistd.h>
 
 /* How long sessions may finish when the master is gone or somebody else than the master sent SIGTERM. */
-enum { ORPHAN_DRAIN_MS = 2000 };
+enum { ORPHAN_DRAIN_MS = 2000, ORPHAN_PATIENCE_S = 4 };
 
 struct worker {
     struct core core; /* first: the reactor's hook gets to the worker through it */
@@ -45,9 +45,11 @@ static void signals_ready(struct reactor_handler *handler, uint32_t events)
 
     (void)events;
     while (read(handler->fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGTERM)
+        if (info.ssi_signo == SIGTERM) {
             drain(worker, ORPHAN_DRAIN_MS, STOP_LEAVE);
-        else if (info.ssi_signo == SIGQUIT)
+            if (channel_send(worker->core.env->channel, CHANNEL_LEAVING, 0) != CHANNEL_OK)
+                log_warn("the master does not listen: %s", strerror(errno));
+        } else if (info.ssi_signo == SIGQUIT)
             worker->core.reactor.running = false;
         /* The others come with a terminal's Ctrl-C to the whole group: the master knows what to do. */
     }
@@ -55,17 +57,22 @@ static void signals_ready(struct reactor_handler *handler, uint32_t events)
 
 static void adopt(struct worker *worker, const struct channel_message *message, const int *fds)
 {
+    static struct log_limit limit;
     struct core *core = &worker->core;
-    uint32_t taken = 0;
+    uint32_t missed = message->lost;
 
     for (uint32_t i = 0; i < message->count; i++) {
         if (core->draining)
             close(fds[i]);
         else
-            taken += adoption_take(core, message->value, message->address[i], fds[i]) == 0;
+            missed += adoption_take(core, message->value, message->address[i], fds[i]) < 0;
     }
-    if (taken < message->count && !core->draining)
-        log_warn("cannot adopt all queues of slot %u: %s", message->value, strerror(errno));
+    if (missed == 0 || core->draining)
+        return;
+    adoption_release(core, message->value);
+    log_limited(&limit, 1, LOG_LEVEL_WARN, "cannot adopt the queues of slot %u: no descriptors", message->value);
+    if (channel_send(core->env->channel, CHANNEL_MISSED, message->value) != CHANNEL_OK)
+        log_error("cannot tell the master about it: %s", strerror(errno));
 }
 
 static void obey(struct worker *worker, const struct channel_message *message, const int *fds)
@@ -147,6 +154,29 @@ static int start(struct worker *worker, const struct worker_env *env)
     return listener_start(core);
 }
 
+static pid_t master_pid;
+
+static void on_continued(int number)
+{
+    (void)number;
+    if (getppid() != master_pid)
+        alarm(ORPHAN_PATIENCE_S);
+}
+
+/*
+ * A worker that is stopped when its master dies would never see that: the kernel continues it. One that hangs would not
+ * see it either: an alarm, which nobody handles, ends it when it should have drained long ago. This is no more than
+ * setting a timer in the kernel, so it may stand in a handler, where a hung loop can be reached.
+ */
+static void end_with_master(void)
+{
+    struct sigaction action = {.sa_handler = on_continued, .sa_flags = SA_RESTART};
+
+    master_pid = getppid();
+    sigaction(SIGCONT, &action, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGCONT);
+}
+
 int worker_run(const struct worker_env *env)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
@@ -155,8 +185,7 @@ int worker_run(const struct worker_env *env)
     snprintf(role, sizeof(role), "worker %u", env->slot);
     log_set_role(role);
     setproctitle("worker %u", env->slot);
-    /* A worker that is stopped (SIGSTOP) when its master dies would never see that: it is continued. */
-    prctl(PR_SET_PDEATHSIG, SIGCONT);
+    end_with_master();
     if (!worker || start(worker, env) < 0) {
         log_error("cannot start: %s", strerror(errno));
         free(worker);

@@ -171,12 +171,14 @@ def test_a_worker_terminated_by_hand_drains_and_is_replaced(serve):
         client.ask(WITHDRAW, WITHDRAW)
     busy.ask(WITHDRAW * 2 + WITHDRAW[:40], WITHDRAW * 2)
     pid = server.worker_pids()[0]
+    since = server.mark()
     server.signal(signal.SIGTERM, pid)
     idle.expect_end()
+    assert int(server.wait_log(r"worker 0 \(pid (\d+)\) ready", since=since)[1]) != pid
+    server.connect("bank").ask(WITHDRAW, WITHDRAW)  # the replacement does not wait for the end of the other
     busy.ask(WITHDRAW[40:], WITHDRAW)
     busy.expect_end()
     server.wait_log(rf"worker 0 \(pid {pid}\) exited with code 0 after")
-    server.wait_replaced(0, pid)
     server.connect("bank").ask(WITHDRAW, WITHDRAW)
     stats = server.stats()
     assert stats["listeners"][0]["lost"] == 0

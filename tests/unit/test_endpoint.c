@@ -498,13 +498,17 @@ static void test_close_others(void)
     begin();
     struct wanted *wanted = one("echo", "127.0.0.1:0");
     add(wanted, "echo", path_of("a"));
+    add(wanted, "echo", "127.0.0.1:0"); /* its address has left the child's configuration */
     apply(wanted, 3);
-    const int *tcp = endpoints.all[0]->queues, *local = endpoints.all[1]->queues;
+    const int *tcp = endpoints.all[0]->queues, *local = endpoints.all[1]->queues, *left = endpoints.all[2]->queues;
+    const struct worker_socket kept[] = {{.fd = tcp[1]}, {.fd = local[0]}};
     pid_t pid = fork();
     if (pid == 0) {
-        endpoints_close_others(&endpoints, 1);
+        endpoints_close_others(&endpoints, kept, 2);
         bool right = fcntl(tcp[0], F_GETFD) < 0 && is_listening(tcp[1]) && fcntl(tcp[2], F_GETFD) < 0 &&
                      is_listening(local[0]);
+        for (unsigned i = 0; i < 3; i++)
+            right &= fcntl(left[i], F_GETFD) < 0;
         _exit(right ? 0 : 1);
     }
     CU_ASSERT_FATAL(pid > 0);

@@ -465,13 +465,24 @@ static void test_not_its_fault(void)
         CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
         if (i % 2)
             expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
-        now_ms++;
+        now_ms += SUPERVISOR_BRIEF_MS;
         CU_ASSERT_EQUAL(crash(false), 0);
         CU_ASSERT_EQUAL(slot.crashes, 3);
     }
     CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
     now_ms++;
     CU_ASSERT_EQUAL(crash(true), waits[3]);
+}
+
+/* But a life of a moment is a crash, whoever ends it: what kills it (the kernel, for want of memory) will do so again. */
+static void test_brief_lives(void)
+{
+    begin();
+    for (unsigned i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
+        now_ms += SUPERVISOR_BRIEF_MS - 1;
+        CU_ASSERT_EQUAL(crash(false), waits[i]);
+    }
 }
 
 /* Who was never READY has crashed, whatever killed it: a start that cannot succeed must not become a busy loop. */
@@ -623,6 +634,7 @@ int main(void)
         {"backoff for ever", test_backoff_for_ever},
         {"healthy life", test_healthy_life},
         {"not its fault", test_not_its_fault},
+        {"brief lives", test_brief_lives},
         {"killed before ready", test_killed_before_ready},
         {"hangs again and again", test_hangs_again_and_again},
         {"stop while waiting", test_stop_while_waiting},
