@@ -214,6 +214,21 @@ def test_daemon_returns_when_ready(daemon, tmp_path):
     assert not any(str(ROOT) == os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+def test_a_daemon_started_without_standard_descriptors(tmp_path):
+    """What it opens does not take their place: it neither spins nor goes deaf."""
+    conf, log, pidfile = tmp_path / "d.conf", tmp_path / "d.log", tmp_path / "d.pid"
+    conf.write_text(f"[server]\nworkers = 1\nlog = {log}\n" + listen("echo", bind=f"unix:{tmp_path}/echo"))
+    command = 'exec "$0" -d -c "$1" -p "$2" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command, harness.BINARY, conf, pidfile], timeout=harness.DEADLINE).returncode == 0
+    pid = int(pidfile.read_text())
+    with connect_to(f"unix:{tmp_path}/echo") as client:
+        client.ask(b"x\n", b"ccserver echo:x\r\n")
+    os.kill(pid, signal.SIGTERM)
+    wait_exit(pid)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert "stopped" in log.read_text()
+
+
 def test_a_second_master_refuses(daemon, tmp_path):
     _, pid, _, pidfile = daemon
     for flags in ["-d"], []:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from bank import WITHDRAW
-from harness import TICK, connect_to, group_members, listen, process_stat
+from harness import TICK, connect_to, group_members, listen, process_stat, wait_exit
 
 PING = b"ping", b"ping"
 SILENT = r"worker (\d+) \(pid (\d+)\) is silent for (\d+) ms: "
@@ -348,3 +348,29 @@ def test_a_server_whose_workers_cannot_start_does_not_either(serve, trap_binary,
     assert server.wait() == 1
     server.wait_log_end()
     assert any(re.search(r" error master\[\d+\]: no worker can run", line) for line in server.lines), server.tail()
+
+
+# ---- the death of the master ----
+
+@pytest.mark.parametrize("how", ["loop", "block", "stopped"])
+def test_a_worker_that_hangs_goes_with_its_master(trapped, serve, how):
+    """It cannot see that its master is gone, and yet it is gone soon after, and so is its hold on the port."""
+    server = trapped(workers=2, watchdog_timeout="60s")
+    victim = server.connect("trap")
+    victim.ask(b"hi\n", b"hi\n")
+    slot = next(each["slot"] for each in server.stats()["workers"] if each["sessions_open"])
+    pids = server.worker_pids()
+    if how == "stopped":
+        server.signal(signal.SIGSTOP, pids[slot])
+    else:
+        victim.send(how.encode() + b"\n")
+    server.wait_log(ADOPTED)
+    killed = time.monotonic()
+    server.signal(signal.SIGKILL)
+    assert server.wait() == -signal.SIGKILL
+    for pid in pids.values():
+        wait_exit(pid)
+    assert time.monotonic() - killed < 5
+    server.reap()
+    again = serve(listen("pingpong", bind=server.addresses["trap"][0]))
+    again.connect("pingpong").ask(*PING)

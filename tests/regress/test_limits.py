@@ -2,6 +2,7 @@
 import random
 import resource
 import select
+import signal
 import threading
 
 import pytest
@@ -153,3 +154,17 @@ def test_200_random_aborts(serve, name):
     server.await_open(name, 0)
     stats = server.listener(name)
     assert stats["accepted"] >= 195 and stats["lost"] == 0  # a reset before accept() never was
+
+
+def test_an_adoption_without_descriptors_is_said_again(serve):
+    """The worker that is to adopt has none left; when it has, nobody who waits in the other's queue is forgotten."""
+    server = serve(listen("pingpong", backlog=200), workers=2, preexec=descriptors_at_most(40))
+    crowd = [server.connect("pingpong") for _ in range(100)]
+    server.await_stats(lambda s: all(worker["accept_pauses"] for worker in s["workers"]))
+    server.signal(signal.SIGTTOU)
+    server.wait_log("cannot adopt the queues of slot 1: no descriptors")
+    for client in crowd:
+        client.close()
+    clients = [server.connect("pingpong") for _ in range(20)]
+    for client in clients:
+        client.ask(b"ping", b"ping")

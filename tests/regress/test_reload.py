@@ -520,3 +520,33 @@ def test_workers_of_both_generations_go_when_the_master_was_killed(serve):
         time.sleep(0.02)
     server.reap()
     assert not os.path.exists(f"/proc/{server.pid}")
+
+
+@pytest.mark.parametrize("burst", [[signal.SIGHUP, signal.SIGHUP, signal.SIGTERM],
+                                   [signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM],
+                                   [signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGINT],
+                                   [signal.SIGTTIN, signal.SIGHUP, signal.SIGHUP, signal.SIGQUIT]],
+                         ids=lambda burst: "-".join(number.name[3:].lower() for number in burst))
+@pytest.mark.parametrize("pause_ms", [0, 3, 12])
+def test_a_stop_in_a_burst_of_signals_is_a_stop(serve, burst, pause_ms):
+    """Nothing is begun after it, and nobody is left: the footer looks for them."""
+    server = serve(listen("pingpong"), workers=4)
+    for number in burst:
+        server.signal(number)
+        time.sleep(pause_ms / 1000)  # not for an event: the bursts are to differ
+    assert server.wait() == 0
+    server.wait_log_end()
+    stopping = next(i for i, line in enumerate(server.lines) if f"master[{server.pid}]: stopping" in line)
+    assert not any("generation" in line and "starts" in line for line in server.lines[stopping:]), server.tail()
+
+
+def test_the_level_of_the_log_is_changed(serve):
+    """Also in the workers, and back again: that one drains is an `info`."""
+    def reload(level):
+        pid, since = server.worker_pids()[0], server.mark()
+        server.reload(log_level=level)
+        server.wait_log(rf"worker 0 \(pid {pid}\) exited with code 0|generation \d+ is gone", since=since)
+        return any(f"worker 0[{pid}]: draining" in line for line in server.lines[since:])
+
+    server = serve(listen("echo"), workers=1)
+    assert [reload(level) for level in ("notice", "info", "info")] == [True, False, True]

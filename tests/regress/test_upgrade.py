@@ -489,3 +489,36 @@ def test_workers_are_replaced_while_an_upgrade_is_under_way(serve, binary):
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
     wait_exit(child)
+
+
+def test_a_binary_that_fails_removes_nothing(serve, trap_binary, binary, tmp_path):
+    """Its configuration has a unix socket less; the one that goes on still serves it."""
+    path, pid = tmp_path / "s", tmp_path / "pid"
+    server = serve(listen("pingpong"), listen("echo", bind=f"unix:{path}"), binary=binary, pidfile=pid)
+    before, session = server.stats(), server.connect("pingpong")
+    inode = path.stat().st_ino
+    (tmp_path / "trap").write_text("kill 1")
+    replace(binary, f'#!/bin/sh\nCCSERVER_TRAP={tmp_path}/trap exec {trap_binary} "$@"\n')
+    server.configure(listen("pingpong"))
+    server.signal(signal.SIGUSR2)
+    expect_failed(server, before, session)
+    assert path.stat().st_ino == inode and pid.read_text() == str(server.pid)
+    server.connect("echo").ask(b"hi\r\n", b"ccserver echo:hi\r\n")
+    server.configure(listen("pingpong"), listen("echo", bind=f"unix:{path}"))
+
+
+def test_the_new_master_killed_while_it_stops_is_not_taken_back(serve, binary):
+    server = serve(listen("bank"), listen("pingpong"), binary=binary)
+    old, client = server.pid, half_done(server)
+    server.upgrade()
+    half = half_done(server)
+    server.signal(signal.SIGTERM)
+    server.wait_log(rf"master\[{server.pid}\]: stopping")
+    server.signal(signal.SIGKILL)
+    finish_half(client)
+    half.expect_gone()
+    server.wait_log(rf"master\[{old}\]: stopped")
+    assert not any("serves again" in line for line in server.lines)
+    assert server.process.wait(DEADLINE) == 0
+    server.wait_log_end()
+    server.reap()
