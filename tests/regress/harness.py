@@ -585,8 +585,7 @@ class Server:
                     self.check_idle()
                     self.signal(signal.SIGTERM)
                 assert self.wait() == 0, self.tail()
-            left = [pid for pid in group_members(self.group) if not self.is_leak_checker(pid)]
-            assert not left, f"processes left: {group_members(self.group)}"
+            assert not self.members(), f"processes left: {group_members(self.group)}"
             self.wait_log_end()
             self.check_reports()
         finally:
@@ -603,12 +602,24 @@ class Server:
             while (now := descriptors(pid)) and len(now) > len(self.baseline[pid]):
                 assert time.monotonic() < end, f"{title(pid)}: {now}, at first {self.baseline[pid]}"
                 self.stats()
-        zombies = [pid for pid, state in group_members(self.group).items() if state == "Z"]
+        zombies = [pid for pid, state in self.members().items() if state == "Z"]
         assert not zombies, f"zombies: {zombies}"
+
+    def members(self):
+        """{pid: state} of all that belong to the server."""
+        return {pid: state for pid, state in group_members(self.group).items() if not self.is_leak_checker(pid)}
+
+    def await_members(self, number):
+        """Await that there are so many; for want of an event they are counted again and again."""
+        end = time.monotonic() + DEADLINE
+        while len(self.members()) != number:
+            assert time.monotonic() < end, self.members()
+            time.sleep(0.01)
 
     def is_leak_checker(self, pid):
         """LeakSanitizer looks with a process of its own, an orphan if its worker is killed at that moment."""
-        return SANITIZED and not any(f"(pid {pid})" in line for line in self.lines)
+        return (SANITIZED and pid not in (self.pid, self.process.pid) and
+                not any(f"(pid {pid})" in line for line in self.lines))
 
     def check_reports(self):
         for report in self.dir.glob("sanitizer*"):

@@ -17,7 +17,7 @@ static enum verdict rot13_message(struct session *session, const char *bytes, si
 
     for (size_t i = 0; i < size; i++) {
         int c = bytes[i], base = c >= 'a' && c <= 'z' ? 'a' : c >= 'A' && c <= 'Z' ? 'A' : 0;
-        out[i] = base ? (char)(base + (c - base + 13) % 26) : bytes[i];
+        out[i] = (char)(base ? base + (c - base + 13) % 26 : c);
     }
     session_send(session, out, size);
     session_send(session, "\\n", 1);
