@@ -546,7 +546,7 @@ def test_the_level_of_the_log_is_changed(serve):
     def reload(level):
         pid, since = server.worker_pids()[0], server.mark()
         server.reload(log_level=level)
-        server.wait_log(rf"worker 0 \(pid {pid}\) exited with code 0", since=since)
+        server.await_stats(lambda stats: not stats["leaving"])
         return any(f"worker 0[{pid}]: draining" in line for line in server.lines[since:])
 
     server = serve(listen("echo"), workers=1)
