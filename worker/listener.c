@@ -21,7 +21,7 @@ static void accept_batch(struct queue *queue, unsigned limit)
     struct listener *listener = queue->listener;
     struct core *core = listener->core;
 
-    while (limit-- > 0) {
+    while (queue->handler.fd >= 0 && limit-- > 0) {
         if (core->session_count >= core->env->max_sessions) {
             listener_pause(core);
             return;
@@ -29,8 +29,10 @@ static void accept_batch(struct queue *queue, unsigned limit)
         int fd = accept4(queue->handler.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && is_shortage(errno))
             listener_pause(core);
-        if (fd < 0 && errno == EINVAL) { /* somebody has shut it down */
+        if (fd < 0 && errno == EINVAL) { /* somebody has shut it down: it would report that for ever */
             reactor_want(&core->reactor, &queue->handler, REACTOR_OFF);
+            close(queue->handler.fd);
+            queue->handler.fd = -1;
             return;
         }
         if (fd < 0 && (errno == EAGAIN || core->accept_again_ms))
@@ -49,15 +51,20 @@ static void queue_ready(struct reactor_handler *handler, uint32_t events)
         accept_batch((struct queue *)handler, ACCEPTS_PER_TURN);
 }
 
+static int want(struct queue *queue, uint32_t events)
+{
+    return queue->handler.fd < 0 ? 0 : reactor_want(&queue->listener->core->reactor, &queue->handler, events);
+}
+
 static int want_all(struct core *core, uint32_t events)
 {
     struct queue *queue;
 
     for (unsigned i = 0; i < core->env->socket_count; i++)
-        if (reactor_want(&core->reactor, &core->listeners[i].queue.handler, events) < 0)
+        if (want(&core->listeners[i].queue, events) < 0)
             return -1;
     LIST_FOREACH(queue, &core->adopted, link)
-    if (reactor_want(&core->reactor, &queue->handler, events) < 0)
+    if (want(queue, events) < 0)
         return -1;
     return 0;
 }

@@ -244,6 +244,23 @@ static void test_refused(void)
 
 /* ---- releasing ---- */
 
+/* It would be reported for ever, and accept nothing. */
+static void test_shut_down_by_somebody(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(take(1, 0), 0);
+    shutdown(queues[1][0], SHUT_RDWR);
+    run_turns(3);
+    CU_ASSERT_EQUAL(LIST_FIRST(&core.adopted)->handler.fd, -1);
+    log_set_level(LOG_LEVEL_ERROR);
+    listener_pause(&core);
+    listener_resume(&core, true);
+    log_set_level(LOG_LEVEL_INFO);
+    CU_ASSERT_EQUAL(LIST_FIRST(&core.adopted)->handler.events, REACTOR_OFF);
+    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, EPOLLIN);
+    end();
+}
+
 static void test_release(void)
 {
     begin();
@@ -642,6 +659,7 @@ int main(int argc, char **argv, char **environment)
         {"who waits", test_who_waits},
         {"no delay", test_no_delay},
         {"refused", test_refused},
+        {"shut down by somebody", test_shut_down_by_somebody},
         {"release", test_release},
         {"release one of many", test_release_one_of_many},
         {"taken twice", test_taken_twice},
