@@ -197,27 +197,33 @@ static void tell_started(struct master *master, bool ready)
 
 static void worker_is_ready(struct master *master, struct slot *slot)
 {
+    slot->ready_ms = clock_now_ms();
+    master_handle(master, slot, SUPERVISOR_EVENT_READY);
+    if (slot->supervised.state == SUPERVISOR_RUNNING)
+        log_notice("worker %u (pid %d) ready after %u ms", slot->number, (int)slot->pid,
+                   (unsigned)(master->world.now_ms - slot->supervised.started_ms));
+}
+
+/* The server has started when every worker is READY, or stays down. */
+static void check_started(struct master *master)
+{
     const struct generation *current = master->current;
     unsigned ready = 0, down = 0;
 
-    slot->ready_ms = clock_now_ms();
-    master_handle(master, slot, SUPERVISOR_EVENT_READY);
-    if (slot->supervised.state != SUPERVISOR_RUNNING)
-        return;
-    log_notice("worker %u (pid %d) ready after %u ms", slot->number, (int)slot->pid,
-               (unsigned)(master->world.now_ms - slot->supervised.started_ms));
-    for (unsigned i = 0; i < current->count; i++) {
+    for (unsigned i = 0; i < current->count && !master->was_ready; i++) {
         ready += current->slots[i]->supervised.state == SUPERVISOR_RUNNING;
         down += current->slots[i]->supervised.state == SUPERVISOR_DOWN;
     }
-    if (ready > 0 && ready + down == current->wanted && !master->was_ready) {
-        master->was_ready = true;
-        log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
-        tell_started(master, true);
-        upgrade_tell_ready(master);
-        if (!master->upgrade.newer)
-            notify("READY=1\nSTATUS=%u workers", ready);
-    }
+    if (ready == 0)
+        return;
+    master->was_ready = ready + down == current->wanted;
+    upgrade_tell_ready(master, ready, master->was_ready);
+    if (!master->was_ready)
+        return;
+    log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
+    tell_started(master, true);
+    if (!master->upgrade.newer)
+        notify("READY=1\nSTATUS=%u workers", ready);
 }
 
 /* Returns false when there is nothing more to read now. */
@@ -342,6 +348,7 @@ int master_run(struct master *master)
     while (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) || master->next ||
            (master->upgrade.channel >= 0 && master->phase != MASTER_HANDED_OVER && !master->upgrade.older)) {
         wait_and_hear(master);
+        check_started(master);
         master_each_slot(master, tick_slot);
         generation_check_next(master);
         upgrade_tick(master);

@@ -36,13 +36,14 @@ enum master_phase {
 struct upgrade {
     int channel; /* to it; -1: there is none */
     pid_t pid;
-    uint64_t due_ms; /* real time until which the older waits for the newer; 0: it does not */
-    bool older;      /* it is the older one */
-    bool newer;      /* and we are not in charge yet */
-    bool offered;    /* the newer has been told that all is its own */
-    bool stopping;   /* it is in charge, and stops: who dies then is not to be replaced by us */
-    char why[512];   /* the newer has failed */
-    bool closed;     /* it has nothing more to say; its end will be reaped */
+    uint64_t due_ms;  /* real time until which the older waits for the newer; 0: it does not */
+    bool older;       /* it is the older one */
+    bool newer;       /* and we are not in charge yet */
+    unsigned workers; /* of the newer that have been READY at a time */
+    bool offered;     /* the newer has been told that all is its own */
+    bool stopping;    /* it is in charge, and stops: who dies then is not to be replaced by us */
+    char why[512];    /* the newer has failed */
+    bool closed;      /* it has nothing more to say; its end will be reaped */
 };
 
 struct master {
@@ -149,8 +150,8 @@ void upgrade_start(struct master *master);
 int upgrade_inherit(struct master *master);
 void upgrade_fail(struct master *master, const char *why);
 
-/* In the newer master: all workers are READY. */
-void upgrade_tell_ready(struct master *master);
+/* In the newer master: so many workers are READY, or all that can be. */
+void upgrade_tell_ready(struct master *master, unsigned workers, bool all);
 
 /* The server stops, at the word of the newer: the older one does not take it back. */
 void upgrade_tell_stopping(struct master *master);

@@ -4,7 +4,8 @@
  *   older                                       newer
  *     | fork, exec; environment: CCSERVER_UPGRADE = descriptors
  *     |                                          | loads its configuration, claims the sockets, starts its workers
- *     | <-------------- READY ------------------ |
+ *     | <-------------- ALIVE ------------------ | some of them are READY
+ *     | <-------------- READY ------------------ | all of them are
  *     | --------------- YOURS -----------------> | puts its pid file in the place of the older's: in charge
  *     | <--------------- MINE ------------------ |
  *     | drains, exits                            |
@@ -34,7 +35,7 @@
 enum { PATIENCE_MS = 10 * 1000, TEXT_SIZE = 640 };
 
 static const char variable[] = "CCSERVER_UPGRADE", ready[] = "READY", yours[] = "YOURS", mine[] = "MINE",
-                  stopping[] = "STOPPING", failed[] = "FAILED ";
+                  stopping[] = "STOPPING", alive[] = "ALIVE", failed[] = "FAILED ";
 
 static void say(const struct master *master, const char *text)
 {
@@ -249,10 +250,12 @@ void upgrade_tell_stopping(struct master *master)
         say(master, stopping);
 }
 
-void upgrade_tell_ready(struct master *master)
+void upgrade_tell_ready(struct master *master, unsigned workers, bool all)
 {
-    if (master->upgrade.newer)
-        say(master, ready);
+    if (!master->upgrade.newer || workers <= master->upgrade.workers)
+        return;
+    master->upgrade.workers = workers;
+    say(master, all ? ready : alive);
 }
 
 static void take_charge(struct master *master)
@@ -282,6 +285,8 @@ static bool hear_one(struct master *master)
     text[size] = '\0';
     if (master->upgrade.newer && (size == 0 || strcmp(text, yours) == 0))
         take_charge(master); /* also when the older one is no more */
+    else if (strcmp(text, alive) == 0 && master->upgrade.due_ms)
+        master->upgrade.due_ms = clock_now_ms() + PATIENCE_MS;
     else if (strcmp(text, ready) == 0)
         offer(master);
     else if (strcmp(text, mine) == 0 && master->phase == MASTER_SERVING)
