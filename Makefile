@@ -13,6 +13,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-
 TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
+FUZZ_PACKAGES  := $(BUILD_PACKAGES) clang libclang-rt-14-dev python3
 COV_PACKAGES   := $(TEST_PACKAGES) gcovr
 
 # pkg-config modules of the server, each with the package that brings it.
@@ -99,14 +100,14 @@ lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch])
+	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.c)
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
 
 format:
-	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch])
+	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.c)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR) $(DESTDIR)$(PREFIX)/lib/systemd/system \
@@ -129,6 +130,7 @@ help:
 	@echo 'make bench      against the bare loop, libevent, libuv, nginx, HAProxy ...; QUICK=1: under five minutes'
 	@echo 'make bench-scaling  one worker to one per CPU'
 	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
+	@echo 'make fuzz       every parser for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make coverage   the tests with line coverage of common, proto and the core'
 	@echo 'make lint       include arrows, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
@@ -157,6 +159,23 @@ chaos: setup-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/chaos/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
+# ---- fuzzing ----
+
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+fuzz-programs: $(FUZZERS)
+
+# Each parser for FUZZ_SECONDS; what is found stays in build/fuzz and makes the run fail.
+FUZZ_SECONDS := 60
+fuzz: setup-fuzz
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang BUILD=build/fuzz OPTIMISE='-O1 -g' \
+	    FLAVOUR='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined' fuzz-programs
+	@$(PYTHON) tests/fuzz/run.py --seconds $(FUZZ_SECONDS) build/fuzz
+
 # ---- benchmarks ----
 
 include bench/bench.mk
@@ -182,6 +201,7 @@ need-modules:
 setup-build: ; @$(call install-packages,$(BUILD_PACKAGES))
 setup-test:  ; @$(call install-packages,$(TEST_PACKAGES))
 setup-lint:  ; @$(call install-packages,$(LINT_PACKAGES))
+setup-fuzz:  ; @$(call install-packages,$(FUZZ_PACKAGES))
 setup-cov:   ; @$(call install-packages,$(COV_PACKAGES))
 
 define install-packages
@@ -195,6 +215,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: all run check san chaos bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: all run check san chaos fuzz fuzz-programs setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-lint setup-cov
 .SECONDARY:

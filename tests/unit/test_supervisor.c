@@ -474,7 +474,8 @@ static void test_not_its_fault(void)
     CU_ASSERT_EQUAL(crash(true), waits[3]);
 }
 
-/* But a life of a moment is a crash, whoever ends it: what kills it (the kernel, for want of memory) will do so again. */
+/* But a life of a moment is a crash, whoever ends it: what kills it (the kernel, for want of memory) will do so again.
+ */
 static void test_brief_lives(void)
 {
     begin();

@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Run every fuzzer of a build for a while, from the seeds that the tests have anyway. Fails when one finds something."""
+import argparse
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def vectors():
+    """The bytes of tests/vectors/frames.tsv."""
+    for line in (ROOT / "tests/vectors/frames.tsv").read_text().splitlines():
+        if line and not line.startswith("#"):
+            yield bytes.fromhex(line.split("\t")[2])
+
+
+def seeds(fuzzer):
+    """What to begin with: the vectors, streams of them, the good and the bad configurations."""
+    if fuzzer == "fuzz_frame":
+        return list(vectors())
+    if fuzzer == "fuzz_framing":
+        lines = bytes([1, 60, 9]) + b"one\r\ntwo\n\r\n" + b"x" * 70 + b"\n"
+        return [bytes([0, 255, 50]) + frame * 2 for frame in vectors()] + [lines]
+    return [path.read_bytes() for path in (ROOT / "tests/conf").rglob("*.conf")]
+
+
+def run(program, seconds):
+    """One fuzzer, in a folder of its own; its exit code."""
+    corpus = program.parent / f"corpus-{program.name}"
+    corpus.mkdir(exist_ok=True)
+    for number, seed in enumerate(seeds(program.name)):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    command = [program, f"-max_total_time={seconds}", "-print_final_stats=1", "-max_len=8192", "-verbosity=0",
+               f"-artifact_prefix={program.parent}/{program.name}-", corpus]
+    return subprocess.run(command, check=False).returncode
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("build", type=pathlib.Path)
+    options = parser.parse_args()
+    programs = sorted(path for path in (options.build / "fuzz").glob("fuzz_*") if path.is_file() and not path.suffix)
+    if not programs:
+        sys.exit(f"no fuzzers in {options.build}/fuzz")
+    failed = [program.name for program in programs if run(program.absolute(), options.seconds) != 0]
+    print(f"{len(programs)} fuzzers, {options.seconds} s each; found something: {', '.join(failed) or 'none'}")
+    return 1 if failed else 0
+
+
+sys.exit(main())
