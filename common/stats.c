@@ -127,13 +127,26 @@ static bool is_gone(pid_t pid)
     return kill(pid, 0) < 0 && errno == ESRCH;
 }
 
+static bool is_orphaned(const struct stats_block *block, pid_t self)
+{
+    return block->taken && block->owner != self && is_gone(block->owner);
+}
+
 void stats_sweep(struct stats_area *area, pid_t self)
 {
-    for (uint32_t i = 0; i < area->blocks_used; i++) {
-        struct stats_block *block = &area->blocks[i];
-        if (block->taken && block->owner != self && block->pid > 0 && is_gone(block->owner) && is_gone(block->pid))
-            stats_fold(area, block);
+    for (uint32_t i = 0; i < area->blocks_used; i++)
+        if (is_orphaned(&area->blocks[i], self) && area->blocks[i].pid > 0 && is_gone(area->blocks[i].pid))
+            stats_fold(area, &area->blocks[i]);
+}
+
+const struct stats_block *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at)
+{
+    while (*at < area->blocks_used) {
+        const struct stats_block *block = &area->blocks[(*at)++];
+        if (is_orphaned(block, self))
+            return block;
     }
+    return NULL;
 }
 
 void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total)

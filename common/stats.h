@@ -132,6 +132,12 @@ void stats_fold(struct stats_area *area, struct stats_block *block);
 /* The same for all blocks of other masters than `self` that are gone, and so are the processes. */
 void stats_sweep(struct stats_area *area, pid_t self);
 
+/*
+ * The next block, from `*at` (0 at first), of another master than `self` that is gone; NULL when there is none. Its pid
+ * is 0 when that master died in the moment of starting the process, until the process has written it itself.
+ */
+const struct stats_block *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at);
+
 /* What the living and the dead of slot `number` have counted. */
 void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total);
 

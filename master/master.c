@@ -92,6 +92,41 @@ static void reap(struct master *master)
 
 /* ---- stopping ---- */
 
+/*
+ * Workers of a newer master that failed have become our children. They drain by themselves, but not for ever; where one
+ * may just have been started, it has a moment to say so. Other children, which we may have been born with, are none of
+ * our business.
+ */
+static bool has_orphans(const struct master *master)
+{
+    uint64_t stopping_ms = clock_now_ms() - master->stop_ms;
+    bool late = stopping_ms >= master->world.patience.drain_ms + SUPERVISOR_GRACE_MS, any = false;
+    siginfo_t info;
+    uint32_t at = 0;
+
+    for (const struct stats_block *block; (block = stats_orphan(master->world.stats, getpid(), &at));) {
+        pid_t pid = block->pid;
+        if (pid == 0)
+            any |= stopping_ms < SUPERVISOR_GRACE_MS;
+        else if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+            any = true;
+            if (late || master->phase == MASTER_KILLING)
+                kill(pid, SIGKILL);
+        }
+    }
+    return any;
+}
+
+static bool is_done(const struct master *master)
+{
+    if (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) || master->next)
+        return false;
+    if (master->phase == MASTER_HANDED_OVER)
+        return true;
+    bool awaits_newer = master->upgrade.channel >= 0 && !master->upgrade.older;
+    return !awaits_newer && !has_orphans(master);
+}
+
 static void kill_slot(struct master *master, struct slot *slot)
 {
     master_handle(master, slot, SUPERVISOR_EVENT_KILL);
@@ -108,6 +143,7 @@ static void stop_at_once(struct master *master, const char *why)
         generation_give_up_next(master, "the server stops");
     if (master->phase != MASTER_HANDED_OVER)
         master->phase = MASTER_KILLING;
+    master->stop_ms = clock_now_ms();
     generation_retire_all(master);
     master_each_slot(master, kill_slot);
 }
@@ -125,6 +161,7 @@ static void stop(struct master *master, const char *why)
     log_notice("stopping: %s; sessions may finish for %u ms", why, master->world.patience.drain_ms);
     notify("STOPPING=1\nSTATUS=stopping: %s", why);
     master->phase = MASTER_STOPPING;
+    master->stop_ms = clock_now_ms();
     master->world.for_good = !master->upgrade.newer;
     generation_retire_all(master);
 }
@@ -345,8 +382,7 @@ int master_run(struct master *master)
     master->world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
     generation_apply_patience(master);
     generation_start(master, master->current, master->upgrade.newer ? RESPAWN_upgrade : RESPAWN_none);
-    while (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) || master->next ||
-           (master->upgrade.channel >= 0 && master->phase != MASTER_HANDED_OVER && !master->upgrade.older)) {
+    while (!is_done(master)) {
         wait_and_hear(master);
         check_started(master);
         master_each_slot(master, tick_slot);

@@ -58,6 +58,7 @@ struct master {
     int stats_fd; /* the memory file behind world.stats */
     int signal_fd;
     uint64_t started_ms, next_due_ms; /* real time; `next` must be READY by then */
+    uint64_t stop_ms;                 /* real time; it was told to stop */
     enum master_phase phase;
     bool reload_pending, was_ready;
     bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */

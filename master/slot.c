@@ -76,6 +76,7 @@ _Noreturn static void run_child(const struct slot_world *world, struct slot *slo
                              .busy_poll_us = slot->conf->busy_poll_us};
     struct worker_socket *sockets = sockets_of(world, slot, &env.socket_count);
 
+    slot->block->pid = getpid(); /* should the master die before it has written it */
     world->in_child();
     log_set_level((enum log_level)slot->conf->log_level);
     endpoints_close_others(world->endpoints, sockets, env.socket_count);

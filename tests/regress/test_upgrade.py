@@ -491,6 +491,19 @@ def test_workers_are_replaced_while_an_upgrade_is_under_way(serve, binary):
     wait_exit(child)
 
 
+@pytest.mark.parametrize("seconds, number", [(1, signal.SIGTERM), (600, signal.SIGTERM), (600, signal.SIGQUIT)])
+def test_a_stop_leaves_no_worker_of_a_binary_that_is_given_up(serve, trap_binary, binary, tmp_path, seconds, number):
+    """Its workers, who sleep at their start and hear of nothing, lose their master; ours waits, but not for ever."""
+    server = serve(listen("pingpong"), binary=binary, drain_timeout="100ms")
+    (tmp_path / "trap").write_text(f"sleep {seconds}")
+    replace(binary, f'#!/bin/sh\nCCSERVER_TRAP={tmp_path}/trap exec {trap_binary} "$@"\n')
+    server.signal(signal.SIGUSR2)
+    server.await_members(6)
+    server.signal(number)
+    assert server.wait() == 0
+    assert not server.members()
+
+
 def test_a_binary_that_fails_removes_nothing(serve, trap_binary, binary, tmp_path):
     """Its configuration has a unix socket less; the one that goes on still serves it."""
     path, pid = tmp_path / "s", tmp_path / "pid"
