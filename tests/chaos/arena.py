@@ -83,6 +83,8 @@ class Arena:
         self.clients = Clients(daemon, options.seed, options.rate)
         self.counts, self.expected, self.notes = Counter(), defaultdict(set), defaultdict(list)
         self.kills, self.phases, self.held = [], [], []
+        self.blows = []  # when somebody was to die at once
+        self.suspects = []  # sessions that ended early, those that broke a rule alone if there are any
         self.graceful_at, self.mixed, self.doing = 0, False, "begin"
         self.base = daemon.resources()
 
@@ -90,6 +92,9 @@ class Arena:
 
     def expect(self, pid, causes):
         self.expected[pid].update(causes)
+
+    def blow(self):
+        self.blows.append(time.time())
 
     def graceful(self):
         self.graceful_at = time.time()

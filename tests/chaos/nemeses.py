@@ -59,6 +59,8 @@ def strike(arena, number, causes):
     for slot, pid in serving:
         arena.expect(pid, causes)
         if arena.daemon.kill(pid, number):
+            if number == signal.SIGKILL:
+                arena.blow()
             return slot, pid
     return None
 
@@ -78,6 +80,7 @@ def crash(arena):
     what = arena.random.choice(["exit 0", "exit 1", "exit 3"] + ["segv", "abort"] * (not SANITIZED))
     pid = command(arena, what)
     if pid:
+        arena.blow()
         arena.expect(pid, ["SIGSEGV", "SIGABRT", 0, 1, 3])
 
 
@@ -145,6 +148,8 @@ def stop(arena):
 def busy(arena, what):
     seconds = how_long(arena)
     pid = command(arena, what if seconds is None else f"{what} {int(seconds * 1000)}")
+    if seconds is None and pid:
+        arena.expect(pid, ["SIGABRT", "SIGKILL"])  # also when it drains already
     slot = arena.daemon.follow().get(pid)
     if slot is not None:
         hang(arena, slot, pid, seconds, lambda: None)

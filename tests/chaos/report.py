@@ -113,8 +113,9 @@ def complain(error, arena, daemon, verdicts, options):
     if daemon:
         print("the last lines of the log:\n" + daemon.tail() + "\n")
     if arena:
-        events = arena.clients.events[-10:]
-        print("the last sessions that ended early:\n" + "\n".join(f"  {event}" for event in events) + "\n")
+        for title, events in ("the sessions in question", arena.suspects), ("the last that ended early", arena.clients.events):
+            print(f"{title}:\n" + "\n".join(f"  {event}" for event in events[-10:]) + "\n")
+        print("the last deaths:\n" + "\n".join(f"  {death}" for death in arena.daemon.deaths[-40:]) + "\n")
         print("  " + ", ".join(f"{name} {number}" for name, number in sorted(arena.counts.items())) + "\n")
     print_verdicts(verdicts)
     print(f"\nseed {options.seed}; once more: {command_of(options)}", flush=True)
