@@ -105,6 +105,8 @@ static int parse_number(const struct option_row *row, const char *text, uint32_t
         unit++;
     if (!unit->name && !(number == 0 && text[digits] == '\0'))
         return bad_unit(row, why, why_size);
+    if (number > UINT32_MAX)
+        return bad_number(row, why, why_size);
     number *= unit->name ? unit->factor : 1;
     if (number > row->max || number < row->min)
         return bad_number(row, why, why_size);

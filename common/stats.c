@@ -61,16 +61,25 @@ int stats_index(struct stats_area *area, const char *name, const bool *keep)
     return index;
 }
 
+/* The other master may have gone further meanwhile. */
+static void raise_to(_Atomic uint32_t *used, uint32_t count)
+{
+    uint32_t now = atomic_load(used);
+
+    while (now < count && !atomic_compare_exchange_weak(used, &now, count))
+        ;
+}
+
 struct stats_block *stats_take(struct stats_area *area, unsigned number, pid_t owner)
 {
     for (uint32_t i = 0; i < STATS_PROCESSES_MAX; i++) {
-        uint32_t none = 0, used = i;
+        uint32_t none = 0;
         if (!atomic_compare_exchange_strong(&area->blocks[i].taken, &none, number + 1))
             continue;
         area->blocks[i].owner = owner;
         area->blocks[i].pid = 0;
-        while (used <= i && !atomic_compare_exchange_weak(&area->blocks_used, &used, i + 1))
-            ; /* the other master may have gone further meanwhile */
+        raise_to(&area->blocks_used, i + 1);
+        raise_to(&area->numbers_used, number + 1);
         return &area->blocks[i];
     }
     errno = ENOMEM;

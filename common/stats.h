@@ -105,6 +105,7 @@ struct stats_area {
     uint64_t layout;                                  /* size of all this; another binary may have another one */
     stats_counter upgrades;                           /* binaries that have taken over */
     _Atomic uint32_t blocks_used;                     /* no block from here on has ever been taken */
+    _Atomic uint32_t numbers_used;                    /* nor for a slot with such a number */
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of listeners; "": free */
     struct stats_book books[STATS_NUMBERS_MAX];
     struct stats_block blocks[STATS_PROCESSES_MAX];

@@ -88,6 +88,7 @@ static const struct example examples[] = {
     {"size", "2g", ""},
     {"size", "4194304k", ""},
     {"size", "4294967296g", ""},
+    {"size", "17179869185g", ""}, /* 2^64 + 1g */
     {"size", "64kb", ""},
     {"size", "64K", ""},
     {"size", "k", ""},
