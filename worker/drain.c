@@ -23,18 +23,26 @@ static bool is_relay(const struct session *session)
     return session->client.peer;
 }
 
-uint64_t drain_look_ms(const struct session *session)
+/* Until when silence says nothing. */
+static uint64_t patience_ms(const struct session *session)
 {
     if (!session->heard)
         return session->active_ms + NEWCOMER_MS;
     return is_relay(session) ? session->active_ms + RELAY_PAUSE_MS : UINT64_MAX;
 }
 
+uint64_t drain_look_ms(const struct session *session)
+{
+    uint64_t now_ms = core_of(session)->reactor.now_ms, look_ms = patience_ms(session);
+
+    return look_ms > now_ms ? look_ms : now_ms + RELAY_PAUSE_MS;
+}
+
 bool drain_is_quiet(const struct session *session)
 {
     if (session->awaiting || session->drain_due)
         return false;
-    uint64_t look_ms = drain_look_ms(session);
+    uint64_t look_ms = patience_ms(session);
     if (look_ms != UINT64_MAX && core_of(session)->reactor.now_ms < look_ms)
         return false;
     for (const struct conn *conn = &session->client; conn; conn = conn->next) {

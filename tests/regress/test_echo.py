@@ -134,6 +134,12 @@ def test_shutdown_later_is_a_line_like_any_other(server, client):
     server.connect("echo").ask(b"x\n", b"ccserver echo:x\r\n")
 
 
+def test_refused_shutdowns_do_not_flood_the_log(server, client):
+    client.ask(b"first\r\n", b"ccserver echo:first\r\n")
+    client.ask(1000 * SHUTDOWN[0], 1000 * SHUTDOWN[1])
+    assert len([line for line in server.lines if "is refused" in line]) <= 3
+
+
 def test_shutdown_in_the_body_of_a_post(server, client):
     post = b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSHUTDOWN\r\n"
     client.ask(post, b"".join(b"ccserver echo:%s\r\n" % line for line in post.split(b"\r\n")[:-1]))

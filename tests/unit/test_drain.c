@@ -114,6 +114,32 @@ static void test_newcomer_says_nothing(void)
     world_end();
 }
 
+static uint64_t until_ms;
+
+static bool is_later(void)
+{
+    return clock_now_ms() >= until_ms;
+}
+
+/* Who is waited for after patience has ended is looked at now and then, not at every tick. */
+static void test_waiting_is_quiet(void)
+{
+    world_begin(FRAMING_LINE);
+    world_connect();
+    the_session->active_ms -= 5000;
+    the_session->awaiting = true;
+    begin_drain(true);
+    uint64_t turns = stats_read(&stats.turns);
+    until_ms = clock_now_ms() + 400;
+    CU_ASSERT(run_until(is_later));
+    CU_ASSERT(stats_read(&stats.turns) - turns <= 10);
+    the_session->awaiting = false;
+    CU_ASSERT(run_until(has_got_end));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    world_end();
+}
+
 static void test_unfinished_waits(void)
 {
     world_begin(FRAMING_LINE);
@@ -551,6 +577,7 @@ int main(void)
         {"idle does not go", test_idle_does_not_go},
         {"newcomer", test_newcomer},
         {"newcomer says nothing", test_newcomer_says_nothing},
+        {"waiting is quiet", test_waiting_is_quiet},
         {"unfinished waits", test_unfinished_waits},
         {"unread is answered", test_unread_is_answered},
         {"unsent is sent", test_unsent_is_sent},

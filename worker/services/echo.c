@@ -27,6 +27,7 @@ struct state {
 static bool is_shutdown(struct session *session, const char *line, size_t size)
 {
     static const char command[] = "SHUTDOWN";
+    static struct log_limit limit;
     const struct config *config = session_config(session);
     struct state *state = session_state(session);
     bool first = !state->spoken;
@@ -35,7 +36,8 @@ static bool is_shutdown(struct session *session, const char *line, size_t size)
     if (size != strlen(command) || memcmp(line, command, size) != 0)
         return false;
     if (!first || config->shutdown_command != SHUTDOWN_LOOPBACK || !session_peer_is_local(session)) {
-        log_warn("%s: SHUTDOWN from %s is refused", session_listener(session), session_peer(session));
+        log_limited(&limit, 1, LOG_LEVEL_WARN, "%s: SHUTDOWN from %s is refused", session_listener(session),
+                    session_peer(session));
         return false;
     }
     return true;
