@@ -4,8 +4,13 @@
  * along with the word, since a worker holds no queues but its own. Each worker's state is mirrored in `told`, so what
  * does not fit into its control pipe now is said later.
  */
+#include "common/clock.h"
 #include "common/log.h"
 #include "master/master.h"
+#include <errno.h>
+#include <string.h>
+
+enum { MISSED_MS = 100 };
 
 static bool is_told(const struct slot *slot, unsigned number)
 {
@@ -24,6 +29,7 @@ void adopt_missed(struct slot *slot, unsigned number)
 {
     if (number < CONF_WORKERS_MAX && is_told(slot, number))
         note_told(slot, number, false);
+    slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
 }
 
 unsigned adopt_count(const struct slot *slot)
@@ -31,8 +37,21 @@ unsigned adopt_count(const struct slot *slot)
     return slot->supervised.state == SUPERVISOR_RUNNING ? slot->told_count : 0;
 }
 
-/* All TCP queues of `number`, in as few messages as hold them. False when the pipe is full. */
-static bool send_queues(const struct master *master, const struct slot *slot, unsigned number)
+/* False when it is to be said again: the pipe is full, or the kernel has no room for descriptors under way. */
+static bool send_some(struct slot *slot, const struct channel_message *message, const int *fds)
+{
+    static struct log_limit limit;
+    enum channel_result result = channel_send_fds(slot->channel, message, fds);
+
+    if (result == CHANNEL_BROKEN) {
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "worker %u cannot be given queues: %s", slot->number, strerror(errno));
+        slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
+    }
+    return result == CHANNEL_OK || result == CHANNEL_CLOSED;
+}
+
+/* All TCP queues of `number`, in as few messages as hold them. False when it is to be said again. */
+static bool send_queues(const struct master *master, struct slot *slot, unsigned number)
 {
     struct channel_message message = {.type = CHANNEL_ADOPT, .value = number};
     const struct conf *conf = slot->conf;
@@ -48,11 +67,11 @@ static bool send_queues(const struct master *master, const struct slot *slot, un
             fds[message.count++] = endpoint->queues[number];
             if (message.count < CHANNEL_FDS_MAX)
                 continue;
-            if (channel_send_fds(slot->channel, &message, fds) == CHANNEL_AGAIN)
+            if (!send_some(slot, &message, fds))
                 return false;
             message.count = 0;
         }
-    return message.count == 0 || channel_send_fds(slot->channel, &message, fds) != CHANNEL_AGAIN;
+    return message.count == 0 || send_some(slot, &message, fds);
 }
 
 /* The workers that serve a number beside its own. Two, so that one of them may hang as well; not all, so that a machine
@@ -93,6 +112,8 @@ static bool wants(const struct master *master, const struct slot *slot, unsigned
 static void settle_slot(const struct master *master, struct slot *slot, const struct adopters *adopters,
                         unsigned numbers)
 {
+    if (slot->adopt_again_ms > clock_now_ms())
+        return;
     for (unsigned i = 0; i < numbers; i++) {
         bool wanted = wants(master, slot, i, &adopters[i]);
         if (wanted == is_told(slot, i))

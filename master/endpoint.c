@@ -177,6 +177,16 @@ void endpoints_forget_added(struct endpoints *endpoints)
     }
 }
 
+void endpoints_shut_unclaimed(const struct endpoints *endpoints)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    for (unsigned i = 0; i < endpoint->count && !endpoint->claimed; i++)
+        if (endpoint->queues[i] >= 0)
+            shutdown(endpoint->queues[i], SHUT_RD);
+}
+
 struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address)
 {
     struct endpoint *endpoint;

@@ -38,6 +38,12 @@ int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slo
 void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf);
 void endpoints_forget_added(struct endpoints *endpoints);
 
+/*
+ * Stop listening at addresses that are not claimed, in whatever process they are open: connections are refused there
+ * from now on. For a binary that takes over, whose predecessor does not know that they are dropped.
+ */
+void endpoints_shut_unclaimed(const struct endpoints *endpoints);
+
 /* The endpoint that serves this address of a configuration which has been claimed. */
 struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address);
 

@@ -78,8 +78,30 @@ static void add_slot(struct master *master, struct generation *generation)
 void generation_start(struct master *master, struct generation *generation, enum stats_respawn why)
 {
     generation->why = why;
-    generation->wanted = generation->conf.workers;
+    generation->wanted = generation == master->next ? generation->conf.workers : generation_first_count(master);
     generation_start_some(master, generation);
+}
+
+unsigned generation_first_count(const struct master *master)
+{
+    unsigned wanted = master->current->conf.workers, numbers = endpoints_numbers(&master->endpoints);
+
+    return master->upgrade.newer && numbers > 0 && numbers < wanted ? numbers : wanted;
+}
+
+void generation_start_rest(struct master *master)
+{
+    struct generation *current = master->current;
+    char why[512];
+
+    if (current->wanted >= current->conf.workers)
+        return;
+    if (endpoints_claim(&master->endpoints, &current->conf, current->conf.workers, why, sizeof(why)) < 0) {
+        log_error("no more than %u workers: %s", current->wanted, why);
+        return;
+    }
+    log_notice("resize: %u workers", current->conf.workers);
+    current->wanted = current->conf.workers;
 }
 
 bool generation_start_some(struct master *master, struct generation *generation)
@@ -116,7 +138,7 @@ static const struct slot *older_slot(const struct master *master)
     const struct slot *slot;
 
     LIST_FOREACH(slot, &master->leaving, link)
-    if (slot->generation < master->current->number)
+    if (slot->generation != master->current->number)
         return slot;
     return NULL;
 }
@@ -291,6 +313,15 @@ void generation_replace(struct master *master, struct slot *slot)
 
 /* ---- resize ---- */
 
+/* Whether anybody is left when the last worker has been retired. */
+static bool others_live(const struct generation *current)
+{
+    for (unsigned i = 0; i + 1 < current->count; i++)
+        if (current->slots[i]->supervised.state != SUPERVISOR_DOWN)
+            return true;
+    return false;
+}
+
 void generation_resize(struct master *master, int change)
 {
     struct generation *current = master->current;
@@ -299,6 +330,10 @@ void generation_resize(struct master *master, int change)
 
     if ((change < 0 && count == 1) || (change > 0 && count == CONF_WORKERS_MAX)) {
         log_warn("resize refused: %u workers is the limit", count);
+        return;
+    }
+    if (change < 0 && !others_live(current)) {
+        log_warn("resize refused: all other workers stay down");
         return;
     }
     if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0 ||

@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +71,7 @@ _Noreturn static void bad_usage(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    upgrade_fail(&self.master, text);
     fprintf(stderr, "ccserver: %s (see ccserver -h)\n", text);
     exit(EX_USAGE);
 }
@@ -226,11 +229,13 @@ static void bind_all(void)
     struct conf *conf = &self.master.current->conf;
     char why[512];
 
-    if (endpoints_claim(&self.master.endpoints, conf, conf->workers, why, sizeof(why)) < 0) {
+    if (endpoints_claim(&self.master.endpoints, conf, generation_first_count(&self.master), why, sizeof(why)) < 0) {
         pid_remove(&self.master);
         fail("", why);
     }
 }
+
+enum { DAEMON_PATIENCE_MS = 60 * 1000 };
 
 /* The parent returns to the shell when the workers are ready, so that "it started" is true when it says so. */
 static void daemonise(void)
@@ -244,9 +249,15 @@ static void daemonise(void)
     if (pid < 0)
         fail("-d", strerror(errno));
     if (pid > 0) {
+        struct pollfd end = {.fd = ends[0], .events = POLLIN};
+        sigset_t none;
+
         close(ends[1]);
-        if (read(ends[0], &ready, 1) == 1 && ready)
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL); /* whoever waits here may be interrupted */
+        if (poll(&end, 1, DAEMON_PATIENCE_MS) == 1 && read(ends[0], &ready, 1) == 1 && ready)
             _exit(EXIT_SUCCESS);
+        kill(pid, SIGTERM);
         fprintf(stderr, "ccserver: the server did not start, see its log\n");
         _exit(EXIT_FAILURE);
     }
@@ -329,9 +340,9 @@ int main(int argc, char **argv, char **environment)
 
     fill_standard_descriptors();
     remember_start(argc, argv);
-    options = parse_options(argc, self.master.arguments);
     if (upgrade_inherit(&self.master) < 0)
         fail("cannot take over", strerror(errno));
+    options = parse_options(argc, self.master.arguments);
     load_conf(&options);
     if (options.check)
         printf("%s: configuration is valid\n", options.overrides.file);
@@ -366,7 +377,8 @@ int main(int argc, char **argv, char **environment)
     int code = master_run(&self.master);
 
     bool in_charge = self.master.phase != MASTER_HANDED_OVER && !self.master.upgrade.newer;
-    endpoints_fini(&self.master.endpoints, in_charge);
+    bool taken_back = code != EXIT_SUCCESS && self.master.upgrade.channel >= 0; /* by an older one that still drains */
+    endpoints_fini(&self.master.endpoints, in_charge && !taken_back);
     pid_remove(&self.master);
     generation_free(self.master.current);
     return code;

@@ -132,10 +132,10 @@ static void kill_slot(struct master *master, struct slot *slot)
     master_handle(master, slot, SUPERVISOR_EVENT_KILL);
 }
 
-static void stop_at_once(struct master *master, const char *why)
+void master_stop_at_once(struct master *master, const char *why)
 {
     log_notice("stopping at once: %s", why);
-    upgrade_tell_stopping(master);
+    upgrade_tell_stopping(master, true);
     upgrade_abandon(master, "this master stops");
     if (master->phase == MASTER_SERVING)
         notify("STOPPING=1\nSTATUS=stopping at once: %s", why);
@@ -148,13 +148,9 @@ static void stop_at_once(struct master *master, const char *why)
     master_each_slot(master, kill_slot);
 }
 
-static void stop(struct master *master, const char *why)
+/* Because it must: an older master that still drains may take over again. */
+static void give_in(struct master *master, const char *why)
 {
-    if (master->phase != MASTER_SERVING) {
-        stop_at_once(master, why);
-        return;
-    }
-    upgrade_tell_stopping(master);
     upgrade_abandon(master, "this master stops");
     if (master->next)
         generation_give_up_next(master, "the server stops");
@@ -164,6 +160,34 @@ static void stop(struct master *master, const char *why)
     master->stop_ms = clock_now_ms();
     master->world.for_good = !master->upgrade.newer;
     generation_retire_all(master);
+}
+
+static void stop(struct master *master, const char *why)
+{
+    if (master->phase != MASTER_SERVING) {
+        master_stop_at_once(master, why);
+        return;
+    }
+    upgrade_tell_stopping(master, false);
+    give_in(master, why);
+}
+
+/* Ctrl-C reaches both masters while one takes over from the other: the sessions of the older are draining already. */
+static void interrupt(struct master *master)
+{
+    if (master->phase == MASTER_HANDED_OVER)
+        log_notice("SIGINT: this master drains already; SIGTERM ends that");
+    else
+        stop(master, "SIGINT");
+}
+
+/* A client has asked for it, and the other master is in charge of the whole. */
+static void shut_down(struct master *master)
+{
+    if (master->upgrade.channel >= 0 && (master->phase == MASTER_HANDED_OVER || master->upgrade.newer))
+        upgrade_forward(master, SIGTERM);
+    else if (master->phase == MASTER_SERVING)
+        stop(master, "a client asked for it");
 }
 
 /* ---- signals ---- */
@@ -193,6 +217,8 @@ static void hang_up(struct master *master)
     else
         log_notice("log reopened");
     master_each_slot(master, tell_reopen);
+    if (master->phase == MASTER_HANDED_OVER)
+        upgrade_forward(master, SIGHUP);
     generation_reload(master);
 }
 
@@ -201,8 +227,8 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
     switch (info->ssi_signo) {
     case SIGCHLD: reap(master); break;
     case SIGTERM: stop(master, "SIGTERM"); break;
-    case SIGINT: stop(master, "SIGINT"); break;
-    case SIGQUIT: stop_at_once(master, "SIGQUIT"); break;
+    case SIGINT: interrupt(master); break;
+    case SIGQUIT: master_stop_at_once(master, "SIGQUIT"); break;
     case SIGUSR1:
         report_log(master);
         write_stats_file(master);
@@ -283,10 +309,7 @@ static bool hear(struct master *master, struct slot *slot)
     case CHANNEL_READY: worker_is_ready(master, slot); break;
     case CHANNEL_MISSED: adopt_missed(slot, message.value); break;
     case CHANNEL_LEAVING: generation_replace(master, slot); break;
-    case CHANNEL_SHUTDOWN:
-        if (master->phase == MASTER_SERVING)
-            stop(master, "a client asked for it");
-        break;
+    case CHANNEL_SHUTDOWN: shut_down(master); break;
     default: log_fatal("unexpected %s from worker %u", channel_name(message.type), slot->number);
     }
     return true;
@@ -394,10 +417,10 @@ int master_run(struct master *master)
         if (master->phase == MASTER_SERVING && all_down(master->current)) {
             log_error("no worker can run: stopping");
             code = EXIT_FAILURE;
-            stop(master, "no worker can run");
+            give_in(master, "no worker can run");
         }
     }
-    if (master->phase != MASTER_HANDED_OVER)
+    if (master->phase != MASTER_HANDED_OVER && !master->upgrade.newer)
         write_stats_file(master); /* the final totals */
     tell_started(master, false);
     free(polled.fds);

@@ -73,6 +73,9 @@ struct master {
  * `signal_fd` reads them. */
 int master_run(struct master *master);
 
+/* Kill all workers, and be gone when they are. */
+void master_stop_at_once(struct master *master, const char *why);
+
 /* All slots that have, or may get, a process: of the current and the next generation, and those that leave. */
 void master_each_slot(struct master *master, void (*visit)(struct master *master, struct slot *slot));
 
@@ -111,6 +114,14 @@ int generation_index_listeners(struct master *master, struct conf *conf, char *w
  */
 void generation_start(struct master *master, struct generation *generation, enum stats_respawn why);
 bool generation_start_some(struct master *master, struct generation *generation);
+
+/*
+ * How many workers the first generation starts with: as many as are configured, but a newer binary that is not in
+ * charge yet no more than there are queues. It must not open others, where clients would wait in vain if it failed. In
+ * charge it starts the rest.
+ */
+unsigned generation_first_count(const struct master *master);
+void generation_start_rest(struct master *master);
 
 /* SIGHUP: load the configuration and start the next generation, or say why not, or wait for its time. */
 void generation_reload(struct master *master);
@@ -155,7 +166,10 @@ void upgrade_fail(struct master *master, const char *why);
 void upgrade_tell_ready(struct master *master, unsigned workers, bool all);
 
 /* The server stops, at the word of the newer: the older one does not take it back. */
-void upgrade_tell_stopping(struct master *master);
+void upgrade_tell_stopping(struct master *master, bool at_once);
+
+/* A signal that is the other master's business. */
+void upgrade_forward(const struct master *master, int number);
 
 /* The other master has something to say, has died, or has been silent for too long. */
 void upgrade_hear(struct master *master);

@@ -50,11 +50,11 @@ int pid_replace(struct master *master, char *why, size_t why_size)
     if (path[0] == '\0')
         return 0;
     snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
-    struct pidfh *old = master->pidfile;
-    master->pidfile = open_locked(temporary, why, why_size);
-    pidfile_close(old); /* of a master that takes its place back */
-    if (!master->pidfile)
-        return -1;
+    struct pidfh *file = open_locked(temporary, why, why_size);
+    if (!file)
+        return -1;                  /* what we have, we keep */
+    pidfile_close(master->pidfile); /* of a master that takes its place back */
+    master->pidfile = file;
     if (pidfile_write(master->pidfile) == 0 && rename(temporary, path) == 0)
         return 0;
     snprintf(why, why_size, "%s: %s", path, strerror(errno));

@@ -15,9 +15,7 @@
 /* The numbers that have ever had a worker: those of now, and those that have been retired. */
 static unsigned numbers(const struct master *master)
 {
-    unsigned bound = endpoints_numbers(&master->endpoints);
-
-    return bound > master->current->count ? bound : master->current->count;
+    return master->world.stats->numbers_used;
 }
 
 /* All listeners of a block together. */
@@ -88,7 +86,7 @@ enum { CELL_SIZE = 24 };
 static void log_row(const char *who, const char *pid, const char *state, const char *uptime, char traffic[][CELL_SIZE],
                     const char *turns_text, const char *longest)
 {
-    log_notice("  %-10s %7s %-8s %9s %7s %9s %11s %11s %13s %13s %8s %7s %7s %11s %9s", who, pid, state, uptime,
+    log_notice("  %-10s %7s %-8s %13s %7s %9s %11s %11s %13s %13s %8s %7s %7s %11s %9s", who, pid, state, uptime,
                traffic[0], traffic[1], traffic[2], traffic[3], traffic[4], traffic[5], traffic[6], traffic[7],
                traffic[8], turns_text, longest);
 }
@@ -165,7 +163,7 @@ static void log_worker(const struct master *master, const struct slot *slot, con
 
     snprintf(who, sizeof(who), "worker %u/%u", slot->number, slot->generation);
     snprintf(pid, sizeof(pid), "%d", (int)slot->pid);
-    snprintf(uptime, sizeof(uptime), "%.1f s", slot_uptime_s(master, slot));
+    snprintf(uptime, sizeof(uptime), "%.1f/%.1f s", slot_uptime_s(master, slot), seconds_since(slot->ready_ms));
     snprintf(turns, sizeof(turns), "%llu", (number)stats_read(&block->turns));
     snprintf(longest, sizeof(longest), "%llu us", (number)stats_read(&block->longest_turn_us));
     fill_traffic(traffic, &total);
@@ -196,7 +194,7 @@ void report_log(struct master *master)
                (int)getpid(), seconds_since(master->started_ms), current->count, current->number, master->reloads,
                master->reload_failures, (number)stats_read(&master->world.stats->upgrades), master->upgrades_failed);
     log_respawns(master);
-    log_header("number/gen", "pid", "state", "uptime", true);
+    log_header("number/gen", "pid", "state", "up/ready", true);
     for (unsigned i = 0; i < current->count; i++) {
         stats_sum(master->world.stats, i, &block);
         log_worker(master, current->slots[i], &block);

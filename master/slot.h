@@ -47,6 +47,8 @@ struct slot {
     bool untold;                        /* that it is to drain: its control pipe was full */
     uint8_t told[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
     unsigned told_count;
+    uint64_t
+        adopt_again_ms; /* real time; until then it is left alone, since it had no descriptors for what it was told */
 };
 
 LIST_HEAD(slot_list, slot);

@@ -9,6 +9,8 @@
  *     | --------------- YOURS -----------------> | puts its pid file in the place of the older's: in charge
  *     | <--------------- MINE ------------------ |
  *     | drains, exits                            |
+ *     | <------------- STOPPING ---------------- | it is told to stop: its end will be no failure
+ *     | <-------------- QUICKLY ---------------- | at once: so does the older
  *
  *   "FAILED why", its end, or ten seconds of silence: the older one kills it and goes on as if nothing had happened.
  *
@@ -35,7 +37,7 @@
 enum { PATIENCE_MS = 10 * 1000, TEXT_SIZE = 640 };
 
 static const char variable[] = "CCSERVER_UPGRADE", ready[] = "READY", yours[] = "YOURS", mine[] = "MINE",
-                  stopping[] = "STOPPING", alive[] = "ALIVE", failed[] = "FAILED ";
+                  stopping[] = "STOPPING", quickly[] = "QUICKLY", alive[] = "ALIVE", failed[] = "FAILED ";
 
 static void say(const struct master *master, const char *text)
 {
@@ -160,6 +162,8 @@ static void offer(struct master *master)
 static void hand_over(struct master *master)
 {
     pid_yield(master);
+    if (master->reload_pending)
+        upgrade_forward(master, SIGHUP);
     master->reload_pending = false;
     master->upgrade.due_ms = 0;
     master->phase = MASTER_HANDED_OVER;
@@ -244,15 +248,24 @@ void upgrade_fail(struct master *master, const char *why)
     say(master, text);
 }
 
-void upgrade_tell_stopping(struct master *master)
+void upgrade_tell_stopping(struct master *master, bool at_once)
 {
-    if (master->upgrade.channel >= 0 && master->upgrade.older)
+    if (master->upgrade.channel >= 0 && master->upgrade.older) {
         say(master, stopping);
+        if (at_once)
+            say(master, quickly);
+    }
+}
+
+void upgrade_forward(const struct master *master, int number)
+{
+    log_notice("SIG%s is passed on to pid %d", sigabbrev_np(number), (int)master->upgrade.pid);
+    kill(master->upgrade.pid, number);
 }
 
 void upgrade_tell_ready(struct master *master, unsigned workers, bool all)
 {
-    if (!master->upgrade.newer || workers <= master->upgrade.workers)
+    if (!master->upgrade.newer || (!all && workers <= master->upgrade.workers))
         return;
     master->upgrade.workers = workers;
     say(master, all ? ready : alive);
@@ -263,13 +276,15 @@ static void take_charge(struct master *master)
     char why[256];
 
     master->upgrade.newer = false;
+    endpoints_shut_unclaimed(&master->endpoints);
     endpoints_keep_claimed(&master->endpoints, &master->current->conf);
+    generation_start_rest(master);
     stats_count(&master->world.stats->upgrades, 1);
     if (pid_replace(master, why, sizeof(why)) < 0)
         log_error("%s", why);
     say(master, mine);
     log_notice("upgrade: this master is in charge, pid %d drains", (int)master->upgrade.pid);
-    notify("READY=1\nSTATUS=%u workers", master->current->count);
+    notify("READY=1\nSTATUS=%u workers", master->current->wanted);
 }
 
 /* ---- both ---- */
@@ -293,6 +308,8 @@ static bool hear_one(struct master *master)
         hand_over(master);
     else if (strcmp(text, stopping) == 0)
         master->upgrade.stopping = true;
+    else if (strcmp(text, quickly) == 0 && master->phase == MASTER_HANDED_OVER)
+        master_stop_at_once(master, "the master in charge does");
     else if (size > 0 && strncmp(text, failed, strlen(failed)) == 0)
         give_up(master, text + strlen(failed));
     if (size == 0 && master->upgrade.older)

@@ -163,6 +163,9 @@ def test_an_adoption_without_descriptors_is_said_again(serve):
     server.await_stats(lambda s: all(worker["accept_pauses"] for worker in s["workers"]))
     server.signal(signal.SIGTTOU)
     server.wait_log("cannot adopt the queues of slot 1: no descriptors")
+    turns = server.turns()
+    server.wait_log("cannot adopt the queues of slot 1: no descriptors", since=server.mark())  # once a second
+    assert server.turns() - turns < 200, "it is said again and again without a pause"
     for client in crowd:
         client.close()
     clients = [server.connect("pingpong") for _ in range(20)]

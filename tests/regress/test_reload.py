@@ -1,11 +1,13 @@
 """SIGHUP: a new configuration with new workers, on the same sockets; or the old one goes on."""
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
 import time
 
+import harness
 import pytest
 from bank import WITHDRAW
 from harness import (DEADLINE, TICK, Load, await_file, connect_to, descriptors, group_members, listen, own_address,
@@ -412,6 +414,43 @@ def test_never_more_than_two_generations(serve):
     server.await_members(3)
 
 
+def test_a_generation_that_was_given_up_counts_as_one(trapped):
+    """One of its workers never gets ready, the other has a session to finish: a further reload waits for that."""
+    server = trapped(listen("bank"), workers=2)
+    server.trap.write_text("once sleep 600")
+    since = server.mark()
+    server.signal(signal.SIGHUP)
+    ready = int(server.wait_log(r"reload: generation 2 starts(?s:.*)", since=since) and
+                server.wait_log(r"worker \d \(pid (\d+)\) ready", since=since)[1])
+    idle, half = len(descriptors(ready)), []
+    while len(descriptors(ready)) == idle:
+        half.append(half_done(server))
+    (asleep,) = set(server.members()) - {server.pid, ready, *server.worker_pids().values()}
+    server.signal(signal.SIGKILL, asleep)
+    server.wait_log("reload refused: a worker of it died", since=since)
+    for client in half[:-1]:  # they may be of the generation that serves
+        client.close()
+    since = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log("reload deferred: generation 2 still drains", since=since)
+    finish_half(half[-1])
+    server.wait_log(r"reload: generation 3 serves", since=since)
+
+
+def test_totals_of_numbers_and_addresses_that_are_no_more(serve):
+    """What retired workers have counted is not forgotten with their queues."""
+    server = serve(listen("pingpong"), workers=4)
+    for _ in range(40):
+        server.connect("pingpong").ask(*PING)
+        server.clients[-1].close()
+    server.await_open("pingpong", 0)
+    before = server.listener("pingpong")
+    server.reload(listen("pingpong", bind=own_address()), workers=1)
+    after = server.await_stats(lambda stats: not stats["leaving"])
+    after = server.pick(after, "pingpong")
+    assert [after[key] for key in ("accepted", "bytes_in")] == [before[key] for key in ("accepted", "bytes_in")]
+
+
 def test_a_storm_of_hangups(serve):
     """Faster than workers start: at every look there are two generations at most, and the last file wins."""
     server = serve(listen("pingpong"), workers=2)
@@ -529,9 +568,13 @@ def test_workers_of_both_generations_go_when_the_master_was_killed(serve):
                                    [signal.SIGTTIN, signal.SIGHUP, signal.SIGHUP, signal.SIGQUIT]],
                          ids=lambda burst: "-".join(number.name[3:].lower() for number in burst))
 @pytest.mark.parametrize("pause_ms", [0, 3, 12])
-def test_a_stop_in_a_burst_of_signals_is_a_stop(serve, burst, pause_ms):
-    """Nothing is begun after it, and nobody is left: the footer looks for them."""
-    server = serve(listen("pingpong"), workers=4)
+def test_a_stop_in_a_burst_of_signals_is_a_stop(serve, tmp_path, burst, pause_ms):
+    """Nothing is begun after it, and nobody is left: the footer looks for them. An upgrade takes longer than a burst."""
+    shutil.copy(harness.BINARY, tmp_path / "ccserver")
+    server = serve(listen("pingpong"), workers=4, binary=tmp_path / "ccserver")
+    (tmp_path / "new").write_text(f'#!/bin/sh\nsleep 0.0$(($$ % 6))5\nexec {harness.BINARY} "$@"\n')
+    (tmp_path / "new").chmod(0o755)
+    (tmp_path / "new").rename(tmp_path / "ccserver")
     for number in burst:
         server.signal(number)
         time.sleep(pause_ms / 1000)  # not for an event: the bursts are to differ

@@ -67,6 +67,22 @@ def test_the_lower_limit(serve):
     assert sorted(server.worker_pids()) == [0, 1]
 
 
+def test_the_last_worker_that_lives_is_not_retired(trapped):
+    """The other one has asked not to be started again."""
+    server = trapped(workers=2)
+    while True:
+        client = server.connect("trap")
+        client.ask(b"hi\n", b"hi\n")
+        if server.stats()["workers"][0]["sessions_open"]:
+            break
+        client.close()
+    client.send(b"exit 2\n")
+    server.wait_log("worker 0 stays down")
+    server.signal(signal.SIGTTOU)
+    server.wait_log("resize refused: all other workers stay down")
+    server.connect("trap").ask(b"hi\n", b"hi\n")
+
+
 def test_the_upper_limit(serve, trap_binary, tmp_path):
     """The workers sleep from their start on, for the sake of the machine."""
     (tmp_path / "trap").write_text("sleep 3600")

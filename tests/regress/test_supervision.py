@@ -64,6 +64,15 @@ def respawns(stats):
 
 # ---- deaths of workers ----
 
+def test_a_worker_is_replaced_also_where_sigchld_was_ignored(serve):
+    """Whoever starts the server may have done that, and exec() keeps it."""
+    server = serve(listen("pingpong"), workers=2, preexec=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    pid = server.worker_pids()[0]
+    server.signal(signal.SIGKILL, pid)
+    server.wait_replaced(0, pid)
+    server.connect("pingpong").ask(b"ping", b"ping")
+
+
 def test_every_worker_is_killed_in_turn(with_all):
     server = with_all
     sessions = open_sessions(server)

@@ -306,6 +306,39 @@ def test_the_configuration_of_the_day_is_taken(serve, binary):
         connect_to(first)
 
 
+def test_an_address_that_is_dropped_refuses_connections(serve, binary):
+    """Also while the old master, who does not know that, still drains: nobody is to wait there in vain."""
+    dropped = own_address()
+    server = serve(listen("bank"), listen("pingpong", bind=dropped), binary=binary)
+    client = half_done(server)
+    server.configure(listen("bank"))
+    server.upgrade()
+    with pytest.raises(ConnectionRefusedError):
+        connect_to(dropped)
+    finish_half(client)
+
+
+def test_a_hup_during_an_upgrade_reaches_who_is_in_charge(serve, binary):
+    """One that came before the change, and one to the pid that was in charge before it; when the old one has gone."""
+    server = serve(listen("bank"), binary=binary)
+    client, old = half_done(server), server.pid
+    replace(binary, f'#!/bin/sh\nsleep 0.3\nexec {harness.BINARY} "$@"\n')
+    since = server.mark()
+    server.signal(signal.SIGUSR2)
+    server.wait_log("upgrade: starting", since=since)
+    server.signal(signal.SIGHUP)
+    server.wait_log("reload deferred: an upgrade is under way", since=since)
+    new = int(server.wait_log(r"upgrade: pid (\d+) is in charge", since=since)[1])
+    server.wait_log(rf"master\[{new}\]: reload deferred", since=since)
+    server.wait_log(rf"master\[{old}\]: upgrade: pid {new} is in charge", since=since)
+    server.replaced.append(old)
+    server.pid, since = new, server.mark()
+    server.signal(signal.SIGHUP, old)
+    server.wait_log(rf"master\[{new}\]: reload deferred", since=since)
+    finish_half(client)
+    server.wait_log(rf"master\[{new}\]: reload: generation 2 serves", since=since)
+
+
 def test_fewer_workers_lose_no_connection(serve, binary):
     """The sockets of the slots that are no more are handed over as well, and adopted."""
     server = serve(listen("pingpong"), binary=binary, workers=4)
@@ -317,6 +350,47 @@ def test_fewer_workers_lose_no_connection(serve, binary):
             server.wait_replaced_masters()
             assert server.stats()["master"]["workers"] == number
     load.expect_perfect()
+
+
+def test_more_workers_when_one_stays_down(serve, trap_binary, binary, tmp_path):
+    """The new master is ready when every worker is, or has asked not to be started again."""
+    server = serve(listen("pingpong"), binary=binary, workers=2)
+    (tmp_path / "trap").write_text("once exit 2")
+    replace(binary, f'#!/bin/sh\nCCSERVER_TRAP={tmp_path}/trap exec {trap_binary} "$@"\n')
+    server.configure(workers=3)
+    server.upgrade()
+    server.wait_replaced_masters()
+    stats = server.await_stats(lambda stats: len(stats["workers"]) == 3)
+    assert [each["state"] for each in stats["workers"]].count("down") == 1
+    server.connect("pingpong").ask(*PING)
+
+
+def test_quit_is_for_both_masters(serve, binary):
+    """One drains, with a session that would take its time; the other is in charge."""
+    server = serve(listen("bank"), binary=binary)
+    half_done(server)
+    server.upgrade()
+    server.signal(signal.SIGINT, server.process.pid)  # Ctrl-C reaches both; the one that drains goes on
+    server.wait_log("SIGINT: this master drains already")
+    finish_half(server.clients[0])
+    server.wait_replaced_masters()
+    half_done(server)
+    server.upgrade()
+    server.signal(signal.SIGQUIT)
+    server.wait_log("stopping at once: the master in charge does")
+    assert server.wait() == 0
+
+
+def test_shutdown_reaches_who_is_in_charge(serve, binary):
+    """From a session of a master that only drains."""
+    server = serve(listen("bank"), listen("echo"), binary=binary)
+    half, client = half_done(server), server.connect("echo")
+    server.upgrade()
+    client.ask(b"SHUTDOWN\r\n", b"ccserver echo:SHUTDOWN\r\n")
+    server.wait_log(rf"master\[{server.pid}\]: stopping: SIGTERM")
+    server.wait_log(rf"master\[{server.pid}\]: stopped")
+    finish_half(half)
+    assert server.process.wait(DEADLINE) == 0
 
 
 def test_everything_else_works_after_an_upgrade(serve, binary):
@@ -368,6 +442,25 @@ def test_a_daemon(tmp_path, binary):
             os.killpg(group, signal.SIGKILL)
 
 
+def test_a_daemon_that_does_not_get_ready_can_be_interrupted(tmp_path, trap_binary):
+    """Who has typed the command is not to wait for ever."""
+    conf, pidfile, trap = (tmp_path / name for name in ("d.conf", "d.pid", "trap"))
+    conf.write_text(f"[server]\nworkers = 1\nlog = {tmp_path}/d.log\n" + listen("pingpong", bind=f"unix:{tmp_path}/s"))
+    trap.write_text("exit 1")
+    starter = subprocess.Popen([trap_binary, "-d", "-c", conf, "-p", pidfile], 
+                               env={**os.environ, "CCSERVER_TRAP": str(trap), "CCSERVER_TRAP_SKIPS": "1"})
+    pid = int(await_file(pidfile, r"(\d+)")[1])
+    try:
+        await_file(tmp_path / "d.log", "started again")
+        starter.send_signal(signal.SIGTERM)
+        assert starter.wait(DEADLINE) == -signal.SIGTERM
+        os.kill(pid, signal.SIGQUIT)
+        assert exit_code(pid) == 0
+    finally:
+        if group_members(pid):
+            os.killpg(pid, signal.SIGKILL)
+
+
 # ---- what fails ----
 
 def expect_failed(server, before, session, why=".+", seconds=None):
@@ -408,6 +501,51 @@ def test_a_broken_binary(serve, binary, tmp_path, text, mode, why):
     session.expect_end()
     server.wait_replaced_masters()
     server.connect("pingpong").ask(*PING)
+
+
+def test_a_binary_that_knows_less_options(serve, binary):
+    server = serve(listen("pingpong"), binary=binary)
+    before, session = server.stats(), server.connect("pingpong")
+    replace(binary, f'#!/bin/sh\nexec {harness.BINARY} "$@" --frobnicate\n')
+    server.signal(signal.SIGUSR2)
+    expect_failed(server, before, session, "unknown option --frobnicate")
+
+
+def test_more_workers_of_a_binary_that_hangs_strand_nobody(serve, trap_binary, binary, tmp_path):
+    """It must not open queues that nobody serves as long as it is not in charge."""
+    server = serve(listen("pingpong"), binary=binary, workers=2)
+    before, session = server.stats(), server.connect("pingpong")
+    (tmp_path / "trap").write_text("sleep 600")
+    replace(binary, f'#!/bin/sh\nCCSERVER_TRAP={tmp_path}/trap exec {trap_binary} "$@"\n')
+    server.configure(workers=4)
+    with Load(server, "pingpong", *PING) as load:
+        server.signal(signal.SIGUSR2)
+        newer = int(server.wait_log(r"upgrade: starting \S+ \(pid (\d+)\)")[1])
+        server.await_members(6)
+        load.wait_more(100)
+        sleepers = [pid for pid in group_members(server.group) if process_stat(pid)[1] == newer]
+        server.signal(signal.SIGKILL, newer)
+        for pid in sleepers:
+            server.signal(signal.SIGKILL, pid)
+        expect_failed(server, before, session, "killed by SIGKILL")
+        load.wait_more(50)
+    load.expect_perfect()
+    server.configure(workers=2)
+
+
+def test_a_binary_whose_workers_give_up_in_charge_is_taken_back(serve, trap_binary, tmp_path):
+    server = serve(listen("bank"), listen("trap"), binary=trap_binary, workers=1)
+    half, old = half_done(server), server.pid
+    server.upgrade()
+    new, since = server.pid, server.mark()
+    server.connect("trap").send(b"exit 2\n")
+    server.wait_log(rf"master\[{new}\]: no worker can run", since=since)
+    server.wait_log("this master serves again", since=since)
+    server.replaced.remove(old)
+    server.pid = old
+    server.wait_log(r"worker 0 \(pid \d+\) ready", since=since)
+    server.connect("trap").ask(b"hi\n", b"hi\n")
+    finish_half(half)
 
 
 def test_a_binary_that_is_gone(serve, binary):

@@ -52,24 +52,32 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
 
 static pid_t master;
 
+static int forks;
+
 static void in_master(void)
 {
     master = getpid();
+    forks++;
 }
 
-/* In every new worker before anything else: do what the file says, if it is there. */
+/* In every new worker before anything else: do what the file says, if it is there; "once ...": in one of them. */
 static void in_child(void)
 {
     const char *path = getenv("CCSERVER_TRAP");
     FILE *file = path ? fopen(path, "re") : NULL;
-    char verb[32];
+    const char *skips = getenv("CCSERVER_TRAP_SKIPS"); /* 1: the fork into the background is none of a worker */
+    char verb[32], taken[4096];
     int number;
 
-    if (!file)
+    if (!file || (skips && forks <= atoi(skips)))
         return;
+    int once = fscanf(file, "once%n", &number) == 0 && ftell(file) == 4;
+    if (!once)
+        rewind(file);
     int items = fscanf(file, "%31s %d", verb, &number);
     fclose(file);
-    if (items != 2)
+    snprintf(taken, sizeof(taken), "%s.taken", path);
+    if (items != 2 || (once && rename(path, taken) != 0))
         return;
     if (strcmp(verb, "exit") == 0)
         _exit(number);
