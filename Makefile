@@ -83,7 +83,7 @@ run: setup-build
 	@exec $(BUILD)/ccserver -c etc/ccserver.conf
 
 check: setup-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs gate-driver
+	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs gate-driver $(BUILD)/bench/ccpp_client
 	@$(MAKE) --no-print-directory unit regress
 
 san: setup-test
@@ -187,7 +187,7 @@ bench: setup-bench
 
 bench-scaling: setup-bench
 	@$(MAKE) --no-print-directory -j$(JOBS) all bench-programs
-	@$(PYTHON) bench/scaling.py
+	@$(PYTHON) bench/scaling.py $(if $(QUICK),--quick) $(BENCH)
 
 # ---- packages ----
 

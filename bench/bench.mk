@@ -16,7 +16,7 @@ BENCH_OBJECTS  := $(BENCH_CLIENT) $(BENCH_PEER) $(BENCH_PEERS:%=$(BUILD)/bench/p
 
 bench-programs: $(BENCH_PROGRAMS)
 
-$(BENCH_OBJECTS): | need-bench-modules
+$(BENCH_PEER) $(BENCH_PEERS:%=$(BUILD)/bench/peers/%.o): | need-bench-modules
 
 $(BUILD)/bench/ccpp_client: $(BENCH_CLIENT)
 	$(CC) $(LDFLAGS) -o $@ $^ -lbsd -lpthread -lm

@@ -52,9 +52,9 @@ struct config {
 };
 
 /*
- * What a batch is. A session may begin in the middle, at any multiple of the grain, and so each sends another sequence
- * (a reply that goes to the wrong session shows). `request` and `reply` hold two copies in a row: a whole batch is one
- * piece from wherever it begins.
+ * What a batch is. A session may begin in the middle, at any multiple of the grain, and so of plain bytes and of
+ * many lines each sends another sequence (a reply that goes to the wrong session shows; frames are all alike).
+ * `request` and `reply` hold two copies in a row: a whole batch is one piece from wherever it begins.
  */
 struct payload {
     char *request, *reply;

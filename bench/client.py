@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import servers
 
+VERIFIED = 3  # replies on each session
+UNFINISHED = 0.001  # share of the batches of an open loop that may be under way when it ends
 DEADLINE_EXTRA = 60.0  # connecting 10,000 sessions on a busy machine takes its time
 REDIS_KEY = "key:000000000000"
 
@@ -48,12 +50,29 @@ class Load:
         """One sample."""
         return run_echo(contest, server, server.ports.get(service, server.port), self, window)
 
+    def verify(self, contest, server, service):
+        """Compare every byte of some replies; not while anything is measured."""
+        options = ["--verify", "--messages", VERIFIED * self.sessions, "--json", "-"]
+        command = [contest.program("ccpp_client"), *self.arguments(), *options, "127.0.0.1",
+                   server.ports.get(service, server.port), self.threads, self.frames, self.sessions, 1]
+        run_client(server, command, contest.client_cpus, DEADLINE_EXTRA)
+
 
 @dataclass(frozen=True)
 class RedisLoad:
     """redis-benchmark's GET through a proxy."""
     clients: int
     pipeline: int
+
+    def verify(self, contest, server, service):
+        """Set a key and get it again."""
+        redis = Redis(server.ports.get(service, server.port))
+        try:
+            redis.ask(b"SET", REDIS_KEY.encode(), b"abc")
+            if redis.ask(b"GET", REDIS_KEY.encode()).strip() != b"abc":
+                raise RunError(f"{server.name}: GET does not return what SET has stored")
+        finally:
+            redis.close()
 
     def run(self, contest, server, service, window):
         """One sample."""
@@ -92,10 +111,19 @@ def run_echo(contest, server, port, load, window):
                "127.0.0.1", port, load.threads, load.frames, load.sessions, window.seconds]
     kernel = softirq_threads(frozenset(contest.server_cpus))
     kernel_before, split_before = servers.cpu_seconds(kernel), servers.cpu_split(server.pids)
-    process = servers.start_process(command, contest.client_cpus, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    figures = run_client(server, command, contest.client_cpus, window.seconds + window.warmup + DEADLINE_EXTRA)
+    if not server.is_unchanged():
+        raise RunError(f"{server.name}: its processes are not the same after the run")
+    split = [after - before for after, before in zip(servers.cpu_split(server.pids), split_before)]
+    return sample_of(figures, load, split, servers.cpu_seconds(kernel) - kernel_before)
+
+
+def run_client(server, command, cpus, deadline):
+    """ccpp_client's figures, when all went well."""
+    process = servers.start_process(command, cpus, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE)
     try:
-        out, err = process.communicate(timeout=window.seconds + window.warmup + DEADLINE_EXTRA)
+        out, err = process.communicate(timeout=deadline)
     except subprocess.TimeoutExpired:
         raise RunError(f"{server.name}: the client did not come to an end") from None
     finally:
@@ -104,8 +132,7 @@ def run_echo(contest, server, port, load, window):
     if process.returncode or not figures or figures["errors"]:
         said = err.decode(errors="replace").strip() or f"exit code {process.returncode}"
         raise RunError(f"{server.name}: client: {said[-300:]}")
-    split = [after - before for after, before in zip(servers.cpu_split(server.pids), split_before)]
-    return sample_of(figures, load, split, servers.cpu_seconds(kernel) - kernel_before)
+    return figures
 
 
 def parse_client(out):
@@ -123,6 +150,8 @@ def sample_of(figures, load, split, kernel_s):
     count = figures["batches"] if load.connect else figures["messages"]
     if not count or not figures["elapsed_s"]:
         raise RunError("the client counted no message")
+    if load.rate and figures["unfinished"] > UNFINISHED * figures["batches"] + load.sessions:
+        raise RunError(f"{figures['unfinished']} batches that were due were not answered: their latency is unknown")
     user, system = split
     elapsed = figures["elapsed_s"]
     return {
@@ -130,6 +159,7 @@ def sample_of(figures, load, split, kernel_s):
         "msg_per_s": count / elapsed,
         "mib_per_s": figures["mib_per_s"],
         "latency": figures["latency"],
+        "p50": figures["latency"]["p50"],
         "p99": figures["latency"]["p99"],
         "messages": count,
         "batches": figures["batches"],
@@ -205,6 +235,8 @@ def run_redis(contest, server, port, load, window):
         client_s = servers.cpu_seconds([process.pid]) - client_before
         if process.poll() is not None:
             raise RunError(f"{server.name}: redis-benchmark ended with {process.returncode}")
+        if not server.is_unchanged():
+            raise RunError(f"{server.name}: its processes are not the same after the run")
     finally:
         if process:
             process.send_signal(signal.SIGSTOP)

@@ -1,7 +1,8 @@
 """
 How each contestant is started: its command line and generated configuration. One place, so that nobody is favoured by
-a setting hidden elsewhere: one worker, a backlog that fits, otherwise everybody's defaults (ccserver's idle timeouts
-included; HAProxy insists on being told its timeouts).
+a setting hidden elsewhere: one worker, a backlog and limits that fit, otherwise everybody's defaults (idle timeouts
+included; HAProxy insists on being told its timeouts). Of ccserver's keys, those that end it quickly, its statistics file
+and a quieter log are set, too: nothing that is measured.
 """
 import contextlib
 import os
@@ -13,6 +14,7 @@ import machine
 import servers
 
 NOBODY = 9  # the port of an upstream that is not used
+URING_SMALL = "--buffers", 16384, "--buffer-size", 2112  # more than there are sessions; no power of two apart
 SERVICES = ("pingpong", "echo", "bank", "proxy")
 
 CCSERVER_CONF = """[server]
@@ -77,6 +79,7 @@ class Contest:
         self.build = machine.ROOT / "build"
         self.out, self.server_cpus, self.client_cpus = pathlib.Path(out), server_cpus, client_cpus
         self.running, self.background = {}, {}
+        self.repeated = []
         self.number, self.scratch = 0, self.out / f"scratch-{os.getpid()}"
 
     def __enter__(self):
@@ -87,9 +90,12 @@ class Contest:
 
     def program(self, name):
         """The path of a program of the build or of a Debian package."""
+        ours = name in ("ccserver", "ccpp_client") or name.startswith("peer_")
         own = self.build / ("ccserver" if name == "ccserver" else f"bench/{name}")
-        if own.is_file() and os.access(own, os.X_OK):
+        if ours and os.access(own, os.X_OK):
             return own
+        if ours:
+            raise NotAvailable(f"{own} has not been built")
         found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
         if not found:
             raise NotAvailable(f"{name} is not there")
@@ -193,9 +199,9 @@ class Contest:
         command = [self.program("peer_floor"), "127.0.0.1", port]
         return servers.Server(kind, command, {"any": port}, self.client_cpus, self.folder(kind), ready="ready")
 
-    def start_io_uring(self, kind, _variant):
-        """The bare io_uring loop; old kernels and locked-down ones cannot run it."""
-        return self.start_peer(kind, "peer_uring")
+    def start_io_uring(self, kind, variant):
+        """The bare io_uring loop; old kernels and locked-down ones cannot run it. "small": buffers for small messages."""
+        return self.start_peer(kind, "peer_uring", *(URING_SMALL if variant == "small" else ()))
 
     def start_relay(self, kind, variant):
         """The bare 1:1 relay in front of Redis, or of "relay upstream"."""

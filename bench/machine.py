@@ -44,7 +44,8 @@ def raise_nofile():
     the privilege to raise the hard limit what there is must do. Returns the limit in effect.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for limit in ((max(hard, NOFILE_WANTED), max(hard, NOFILE_WANTED)), (hard, hard)):
+    capped = min(hard, NOFILE_WANTED)  # a limit of a billion would have others allocate tables for it
+    for limit in ((NOFILE_WANTED, max(hard, NOFILE_WANTED)), (capped, hard)):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
             break

@@ -13,12 +13,14 @@ from client import RunError
 from contest import NotAvailable
 from servers import StartError
 
-FAILURES = (NotAvailable, StartError, RunError, OSError)  # of one measurement: the others go on
+# Of one measurement: the others go on.
+FAILURES = (NotAvailable, StartError, RunError, OSError, ValueError, KeyError, ArithmeticError)
 RETRIES = 2
 RUN_OVERHEAD_S = 0.12         # starting the client and ending it
 CELL_OVERHEAD_S = 0.4
 # For the estimate of the time left only.
 CONNECT_S_PER_SESSION = 65e-6
+VERIFY_S = 0.25
 VALUE_UNITS = {"cpu_us": "µs", "msg_per_s": "/s", "p99": "µs"}
 
 
@@ -78,6 +80,7 @@ class Outcome:
     title: str
     results: list = field(default_factory=list)
     cells: dict = field(default_factory=dict)
+    repeated: list = field(default_factory=list)  # runs that failed and were made again, and why
     notes: list = field(default_factory=list)
     seconds: float = 0.0
 
@@ -95,20 +98,21 @@ def run_seconds(cell, mode):
 
 def cell_seconds(cell, mode):
     """Planned duration of a cell, for the progress bar."""
-    return CELL_OVERHEAD_S + 2 * mode.rounds_of(cell) * len(cell.contestants) * run_seconds(cell, mode)
+    return CELL_OVERHEAD_S + VERIFY_S * len(cell.contestants) + 2 * mode.rounds_of(cell) * len(cell.contestants) * run_seconds(cell, mode)
 
 
 def one_run(contest, cell, contestant, mode):
-    """A sample; a run that fails is repeated, because a shared machine may starve it."""
+    """A sample; a run that fails is repeated, because a shared machine may starve it, and that is told."""
     for attempt in range(RETRIES + 1):
         try:
             load = contestant.load or cell.load
             window = mode.window_for(load, cell.seconds_factor)
             return load.run(contest, contest.server(contestant.kind), contestant.service, window)
-        except (RunError, OSError):
+        except (RunError, OSError) as error:
             contest.stop(contestant.kind)
             if attempt == RETRIES:
                 raise
+            contest.repeated.append(f"{cell.title}: {error}")
         finally:
             if contestant.alone:
                 contest.stop(contestant.kind)
@@ -122,17 +126,21 @@ def turns(contestants, round_number):
     return order + order[::-1]
 
 
-def run_cell(cell, contest, mode, progress):
-    """Run everybody. Returns samples by name, and reasons by name for those who could not run."""
-    samples, missing = {each.name: [] for each in cell.contestants}, {}
-    for contestant in cell.contestants:
-        try:
-            contest.server(contestant.kind)
-            if contestant.alone:
-                contest.stop(contestant.kind)
-        except FAILURES as error:
-            missing[contestant.name] = str(error)
-    for number in range(mode.rounds_of(cell)):
+def prepare(contest, cell, contestant):
+    """Start a server and see that it answers right: a figure of one that does not would mean nothing."""
+    load = contestant.load or cell.load
+    try:
+        server = contest.server(contestant.kind)
+        if ":" not in contestant.kind:  # a floor that answers with other bytes than it was sent, only as many
+            load.verify(contest, server, contestant.service)
+    finally:
+        if contestant.alone:
+            contest.stop(contestant.kind)
+
+
+def run_rounds(cell, contest, mode, progress, samples, missing, rounds):
+    """Run everybody, and add what is found to `samples` by name, and to `missing` the reasons of those who failed."""
+    for number in rounds:
         for contestant in turns(cell.contestants, number):
             if contestant.name not in missing:
                 try:
@@ -140,6 +148,27 @@ def run_cell(cell, contest, mode, progress):
                 except FAILURES as error:
                     missing[contestant.name] = str(error)
             progress.advance(run_seconds(cell, mode))
+
+
+def run_cell(cell, contest, mode, progress):
+    """
+    Run everybody. Returns samples by name, and reasons by name for those who could not run. Where a full run leaves a
+    line undecided, there are as many rounds again, once.
+    """
+    samples, missing = {each.name: [] for each in cell.contestants}, {}
+    for contestant in cell.contestants:
+        try:
+            prepare(contest, cell, contestant)
+        except FAILURES as error:
+            missing[contestant.name] = str(error)
+        progress.advance(VERIFY_S)
+    rounds = mode.rounds_of(cell)
+    run_rounds(cell, contest, mode, progress, samples, missing, range(rounds))
+    lines = [result_of(cell, goal, samples, missing) for goal in cell.goals]
+    again = 2 * rounds * len(cell.contestants) * run_seconds(cell, mode)
+    if any(line.verdict in stats.UNSURE for line in lines) and mode.may_repeat(again):
+        progress.extend(again)
+        run_rounds(cell, contest, mode, progress, samples, missing, range(rounds, 2 * rounds))
     return samples, missing
 
 
@@ -156,7 +185,11 @@ def result_of(cell, goal, samples, missing):
         result.verdict, result.note = stats.NOT_AVAILABLE, "; ".join(sorted(absent))
         return result
     ours, theirs = samples[goal.ours], samples[goal.theirs]
-    result.samples = stats.paired_ratios([s[goal.metric] for s in ours], [s[goal.metric] for s in theirs])
+    try:
+        result.samples = stats.paired_ratios([s[goal.metric] for s in ours], [s[goal.metric] for s in theirs])
+    except ValueError as error:
+        result.verdict, result.note = stats.NOT_AVAILABLE, str(error)
+        return result
     result.estimate = stats.estimate(result.samples)
     result.verdict = stats.verdict(result.estimate, goal.op, goal.target)
     result.values = {name: median_of(samples[name], goal.metric) for name in (goal.ours, goal.theirs)}
@@ -170,6 +203,7 @@ def run_cells(outcome, cells, make_contest, mode, progress):
         progress.step(f"row {outcome.number}: {cell.title}")
         with make_contest() as contest:
             samples, missing = run_cell(cell, contest, mode, progress)
+            outcome.repeated += contest.repeated
         progress.advance(CELL_OVERHEAD_S)
         outcome.cells[cell.title] = samples
         outcome.results += [result_of(cell, goal, samples, missing) for goal in cell.goals]
@@ -184,11 +218,12 @@ def run_row(row, make_contest, mode, progress):
     """A row of the table, from its cells or from its own function."""
     outcome, start = Outcome(row.number, row.title, notes=list(row.notes)), time.monotonic()
     make_contest = functools.partial(make_contest, row.client)
-    run_cells(outcome, row.cells, make_contest, mode, progress)
-    if row.special:
-        try:
+    try:
+        run_cells(outcome, row.cells, make_contest, mode, progress)
+        if row.special:
             row.special(outcome, make_contest, mode, progress)
-        except FAILURES as error:
-            outcome.results.append(Result(row.title, "", verdict=stats.NOT_AVAILABLE, note=str(error)))
+    except Exception as error:  # pylint: disable=broad-except; whatever it is, the other rows are not to be lost
+        outcome.results.append(Result(row.title, "", verdict=stats.NOT_AVAILABLE,
+                                      note=f"{type(error).__name__}: {error}"))
     outcome.seconds = time.monotonic() - start
     return outcome

@@ -16,7 +16,8 @@ import stats  # noqa: E402
 COLOURS = {"ccserver": "#c2410c", "floor": "#1f2937", "io_uring": "#0f766e", "libevent": "#2563eb", "libuv": "#7c3aed",
            "relay": "#1f2937", "nginx": "#15803d", "haproxy": "#2563eb", "nutcracker": "#7c3aed"}
 GREY, GRID = "#6b7280", "#e5e7eb"
-VERDICT_COLOURS = {stats.PASS: "#15803d", stats.MISS: "#b91c1c", stats.NOISE: "#b45309"}
+VERDICT_COLOURS = {stats.PASS: "#15803d", stats.MISS: "#b91c1c", stats.LIKELY_PASS: "#b45309",
+                   stats.LIKELY_MISS: "#b45309"}
 
 plt.rcParams.update({
     "font.family": "DejaVu Sans", "font.size": 9.5, "svg.fonttype": "path", "svg.hashsalt": "ccserver",
@@ -111,7 +112,7 @@ def over_sessions(out, outcome):
         axes.yaxis.set_major_formatter(ticks)
         axes.margins(x=0.04)
         name_lines(axes, ends)
-    figure.suptitle("Ping-pong, 109-byte messages, one message under way per session", x=0.125, ha="left", y=1.04,
+    figure.suptitle("Ping-pong, 109-byte messages, one message under way per session; bands: the middle half of the runs", x=0.125, ha="left", y=1.04,
                     color=GREY, fontsize=9.5)
     return [(save(figure, out, "sessions"), "CPU per message and throughput over sessions")]
 
@@ -148,10 +149,12 @@ def proxies(out, outcome):
     names = list(next(iter(cells.values())))
     figure, panels = plt.subplots(1, len(cells), figsize=(2.9 * len(cells), 3.6), gridspec_kw={"wspace": 0.30})
     for axes, (title, samples) in zip([panels] if len(cells) == 1 else panels, cells.items()):
-        values = [median([s["cpu_us"] for s in samples[name]]) if samples[name] else 0 for name in names]
-        bars = axes.bar(names, values, color=[COLOURS.get(name, GREY) for name in names], width=0.72)
+        there = [name for name in names if samples[name]]
+        values = [median([s["cpu_us"] for s in samples[name]]) for name in there]
+        bars = axes.bar(there, values, color=[COLOURS.get(name, GREY) for name in there], width=0.72)
         axes.bar_label(bars, fmt="%.2g" if max(values) < 10 else "%.1f", padding=2, fontsize=8.5, color=GREY)
         axes.set_title(title)
+        axes.set_ylabel("CPU µs per GET" if axes.get_subplotspec().is_first_col() else "")
         axes.grid(axis="x", visible=False)
         axes.tick_params(axis="x", rotation=40, length=0)
         for label in axes.get_xticklabels():
@@ -191,6 +194,7 @@ def targets(out, outcomes):
         if lines[at][0] != lines[at - 1][0]:
             axes.axhline(at - 0.5, color=GRID, linewidth=1)
     axes.set_title("Measured over target: left of 1 is within it", loc="left")
+    axes.set_xlabel("median and interval of the ratio, divided by its target (inverted where more is better)")
     return [(save(figure, out, "targets"), "measured over target, with 95 % intervals")]
 
 

@@ -47,6 +47,10 @@ class Progress:
         self.done += planned_seconds
         self._draw()
 
+    def extend(self, planned_seconds):
+        """The plan has grown."""
+        self.planned += planned_seconds
+
     def _draw(self):
         if self.terminal:
             filled = round(BAR_WIDTH * self.fraction())

@@ -7,9 +7,10 @@ import math
 
 import stats
 
-COLOURS = {stats.PASS: "32", stats.MISS: "31", stats.NOISE: "33", stats.NOT_AVAILABLE: "35"}
-WIDTHS = (47, 25, 12, 11, 19, 13)
-HEADS = ("what", "compared", "target", "measured", "95 % interval", "verdict", "values")
+COLOURS = {stats.PASS: "32", stats.MISS: "31", stats.LIKELY_PASS: "33", stats.LIKELY_MISS: "33", stats.NOT_AVAILABLE: "35"}
+WIDTHS = (47, 25, 12, 11, 25, 13)
+HEADS = ("what", "compared", "target", "measured", "interval (samples)", "verdict", "values")
+FULL, IDLE = 0.95, 0.90  # shares of a CPU
 URING_WIN = 0.10
 
 METHOD = """
@@ -21,11 +22,14 @@ METHOD = """
 - The server runs on CPU {server}, the client on CPU {client} (for the proxies: Redis and redis-benchmark). One client
   for every server. The client's latency without `--rate` is that of a closed loop and says little; row L has a fixed
   rate and counts from when a message was due.
+- Before a cell is measured every contestant must return every byte as it should (the floor of row 6 excepted, which
+  only returns as many as the echo does).
 - Contestants take turns in a palindrome, another one begins each round; the i-th runs of two are a pair, each pair
-  gives a ratio, and the table has the median of {pairs} ratios with its bootstrap interval (fixed seed, 2,000
-  resamples). With fewer than 6 pairs such an interval is too narrow to be called 95 %.
-- **pass**: the whole interval meets the target; **miss**: all of it is beyond; **noise**: it straddles the target, and
-  this run cannot tell. A row is as good as its worst line.
+  gives a ratio, and the table has the median of all ratios with its 95 % bootstrap interval (fixed seed, 2,000
+  resamples). Of fewer than 6 samples the interval is their whole range. How many there were stands in brackets.
+- **pass**: the whole interval meets the target; **miss**: all of it is beyond; **pass?** and **miss?**: it straddles the
+  target, and the median is on this or that side of it. A full run repeats such cells once, for up to five minutes in
+  all. A row is as good as its worst line.
 """.strip()
 
 
@@ -62,7 +66,8 @@ def interval_text(result):
         return "-"
     if not result.estimate.known():
         return "too few samples"
-    return f"{number(result.estimate.low)} … {number(result.estimate.high)}"
+    low, high = number(result.estimate.low), number(result.estimate.high)
+    return f"{low} … {high} ({result.estimate.count})"
 
 
 def values_text(result):
@@ -106,10 +111,10 @@ def terminal_table(outcomes, colour):
 
 
 def summary(outcomes):
-    """"9 of 12 rows pass, miss: 5, noise: 7, not available: none"."""
+    """"9 of 12 rows pass; pass?: 7; miss?: none; miss: 5; not available: none"."""
     judged = [outcome for outcome in outcomes if outcome.number.isdigit()]
     parts = [f"{sum(o.verdict() == stats.PASS for o in judged)} of {len(judged)} rows pass"]
-    for word in (stats.MISS, stats.NOISE, stats.NOT_AVAILABLE):
+    for word in (stats.LIKELY_PASS, stats.LIKELY_MISS, stats.MISS, stats.NOT_AVAILABLE):
         found = [o.number for o in judged if o.verdict() == word]
         parts.append(f"{word}: {', '.join(found) or 'none'}")
     return "; ".join(parts)
@@ -126,7 +131,7 @@ def noise_text(outcomes):
         if of_unit:
             widest = max(of_unit, key=lambda r: max(abs(r.estimate.high - 1), abs(1 - r.estimate.low)))
             texts.append(f"{interval_text(widest)} for {name} ({widest.title.rpartition(', ')[2]})")
-    return ("A/A: the same program against itself gave ratios whose widest 95 % intervals were "
+    return ("A/A: the same program against itself gave ratios whose widest intervals were "
             f"{' and '.join(texts)}. Differences smaller than that mean nothing in this run.")
 
 
@@ -163,6 +168,48 @@ def uring_text(outcomes):
     return "\n".join(lines)
 
 
+def cells_with_cpu(outcomes):
+    """Row, title and samples by name of every cell in which CPU was measured."""
+    for outcome in outcomes:
+        for title, samples in outcome.cells.items():
+            found = {name: runs for name, runs in samples.items() if runs and "cpu_us" in runs[0]}
+            if found:
+                yield outcome.number, title, found
+
+
+def median_text(runs, key):
+    """The median of a figure that not all samples have."""
+    values = sorted(run[key] for run in runs if run.get(key) is not None)
+    return number(stats.percentile(values, 0.5)) if values else ""
+
+
+def figures_text(outcomes):
+    """All the medians, and who was busy: where the client is and the server is not, throughput is the client's."""
+    keys = ("cpu_us", "msg_per_s", "p50", "p99", "server_busy", "client_busy", "ksoftirqd_us")
+    lines = ["| row | load | server | samples | CPU µs per message | messages/s | p50 µs | p99 µs | server busy | "
+             "client busy | ksoftirqd µs |", "| --- " * 11 + "|"]
+    for row, title, samples in cells_with_cpu(outcomes):
+        for name, runs in samples.items():
+            figures = " | ".join(median_text(runs, key) for key in keys)
+            lines.append(f"| {row} | {title} | {name} | {len(runs)} | {figures} |")
+    return "\n".join(lines)
+
+
+def limits_text(outcomes):
+    """Where the client's CPU was the limit, so that throughput says little about the server."""
+    found = []
+    for row, title, samples in cells_with_cpu(outcomes):
+        bound = [name for name, runs in samples.items()
+                 if stats.percentile(sorted(r["client_busy"] for r in runs), 0.5) > FULL
+                 and stats.percentile(sorted(r["server_busy"] for r in runs), 0.5) < IDLE]
+        if bound:
+            found.append(f"row {row}, {title}: {', '.join(bound)}")
+    if not found:
+        return "Nowhere was the client's CPU full while the server's had time left."
+    return ("The client's CPU was full while the server's had time left: throughput there is the client's, CPU per "
+            f"message is not touched. {'; '.join(found)}.")
+
+
 def markdown_table(outcomes):
     """The table, as Markdown."""
     lines = ["| # | " + " | ".join(HEADS) + " |", "| --- " * (len(HEADS) + 1) + "|"]
@@ -180,6 +227,7 @@ def notes_text(outcomes):
     lines = []
     for outcome in outcomes:
         lines += [f"- Row {outcome.number}: {note}" for note in outcome.notes]
+        lines += [f"- Row {outcome.number}: a run failed and was made again: {why}" for why in outcome.repeated]
         lines += [f"- Row {outcome.number}, {result.title}, {result.versus}: {result.note}"
                   for result in outcome.results if result.note]
     return "\n".join(lines) or "None."
@@ -211,8 +259,8 @@ def markdown(run, outcomes, scaling_text, plots):
     parts += ["## io_uring against epoll", "", uring_text(outcomes), ""]
     if scaling_text:
         parts += ["## Scaling", "", scaling_text, ""]
-    method = METHOD.format(server=run["cpus"]["server"], client=run["cpus"]["client"], pairs=2 * mode["rounds"])
-    parts += ["## Notes", "", notes_text(outcomes), "", "## Method", "", method, "", "## Machine", "",
+    method = METHOD.format(server=run["cpus"]["server"], client=run["cpus"]["client"])
+    parts += ["## Every figure", "", "Medians. " + limits_text(outcomes), "", figures_text(outcomes), "", "## Notes", "", notes_text(outcomes), "", "## Method", "", method, "", "## Machine", "",
               facts_text(facts), ""]
     return "\n".join(parts)
 

@@ -32,12 +32,20 @@ FIRST_TURN_S = 20e-6
 QUICK_SLOW_ROUNDS = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mode:
     """How long and how often."""
     quick: bool
     rounds: int
     window: Window
+    extra_s: float = 0.0  # may be spent on lines that are undecided
+
+    def may_repeat(self, seconds):
+        """Take so much of the time for undecided lines, if there is that much."""
+        if seconds > self.extra_s:
+            return False
+        self.extra_s -= seconds
+        return True
 
     def window_for(self, load, factor=1.0):
         """The window of a load: some need longer runs, many sessions need longer until each has had its first turn."""
@@ -50,7 +58,7 @@ class Mode:
 
 
 QUICK = Mode(True, 3, Window(0.20, 0.10))
-FULL = Mode(False, 8, Window(1.0, 0.2))
+FULL = Mode(False, 8, Window(1.0, 0.2), 300.0)
 
 
 def arguments():
@@ -97,7 +105,10 @@ def run_rows(chosen, with_scaling, out, mode, progress):
     for row in chosen:
         yield measure.run_row(row, make_contest, mode, progress), None
     if with_scaling:
-        yield None, scaling.measure_all(out, mode, progress)
+        try:
+            yield None, scaling.measure_all(out, mode, progress)
+        except Exception as error:  # pylint: disable=broad-except; the rows are not to be lost for it
+            print(f"run.py: scaling: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def draw(out, outcomes, scaled):
@@ -107,7 +118,11 @@ def draw(out, outcomes, scaled):
     except ImportError as error:
         print(f"no plots: {error} (python3-matplotlib)", file=sys.stderr)
         return []
-    return plots.draw_all(out, outcomes, scaled)
+    try:
+        return plots.draw_all(out, outcomes, scaled)
+    except Exception as error:  # pylint: disable=broad-except; nor for a plot
+        print(f"no plots: {type(error).__name__}: {error}", file=sys.stderr)
+        return []
 
 
 def finish(out, run, outcomes, scaled):
@@ -152,6 +167,7 @@ def main():
     try:
         for outcome, found in run_rows(chosen, with_scaling, out, mode, progress):
             outcomes, scaled = outcomes + ([outcome] if outcome else []), found or scaled
+            report.write_json(out / "results.json", run, outcomes, scaled)  # in case it does not come to its end
         run["complete"] = True
     except KeyboardInterrupt:
         progress.say("interrupted: the report has what was measured so far")

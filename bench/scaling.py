@@ -111,7 +111,9 @@ def limits(found):
 def ratio_text(entry, metric):
     """"0.98 (0.95 … 1.02)"."""
     found = entry.get(metric + "_ratio")
-    return f"{found.value:.3f} ({found.low:.3f} … {found.high:.3f})" if found else "-"
+    if not found:
+        return "-"
+    return f"{found.value:.3f} ({found.low:.3f} … {found.high:.3f})" if found.known() else f"{found.value:.3f}"
 
 
 def text_of(scaled):

@@ -4,8 +4,10 @@ Starting, accounting and ending the servers that are measured.
 Every process started here is told by the kernel to end when the runner dies, and is ended by its own pid: first
 politely, then not.
 """
+import contextlib
 import os
 import pathlib
+import random
 import select
 import signal
 import socket
@@ -16,7 +18,8 @@ READY_WITHIN = 15.0
 STOP_WITHIN = 5.0
 CLOCK_TICK = os.sysconf("SC_CLK_TCK")
 
-_next_port = [21000]
+PORTS = 21000, 32000
+_next_port = [random.randrange(*PORTS)]
 
 
 class StartError(Exception):
@@ -25,17 +28,16 @@ class StartError(Exception):
 
 def free_port():
     """A port nothing listens on, below the range from which the kernel picks clients' ports."""
-    while _next_port[0] < 32000:
+    for _ in range(*PORTS):
         port = _next_port[0]
-        _next_port[0] += 1
+        _next_port[0] = port + 1 if port + 1 < PORTS[1] else PORTS[0]
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
                 return port
             except OSError:
                 continue
-    _next_port[0] = 21000
-    return free_port()
+    raise StartError("no port is free")
 
 
 def start_process(command, cpus, last_word="TERM", **options):
@@ -50,15 +52,16 @@ def start_process(command, cpus, last_word="TERM", **options):
 
 def end_process(process, first=signal.SIGTERM):
     """End one child: ask, wait, insist."""
-    for number, patience in ((first, STOP_WITHIN), (signal.SIGKILL, STOP_WITHIN)):
-        if process.poll() is not None:
-            break
-        try:
+    try:
+        if process.poll() is None:
             process.send_signal(signal.SIGCONT)
-            process.send_signal(number)
-            process.wait(patience)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+            process.send_signal(first)
+            process.wait(STOP_WITHIN)
+    except (ProcessLookupError, subprocess.TimeoutExpired):
+        pass
+    with contextlib.suppress(ProcessLookupError):  # it, if it is still there, and children that it has left behind
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(STOP_WITHIN)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             stream.close()
@@ -88,15 +91,9 @@ def cpu_seconds(pids):
     """
     User plus system time of whole processes, in nanosecond steps, from the kernel's CPU clock of each process. It
     counts all threads, also ended ones and io_uring's workers, and what the kernel does for a `send` on loopback: the
-    receiving half of TCP runs in the sender's context.
+    receiving half of TCP runs in the sender's context. A process that is gone is an error: its time would be missing.
     """
-    total = 0.0
-    for pid in pids:
-        try:
-            total += time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) makes it
-        except OSError:
-            continue
-    return total
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)  # as clock_getcpuclockid(3) makes it
 
 
 def cpu_split(pids):
@@ -166,6 +163,10 @@ class Server:
     def refresh(self):
         """Look again which processes it has: some fork after they have begun to listen."""
         self.pids = process_tree(self.process.pid)
+
+    def is_unchanged(self):
+        """Whether it still has the same processes: nobody has died, and nobody's time is missing from cpu()."""
+        return self.process.poll() is None and process_tree(self.process.pid) == self.pids
 
     def cpu(self):
         """CPU seconds used so far by all its processes."""

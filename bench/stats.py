@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 LEVEL = 0.95
 RESAMPLES = 2000
-MIN_SAMPLES = 3  # fewer say nothing about their own spread
+MIN_SAMPLES = 3        # fewer say nothing about their own spread
+BOOTSTRAP_SAMPLES = 6  # of fewer the bootstrap's interval is too narrow: their whole range is told instead
 
-PASS, NOISE, MISS, NOT_AVAILABLE, INFORM = "pass", "noise", "miss", "not available", "-"
+PASS, LIKELY_PASS, LIKELY_MISS, MISS = "pass", "pass?", "miss?", "miss"
+NOT_AVAILABLE, INFORM = "not available", "-"
+UNSURE = (LIKELY_PASS, LIKELY_MISS)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median and the interval that holds it with 95 % probability, from `count` samples."""
+    """A median and its interval, from `count` samples."""
     value: float
     low: float
     high: float
@@ -51,8 +54,8 @@ def percentile(ordered, fraction):
 def estimate(samples, statistic=statistics.median, level=LEVEL, resamples=RESAMPLES, seed=1):
     """
     The statistic of `samples` with its percentile-bootstrap interval. The seed is fixed: the same samples always give
-    the same interval, so that a report can be recomputed from its raw data. Too few samples: an infinite interval,
-    because no interval would look like a sure result.
+    the same interval, so that a report can be recomputed from its raw data. Few samples: their range. Too few: an
+    infinite interval, because no interval would look like a sure result.
     """
     samples = list(samples)
     if not samples:
@@ -60,38 +63,38 @@ def estimate(samples, statistic=statistics.median, level=LEVEL, resamples=RESAMP
     value = statistic(samples)
     if len(samples) < MIN_SAMPLES:
         return Estimate(value, -math.inf, math.inf, len(samples))
+    if len(samples) < BOOTSTRAP_SAMPLES:
+        return Estimate(value, min(samples), max(samples), len(samples))
     chance = random.Random(seed)
     again = sorted(statistic(chance.choices(samples, k=len(samples))) for _ in range(resamples))
     tail = (1 - level) / 2
     return Estimate(value, percentile(again, tail), percentile(again, 1 - tail), len(samples))
 
 
+def meets(value, op, target):
+    """Whether a value is as it should be."""
+    if op not in ("<=", "<", ">="):
+        raise ValueError(f"unknown comparison {op!r}")
+    return value <= target if op == "<=" else value < target if op == "<" else value >= target
+
+
 def verdict(interval, op, target):
     """
-    pass: the whole interval meets the target; miss: none of it does; noise: it straddles the target, and this run
-    cannot tell. `op` is "<=", "<" or ">="; None: there is no target, the figure only informs.
+    pass: the whole interval meets the target; miss: none of it does. Where it straddles the target the median decides,
+    and a question mark tells so. `op` is "<=", "<" or ">="; None: there is no target, the figure only informs.
     """
     if op is None:
         return INFORM
-    if op in ("<=", "<"):
-        near, far = interval.low, interval.high
-    elif op == ">=":
-        near, far = -interval.high, -interval.low
-        target = -target
-    else:
-        raise ValueError(f"unknown comparison {op!r}")
-    strict = op == "<"
-    if far < target or (far == target and not strict):
-        return PASS
-    if near > target or (near == target and strict):
-        return MISS
-    return NOISE
+    ends = meets(interval.low, op, target), meets(interval.high, op, target)
+    if all(ends) or not any(ends):
+        return PASS if all(ends) else MISS
+    return LIKELY_PASS if meets(interval.value, op, target) else LIKELY_MISS
 
 
 def worst(verdicts):
     """One word for several comparisons: a single miss is a miss, whatever else passed."""
     verdicts = list(verdicts)
-    for word in (MISS, NOISE, NOT_AVAILABLE, PASS):
+    for word in (MISS, LIKELY_MISS, NOT_AVAILABLE, LIKELY_PASS, PASS):
         if word in verdicts:
             return word
     return INFORM

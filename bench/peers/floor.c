@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 64 * 1024, EVENTS = 256 };
+enum { BUFFER_SIZE = 64 * 1024, EVENTS = 512 };
 
 struct conn {
     int fd;
@@ -57,7 +57,6 @@ static void accept_all(void)
         if (!conn)
             err(EXIT_FAILURE, "connection");
         conn->fd = fd;
-        peer_set_nodelay(fd);
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == -1)
             err(EXIT_FAILURE, "epoll_ctl");
     }

@@ -49,6 +49,7 @@ int peer_listen(const struct sockaddr_in *address)
 
     raise_descriptor_limit();
     if (fd == -1 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 || /* accepted sockets inherit it */
         bind(fd, (const struct sockaddr *)address, sizeof(*address)) == -1 || listen(fd, BACKLOG) == -1)
         err(EXIT_FAILURE, "cannot listen on port %u", ntohs(address->sin_port));
     return fd;

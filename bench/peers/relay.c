@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 64 * 1024, EVENTS = 256 };
+enum { BUFFER_SIZE = 64 * 1024, EVENTS = 512 };
 
 /* One connection of a pair. */
 struct end {

@@ -119,7 +119,6 @@ static void on_accept(int fd)
     if (fd < 0 || !conn)
         errx(EXIT_FAILURE, "accept: %s", strerror(fd < 0 ? -fd : ENOMEM));
     *conn = (struct conn){.fd = fd, .first = NONE};
-    peer_set_nodelay(fd);
     arm_recv(conn);
 }
 
@@ -237,6 +236,8 @@ static void set_up(void)
 
     if (error)
         errx(EXIT_FAILURE, "io_uring: %s", strerror(-error));
+    if (io_uring_register_ring_fd(&ring) < 0) /* one lookup less in each call; old kernels do without */
+        warnx("the ring's descriptor could not be registered");
     buffers = map((size_t)buffer_count * buffer_size);
     buffer_ring = map(buffer_count * sizeof(struct io_uring_buf));
     registration.ring_addr = (uintptr_t)buffer_ring;

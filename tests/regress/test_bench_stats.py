@@ -55,7 +55,7 @@ def test_same_samples_same_interval_other_seed_other_interval():
 
 
 def test_interval_lies_within_the_samples_around_the_median():
-    samples = [0.9, 1.0, 1.01, 1.02, 1.3]
+    samples = [0.9, 1.0, 1.0, 1.01, 1.02, 1.02, 1.3]
     found = stats.estimate(samples)
     assert 0.9 <= found.low < found.value == 1.01 < found.high <= 1.3
 
@@ -84,9 +84,16 @@ def test_level_widens_the_interval():
 def test_too_few_samples_have_no_interval_and_give_no_verdict():
     found = stats.estimate([0.5, 0.5])
     assert not found.known() and found.low == -math.inf
-    assert stats.verdict(found, "<=", 1.0) == stats.NOISE
+    assert stats.verdict(found, "<=", 1.0) == stats.LIKELY_PASS
     with pytest.raises(ValueError):
         stats.estimate([])
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_of_few_samples_the_interval_is_their_range(number):
+    samples = [1.0 + k / 10 for k in range(number)]
+    found = stats.estimate(samples)
+    assert (found.low, found.high) == (samples[0], samples[-1])
 
 
 def test_another_statistic():
@@ -96,14 +103,15 @@ def test_another_statistic():
 @pytest.mark.parametrize("low, high, op, target, word", [
     (0.98, 1.02, "<=", 1.05, stats.PASS),
     (0.98, 1.05, "<=", 1.05, stats.PASS),
-    (1.00, 1.06, "<=", 1.05, stats.NOISE),
-    (1.05, 1.06, "<=", 1.05, stats.NOISE),
+    (1.00, 1.06, "<=", 1.05, stats.LIKELY_PASS),
+    (1.05, 1.06, "<=", 1.05, stats.LIKELY_MISS),
     (1.06, 1.07, "<=", 1.05, stats.MISS),
-    (0.90, 1.00, "<", 1.00, stats.NOISE),
+    (0.90, 1.00, "<", 1.00, stats.LIKELY_PASS),
     (0.90, 0.99, "<", 1.00, stats.PASS),
     (1.00, 1.01, "<", 1.00, stats.MISS),
     (2.20, 2.50, ">=", 2.2, stats.PASS),
-    (2.10, 2.50, ">=", 2.2, stats.NOISE),
+    (2.10, 2.50, ">=", 2.2, stats.LIKELY_PASS),
+    (2.00, 2.30, ">=", 2.2, stats.LIKELY_MISS),
     (2.00, 2.10, ">=", 2.2, stats.MISS),
     (0.10, 9.00, None, None, stats.INFORM),
 ])
@@ -117,8 +125,10 @@ def test_verdict_refuses_what_it_does_not_know():
 
 
 @pytest.mark.parametrize("words, word", [
-    ([stats.PASS, stats.MISS, stats.NOISE], stats.MISS),
-    ([stats.PASS, stats.NOISE, stats.NOT_AVAILABLE], stats.NOISE),
+    ([stats.PASS, stats.MISS, stats.LIKELY_MISS], stats.MISS),
+    ([stats.PASS, stats.LIKELY_MISS, stats.NOT_AVAILABLE], stats.LIKELY_MISS),
+    ([stats.PASS, stats.LIKELY_PASS, stats.NOT_AVAILABLE], stats.NOT_AVAILABLE),
+    ([stats.PASS, stats.LIKELY_PASS], stats.LIKELY_PASS),
     ([stats.PASS, stats.NOT_AVAILABLE], stats.NOT_AVAILABLE),
     ([stats.PASS, stats.INFORM], stats.PASS),
     ([stats.INFORM], stats.INFORM),
