@@ -52,7 +52,10 @@ def options_of(arguments):
 
 
 def plan(options):
-    """[(name, seconds, acts)]: rounds of one phase per nemesis, in any order, a calm one first and a mixed one last."""
+    """
+    [(name, seconds, acts)]: rounds of one phase per nemesis, in any order, a calm one first and a mixed one last. Acts
+    are seen through to their end, so rounds take longer than planned: of those that would begin too late there is none.
+    """
     chance, rounds = random.Random(options.seed), max(1, round(options.seconds / ROUND_S))
     mixed = options.acts if len(options.acts) > 1 else None
     if options.mixed:
@@ -60,7 +63,10 @@ def plan(options):
         return
     weights = CALM_WEIGHT + sum(act.weight for act in options.acts) + (MIXED_WEIGHT if mixed else 0)
     unit = options.seconds / rounds / weights
-    for _ in range(rounds):
+    end = time.monotonic() + options.seconds
+    for done in range(rounds):
+        if done > 0 and time.monotonic() > end:
+            return
         yield "calm", CALM_WEIGHT * unit, []
         for act in chance.sample(options.acts, len(options.acts)):
             yield act.__name__, act.weight * unit, [act]

@@ -43,6 +43,8 @@ def refused(address):
         connect_to(address).close()
     except (ConnectionRefusedError, FileNotFoundError):
         return True
+    except ConnectionResetError:  # in the very moment in which it was closed
+        return False
     return False
 
 
