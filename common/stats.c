@@ -12,7 +12,7 @@
 
 int stats_create(void)
 {
-    static const uint64_t layout = sizeof(struct stats_area);
+    static const uint64_t layout = STATS_LAYOUT;
     int fd = memfd_create("ccserver-stats", MFD_CLOEXEC);
 
     if (fd >= 0 && ftruncate(fd, sizeof(struct stats_area)) == 0 &&
@@ -29,7 +29,7 @@ struct stats_area *stats_attach(int fd)
 
     if (pread(fd, &layout, sizeof(layout), offsetof(struct stats_area, layout)) < 0)
         return NULL;
-    if (layout != sizeof(struct stats_area)) {
+    if (layout != STATS_LAYOUT) {
         errno = EPROTO;
         return NULL;
     }

@@ -102,7 +102,7 @@ struct stats_book {
 };
 
 struct stats_area {
-    uint64_t layout;                                  /* size of all this; another binary may have another one */
+    uint64_t layout;                                  /* STATS_LAYOUT of the binary that has made it */
     stats_counter upgrades;                           /* binaries that have taken over */
     _Atomic uint32_t blocks_used;                     /* no block from here on has ever been taken */
     _Atomic uint32_t numbers_used;                    /* nor for a slot with such a number */
@@ -110,6 +110,9 @@ struct stats_area {
     struct stats_book books[STATS_NUMBERS_MAX];
     struct stats_block blocks[STATS_PROCESSES_MAX];
 };
+
+/* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
+#define STATS_LAYOUT ((UINT64_C(2) << 48) + sizeof(struct stats_area))
 
 /* A memory file for an area, zeroed, close-on-exec. -1 with errno. Memory is used where something has been counted. */
 int stats_create(void);

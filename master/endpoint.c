@@ -143,6 +143,14 @@ static void set_backlog(const struct endpoint *endpoint, int backlog)
             listen(endpoint->queues[i], backlog);
 }
 
+void endpoints_listen(const struct endpoints *endpoints, const struct conf *conf)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    set_backlog(endpoint, (int)backlog_of(conf, endpoint->listener));
+}
+
 void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf)
 {
     struct endpoint *endpoint;
@@ -205,6 +213,16 @@ unsigned endpoints_numbers(const struct endpoints *endpoints)
     FOR_EACH(endpoint, endpoints)
     most = endpoint->count > most ? endpoint->count : most;
     return most;
+}
+
+unsigned endpoints_fewest(const struct endpoints *endpoints)
+{
+    struct endpoint *endpoint;
+    unsigned fewest = CONF_WORKERS_MAX;
+
+    FOR_EACH(endpoint, endpoints)
+    fewest = endpoint->count < fewest ? endpoint->count : fewest;
+    return fewest;
 }
 
 /* ---- other processes ---- */

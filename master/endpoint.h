@@ -44,11 +44,17 @@ void endpoints_forget_added(struct endpoints *endpoints);
  */
 void endpoints_shut_unclaimed(const struct endpoints *endpoints);
 
+/* Listen again at all of them, with the backlogs of `conf`. Where the kernel had chosen a port, it chooses another. */
+void endpoints_listen(const struct endpoints *endpoints, const struct conf *conf);
+
 /* The endpoint that serves this address of a configuration which has been claimed. */
 struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address);
 
 /* Numbers for which there are queues anywhere: as many as there have been workers at a time. */
 unsigned endpoints_numbers(const struct endpoints *endpoints);
+
+/* Numbers for which there are queues everywhere. */
+unsigned endpoints_fewest(const struct endpoints *endpoints);
 
 /* In a child: close all but `count` queues that it has use for. */
 void endpoints_close_others(const struct endpoints *endpoints, const struct worker_socket *kept, unsigned count);

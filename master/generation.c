@@ -84,9 +84,9 @@ void generation_start(struct master *master, struct generation *generation, enum
 
 unsigned generation_first_count(const struct master *master)
 {
-    unsigned wanted = master->current->conf.workers, numbers = endpoints_numbers(&master->endpoints);
+    unsigned wanted = master->current->conf.workers, numbers = endpoints_fewest(&master->endpoints);
 
-    return master->upgrade.newer && numbers > 0 && numbers < wanted ? numbers : wanted;
+    return master->upgrade.newer && numbers < wanted ? numbers : wanted;
 }
 
 void generation_start_rest(struct master *master)
@@ -332,13 +332,13 @@ void generation_resize(struct master *master, int change)
         log_warn("resize refused: %u workers is the limit", count);
         return;
     }
-    if (change < 0 && !others_live(current)) {
-        log_warn("resize refused: all other workers stay down");
-        return;
-    }
     if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0 ||
         current->count != current->wanted) {
         log_warn("resize refused: a start, a reload, an upgrade or a stop is under way");
+        return;
+    }
+    if (change < 0 && !others_live(current)) {
+        log_warn("resize refused: all other workers stay down");
         return;
     }
     if (change < 0) {

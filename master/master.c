@@ -14,7 +14,10 @@
 
 #include <bsd/stdlib.h>
 
-enum { TICK_MS = 50 }; /* how often heartbeats are looked at, at least */
+enum {
+    TICK_MS = 50,      /* how often heartbeats are looked at, at least */
+    ORPHANS_MS = 5000, /* a worker that has lost its master has ended by itself long before */
+};
 
 /* ---- slots ---- */
 
@@ -100,7 +103,7 @@ static void reap(struct master *master)
 static bool has_orphans(const struct master *master)
 {
     uint64_t stopping_ms = clock_now_ms() - master->stop_ms;
-    bool late = stopping_ms >= master->world.patience.drain_ms + SUPERVISOR_GRACE_MS, any = false;
+    bool late = stopping_ms >= ORPHANS_MS, any = false;
     siginfo_t info;
     uint32_t at = 0;
 
@@ -137,7 +140,7 @@ void master_stop_at_once(struct master *master, const char *why)
     log_notice("stopping at once: %s", why);
     upgrade_tell_stopping(master, true);
     upgrade_abandon(master, "this master stops");
-    if (master->phase == MASTER_SERVING)
+    if (master->phase == MASTER_SERVING && !master->upgrade.newer)
         notify("STOPPING=1\nSTATUS=stopping at once: %s", why);
     if (master->next)
         generation_give_up_next(master, "the server stops");
@@ -155,7 +158,6 @@ static void give_in(struct master *master, const char *why)
     if (master->next)
         generation_give_up_next(master, "the server stops");
     log_notice("stopping: %s; sessions may finish for %u ms", why, master->world.patience.drain_ms);
-    notify("STOPPING=1\nSTATUS=stopping: %s", why);
     master->phase = MASTER_STOPPING;
     master->stop_ms = clock_now_ms();
     master->world.for_good = !master->upgrade.newer;
@@ -169,24 +171,23 @@ static void stop(struct master *master, const char *why)
         return;
     }
     upgrade_tell_stopping(master, false);
+    if (!master->upgrade.newer)
+        notify("STOPPING=1\nSTATUS=stopping: %s", why);
     give_in(master, why);
 }
 
 /* Ctrl-C reaches both masters while one takes over from the other: the sessions of the older are draining already. */
 static void interrupt(struct master *master)
 {
-    if (master->phase == MASTER_HANDED_OVER)
+    if (master->phase == MASTER_HANDED_OVER && master->upgrade.channel >= 0 && !master->upgrade.stopping)
         log_notice("SIGINT: this master drains already; SIGTERM ends that");
     else
         stop(master, "SIGINT");
 }
 
-/* A client has asked for it, and the other master is in charge of the whole. */
-static void shut_down(struct master *master)
+void master_shut_down(struct master *master)
 {
-    if (master->upgrade.channel >= 0 && (master->phase == MASTER_HANDED_OVER || master->upgrade.newer))
-        upgrade_forward(master, SIGTERM);
-    else if (master->phase == MASTER_SERVING)
+    if (!upgrade_pass_shutdown(master) && master->phase == MASTER_SERVING)
         stop(master, "a client asked for it");
 }
 
@@ -218,7 +219,7 @@ static void hang_up(struct master *master)
         log_notice("log reopened");
     master_each_slot(master, tell_reopen);
     if (master->phase == MASTER_HANDED_OVER)
-        upgrade_forward(master, SIGHUP);
+        upgrade_pass_hup(master);
     generation_reload(master);
 }
 
@@ -309,7 +310,7 @@ static bool hear(struct master *master, struct slot *slot)
     case CHANNEL_READY: worker_is_ready(master, slot); break;
     case CHANNEL_MISSED: adopt_missed(slot, message.value); break;
     case CHANNEL_LEAVING: generation_replace(master, slot); break;
-    case CHANNEL_SHUTDOWN: shut_down(master); break;
+    case CHANNEL_SHUTDOWN: master_shut_down(master); break;
     default: log_fatal("unexpected %s from worker %u", channel_name(message.type), slot->number);
     }
     return true;
@@ -417,6 +418,8 @@ int master_run(struct master *master)
         if (master->phase == MASTER_SERVING && all_down(master->current)) {
             log_error("no worker can run: stopping");
             code = EXIT_FAILURE;
+            if (master->upgrade.channel < 0)
+                notify("STOPPING=1\nSTATUS=no worker can run");
             give_in(master, "no worker can run");
         }
     }

@@ -76,6 +76,9 @@ int master_run(struct master *master);
 /* Kill all workers, and be gone when they are. */
 void master_stop_at_once(struct master *master, const char *why);
 
+/* A client has asked for the end of the server. */
+void master_shut_down(struct master *master);
+
 /* All slots that have, or may get, a process: of the current and the next generation, and those that leave. */
 void master_each_slot(struct master *master, void (*visit)(struct master *master, struct slot *slot));
 
@@ -168,8 +171,9 @@ void upgrade_tell_ready(struct master *master, unsigned workers, bool all);
 /* The server stops, at the word of the newer: the older one does not take it back. */
 void upgrade_tell_stopping(struct master *master, bool at_once);
 
-/* A signal that is the other master's business. */
-void upgrade_forward(const struct master *master, int number);
+/* What is the business of the master in charge, where that is the other one. */
+void upgrade_pass_hup(const struct master *master);
+bool upgrade_pass_shutdown(const struct master *master);
 
 /* The other master has something to say, has died, or has been silent for too long. */
 void upgrade_hear(struct master *master);

@@ -52,15 +52,15 @@ int pid_replace(struct master *master, char *why, size_t why_size)
     snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
     struct pidfh *file = open_locked(temporary, why, why_size);
     if (!file)
-        return -1;                  /* what we have, we keep */
+        return -1; /* what we have, we keep */
+    if (pidfile_write(file) < 0 || rename(temporary, path) < 0) {
+        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+        pidfile_remove(file);
+        return -1;
+    }
     pidfile_close(master->pidfile); /* of a master that takes its place back */
     master->pidfile = file;
-    if (pidfile_write(master->pidfile) == 0 && rename(temporary, path) == 0)
-        return 0;
-    snprintf(why, why_size, "%s: %s", path, strerror(errno));
-    pidfile_remove(master->pidfile);
-    master->pidfile = NULL;
-    return -1;
+    return 0;
 }
 
 void pid_close(struct master *master)

@@ -11,6 +11,7 @@
  *     | drains, exits                            |
  *     | <------------- STOPPING ---------------- | it is told to stop: its end will be no failure
  *     | <-------------- QUICKLY ---------------- | at once: so does the older
+ *     | --------------- SHUTDOWN --------------> | a client has asked for it; also in the other direction, before MINE
  *
  *   "FAILED why", its end, or ten seconds of silence: the older one kills it and goes on as if nothing had happened.
  *
@@ -37,7 +38,8 @@
 enum { PATIENCE_MS = 10 * 1000, TEXT_SIZE = 640 };
 
 static const char variable[] = "CCSERVER_UPGRADE", ready[] = "READY", yours[] = "YOURS", mine[] = "MINE",
-                  stopping[] = "STOPPING", quickly[] = "QUICKLY", alive[] = "ALIVE", failed[] = "FAILED ";
+                  stopping[] = "STOPPING", quickly[] = "QUICKLY", shutdown_all[] = "SHUTDOWN", alive[] = "ALIVE",
+                  failed[] = "FAILED ";
 
 static void say(const struct master *master, const char *text)
 {
@@ -163,7 +165,7 @@ static void hand_over(struct master *master)
 {
     pid_yield(master);
     if (master->reload_pending)
-        upgrade_forward(master, SIGHUP);
+        upgrade_pass_hup(master);
     master->reload_pending = false;
     master->upgrade.due_ms = 0;
     master->phase = MASTER_HANDED_OVER;
@@ -183,14 +185,14 @@ static void take_back(struct master *master)
     hang_up(master);
     if (pid_replace(master, why, sizeof(why)) < 0)
         log_error("%s", why);
+    endpoints_listen(&master->endpoints, &master->current->conf); /* it may have dropped some */
     generation_start(master, master->current, RESPAWN_upgrade);
     notify("MAINPID=%d\nREADY=1", (int)getpid());
 }
 
 void upgrade_reaped(struct master *master, int status)
 {
-    if (master->phase != MASTER_HANDED_OVER)
-        upgrade_hear(master); /* its last words say more than its exit code */
+    upgrade_hear(master); /* its last words say more than its exit code */
     if (master->phase != MASTER_HANDED_OVER)
         tell_failed(master, status);
     else if (!master->upgrade.stopping && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
@@ -257,10 +259,20 @@ void upgrade_tell_stopping(struct master *master, bool at_once)
     }
 }
 
-void upgrade_forward(const struct master *master, int number)
+void upgrade_pass_hup(const struct master *master)
 {
-    log_notice("SIG%s is passed on to pid %d", sigabbrev_np(number), (int)master->upgrade.pid);
-    kill(master->upgrade.pid, number);
+    if (master->upgrade.channel < 0 || master->upgrade.pid <= 0)
+        return;
+    log_notice("SIGHUP is passed on to pid %d", (int)master->upgrade.pid);
+    kill(master->upgrade.pid, SIGHUP);
+}
+
+bool upgrade_pass_shutdown(const struct master *master)
+{
+    if (master->upgrade.channel < 0 || (master->phase != MASTER_HANDED_OVER && !master->upgrade.newer))
+        return false;
+    say(master, shutdown_all);
+    return true;
 }
 
 void upgrade_tell_ready(struct master *master, unsigned workers, bool all)
@@ -276,13 +288,13 @@ static void take_charge(struct master *master)
     char why[256];
 
     master->upgrade.newer = false;
-    endpoints_shut_unclaimed(&master->endpoints);
-    endpoints_keep_claimed(&master->endpoints, &master->current->conf);
-    generation_start_rest(master);
     stats_count(&master->world.stats->upgrades, 1);
     if (pid_replace(master, why, sizeof(why)) < 0)
         log_error("%s", why);
     say(master, mine);
+    endpoints_shut_unclaimed(&master->endpoints);
+    endpoints_keep_claimed(&master->endpoints, &master->current->conf);
+    generation_start_rest(master);
     log_notice("upgrade: this master is in charge, pid %d drains", (int)master->upgrade.pid);
     notify("READY=1\nSTATUS=%u workers", master->current->wanted);
 }
@@ -298,7 +310,7 @@ static bool hear_one(struct master *master)
     if (size < 0)
         return false;
     text[size] = '\0';
-    if (master->upgrade.newer && (size == 0 || strcmp(text, yours) == 0))
+    if (master->upgrade.newer && master->phase == MASTER_SERVING && (size == 0 || strcmp(text, yours) == 0))
         take_charge(master); /* also when the older one is no more */
     else if (strcmp(text, alive) == 0 && master->upgrade.due_ms)
         master->upgrade.due_ms = clock_now_ms() + PATIENCE_MS;
@@ -310,6 +322,8 @@ static bool hear_one(struct master *master)
         master->upgrade.stopping = true;
     else if (strcmp(text, quickly) == 0 && master->phase == MASTER_HANDED_OVER)
         master_stop_at_once(master, "the master in charge does");
+    else if (strcmp(text, shutdown_all) == 0)
+        master_shut_down(master);
     else if (size > 0 && strncmp(text, failed, strlen(failed)) == 0)
         give_up(master, text + strlen(failed));
     if (size == 0 && master->upgrade.older)

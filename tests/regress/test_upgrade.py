@@ -313,6 +313,7 @@ def test_an_address_that_is_dropped_refuses_connections(serve, binary):
     client = half_done(server)
     server.configure(listen("bank"))
     server.upgrade()
+    server.wait_log(rf"master\[{server.pid}\]: no longer listening on {dropped}")
     with pytest.raises(ConnectionRefusedError):
         connect_to(dropped)
     finish_half(client)
@@ -378,17 +379,41 @@ def test_quit_is_for_both_masters(serve, binary):
     server.upgrade()
     server.signal(signal.SIGQUIT)
     server.wait_log("stopping at once: the master in charge does")
-    assert server.wait() == 0
+    wait_exit(server.pid)
+    for old in server.replaced:
+        wait_exit(old)
+    server.replaced.clear()
+    server.wait_log_end()
+    server.reap()
+
+
+def test_a_hup_that_comes_too_late_is_nothing(serve, binary):
+    """The master in charge has gone, the other one still drains; nobody is there to pass it on to."""
+    server = serve(listen("bank"), binary=binary)
+    old, client = server.pid, half_done(server)
+    server.upgrade()
+    server.signal(signal.SIGTERM)
+    server.wait_log(rf"master\[{server.pid}\]: stopped")
+    wait_exit(server.pid)
+    server.signal(signal.SIGHUP, old)
+    server.wait_log(rf"master\[{old}\]: log reopened")
+    finish_half(client)
+    assert server.process.wait(DEADLINE) == 0
 
 
 def test_shutdown_reaches_who_is_in_charge(serve, binary):
     """From a session of a master that only drains."""
     server = serve(listen("bank"), listen("echo"), binary=binary)
-    half, client = half_done(server), server.connect("echo")
+    half, clients = half_done(server), [server.connect("echo") for _ in range(2)]
+    for client in clients:
+        client.send(b"SHUT")
+    server.await_stats(lambda stats: server.pick(stats, "echo")["bytes_in"] == 8)
     server.upgrade()
-    client.ask(b"SHUTDOWN\r\n", b"ccserver echo:SHUTDOWN\r\n")
-    server.wait_log(rf"master\[{server.pid}\]: stopping: SIGTERM")
+    for client in clients:  # the second one does not make it an immediate stop
+        client.ask(b"DOWN\r\n", b"ccserver echo:SHUTDOWN\r\n")
+    server.wait_log(rf"master\[{server.pid}\]: stopping: a client asked for it")
     server.wait_log(rf"master\[{server.pid}\]: stopped")
+    assert not any("at once" in line for line in server.lines)
     finish_half(half)
     assert server.process.wait(DEADLINE) == 0
 
@@ -535,9 +560,13 @@ def test_more_workers_of_a_binary_that_hangs_strand_nobody(serve, trap_binary, b
 
 def test_a_binary_whose_workers_give_up_in_charge_is_taken_back(serve, trap_binary, tmp_path):
     server = serve(listen("bank"), listen("trap"), binary=trap_binary, workers=1)
-    half, old = half_done(server), server.pid
+    dropped = own_address()
+    server.reload(listen("bank"), listen("trap"), listen("pingpong", bind=dropped))
+    half, old, worker = half_done(server), server.pid, server.worker_pids()[0]
+    server.configure(listen("bank"), listen("trap"))
     server.upgrade()
     new, since = server.pid, server.mark()
+    server.wait_log(rf"worker 0\[{worker}\]: draining")
     server.connect("trap").send(b"exit 2\n")
     server.wait_log(rf"master\[{new}\]: no worker can run", since=since)
     server.wait_log("this master serves again", since=since)
@@ -545,6 +574,8 @@ def test_a_binary_whose_workers_give_up_in_charge_is_taken_back(serve, trap_bina
     server.pid = old
     server.wait_log(r"worker 0 \(pid \d+\) ready", since=since)
     server.connect("trap").ask(b"hi\n", b"hi\n")
+    with connect_to(dropped) as client:
+        client.ask(*PING)
     finish_half(half)
 
 

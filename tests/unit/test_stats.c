@@ -111,7 +111,7 @@ static void test_create(void)
 
     begin();
     CU_ASSERT(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    CU_ASSERT_EQUAL(area->layout, sizeof(struct stats_area));
+    CU_ASSERT_EQUAL(area->layout, STATS_LAYOUT);
     CU_ASSERT_EQUAL(area->upgrades, 0);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         CU_ASSERT_STRING_EQUAL(area->names[i], "");
@@ -135,7 +135,7 @@ static void check_refused(int file, int error)
 
 static void test_layout(void)
 {
-    uint64_t layout = sizeof(struct stats_area);
+    uint64_t layout = STATS_LAYOUT;
     int ends[2];
 
     begin();
