@@ -25,6 +25,10 @@ class RunError(Exception):
     """A run that gave no sample."""
 
 
+class Unanswered(RunError):
+    """Batches that were due were not answered: to try again until they are would hide that."""
+
+
 @dataclass(frozen=True)
 class Load:
     """What ccpp_client does. A batch is what one send carries; the next follows when it is back whole."""
@@ -151,7 +155,7 @@ def sample_of(figures, load, split, kernel_s):
     if not count or not figures["elapsed_s"]:
         raise RunError("the client counted no message")
     if load.rate and figures["unfinished"] > UNFINISHED * figures["batches"] + load.sessions:
-        raise RunError(f"{figures['unfinished']} batches that were due were not answered: their latency is unknown")
+        raise Unanswered(f"{figures['unfinished']} batches that were due were not answered: their latency is unknown")
     user, system = split
     elapsed = figures["elapsed_s"]
     return {

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 import stats
-from client import RunError
+from client import RunError, Unanswered
 from contest import NotAvailable
 from servers import StartError
 
@@ -110,7 +110,7 @@ def one_run(contest, cell, contestant, mode):
             return load.run(contest, contest.server(contestant.kind), contestant.service, window)
         except (RunError, OSError) as error:
             contest.stop(contestant.kind)
-            if attempt == RETRIES:
+            if attempt == RETRIES or isinstance(error, Unanswered):
                 raise
             contest.repeated.append(f"{cell.title}: {error}")
         finally:
@@ -126,16 +126,28 @@ def turns(contestants, round_number):
     return order + order[::-1]
 
 
-def prepare(contest, cell, contestant):
-    """Start a server and see that it answers right: a figure of one that does not would mean nothing."""
+def verify(contest, cell, contestant):
+    """See that a server answers right: a figure of one that does not would mean nothing."""
     load = contestant.load or cell.load
-    try:
-        server = contest.server(contestant.kind)
-        if ":" not in contestant.kind:  # a floor that answers with other bytes than it was sent, only as many
-            load.verify(contest, server, contestant.service)
-    finally:
-        if contestant.alone:
+    server = contest.server(contestant.kind)
+    if ":" not in contestant.kind:  # a floor that answers with other bytes than it was sent, only as many
+        load.verify(contest, server, contestant.service)
+
+
+def prepare(contest, cell, contestant):
+    """Start a server and verify it, as often as a run is tried."""
+    for attempt in range(RETRIES + 1):
+        try:
+            verify(contest, cell, contestant)
+            break
+        except (RunError, OSError) as error:
             contest.stop(contestant.kind)
+            if attempt == RETRIES:
+                raise
+            contest.repeated.append(f"{cell.title}: {error}")
+        finally:
+            if contestant.alone:
+                contest.stop(contestant.kind)
 
 
 def run_rounds(cell, contest, mode, progress, samples, missing, rounds):
@@ -168,7 +180,11 @@ def run_cell(cell, contest, mode, progress):
     again = 2 * rounds * len(cell.contestants) * run_seconds(cell, mode)
     if any(line.verdict in stats.UNSURE for line in lines) and mode.may_repeat(again):
         progress.extend(again)
-        run_rounds(cell, contest, mode, progress, samples, missing, range(rounds, 2 * rounds))
+        failed = dict(missing)
+        run_rounds(cell, contest, mode, progress, samples, failed, range(rounds, 2 * rounds))
+        if failed != missing:  # what there is of the first rounds stays
+            samples = {name: found[:2 * rounds] for name, found in samples.items()}
+            contest.repeated += [f"{cell.title}, {name}, more rounds: {why}" for name, why in failed.items()]
     return samples, missing
 
 

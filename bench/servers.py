@@ -61,7 +61,8 @@ def end_process(process, first=signal.SIGTERM):
         pass
     with contextlib.suppress(ProcessLookupError):  # it, if it is still there, and children that it has left behind
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(STOP_WITHIN)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_WITHIN)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             stream.close()

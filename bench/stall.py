@@ -10,7 +10,7 @@ import socket
 import time
 
 import stats
-from client import Load, RunError
+from client import Load, RunError, Unanswered
 from lockstep import statistics_of
 from measure import FAILURES, RETRIES, Result
 from servers import cpu_seconds
@@ -111,7 +111,7 @@ def sample_others(contest, server, patience, mode, with_hog):
                 sample["due_mib"] = due / (1 << 20)
             return sample
         except RunError as error:
-            if attempt == RETRIES:
+            if attempt == RETRIES or isinstance(error, Unanswered):
                 raise
             contest.repeated.append(f"others: {error}")
     return None
