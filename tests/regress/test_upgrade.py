@@ -60,7 +60,9 @@ class PidfileWatch:
             return None
 
     def _watch(self):
-        while not self._stop.is_set():
+        stopped = False
+        while not stopped:
+            stopped = self._stop.is_set()  # before the last reading
             text, self.reads = self.read(), self.reads + 1
             if not self.seen or self.seen[-1] != text:
                 self.seen.append(text)
