@@ -6,9 +6,11 @@
 
 enum {
     /* A relay cannot tell the end of a reply from a pause in it; a pause of this length is taken for the end. */
-    RELAY_PAUSE_MS = 100,
+    RELAY_PAUSE_MS = 500,
     /* Who has just connected is about to say why. */
     NEWCOMER_MS = 1000,
+    /* Who is still busy when silence would say something. */
+    AGAIN_MS = 100,
 };
 
 static bool has_unread(const struct conn *conn)
@@ -35,7 +37,7 @@ uint64_t drain_look_ms(const struct session *session)
 {
     uint64_t now_ms = core_of(session)->reactor.now_ms, look_ms = patience_ms(session);
 
-    return look_ms > now_ms ? look_ms : now_ms + RELAY_PAUSE_MS;
+    return look_ms > now_ms ? look_ms : now_ms + AGAIN_MS;
 }
 
 bool drain_is_quiet(const struct session *session)

@@ -424,7 +424,8 @@ def test_everything_else_works_after_an_upgrade(serve, binary):
     server = serve(listen("pingpong"), binary=binary, workers=2)
     server.upgrade()
     server.wait_replaced_masters()
-    before, pid = len(descriptors(server.pid)), server.worker_pids()[0]
+    pid = server.worker_pids()[0]  # by then it has heard that the old master is gone
+    before = len(descriptors(server.pid))
     server.signal(signal.SIGKILL, pid)
     server.wait_replaced(0, pid)
     server.reload()
