@@ -609,11 +609,14 @@ class Server:
         """{pid: state} of all that belong to the server."""
         return {pid: state for pid, state in group_members(self.group).items() if not self.is_leak_checker(pid)}
 
-    def await_members(self, number):
-        """Await that there are so many; for want of an event they are counted again and again."""
+    def await_members(self, number, also_unknown=False):
+        """
+        Await that there are so many; for want of an event they are counted again and again. `also_unknown`: those, too,
+        that the log has not named.
+        """
         end = time.monotonic() + DEADLINE
-        while len(self.members()) != number:
-            assert time.monotonic() < end, self.members()
+        while len(found := group_members(self.group) if also_unknown else self.members()) != number:
+            assert time.monotonic() < end, found
             time.sleep(0.01)
 
     def is_leak_checker(self, pid):

@@ -427,7 +427,7 @@ def test_a_generation_that_was_given_up_counts_as_one(trapped):
     idle, half = len(descriptors(ready)), []
     while len(descriptors(ready)) == idle:
         half.append(half_done(server))
-    (asleep,) = set(server.members()) - {server.pid, ready, *server.worker_pids().values()}
+    (asleep,) = set(group_members(server.group)) - {server.pid, ready, *server.worker_pids().values()}
     server.signal(signal.SIGKILL, asleep)
     server.wait_log("reload refused: a worker of it died", since=since)
     for client in half[:-1]:  # they may be of the generation that serves
