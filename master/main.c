@@ -334,6 +334,16 @@ static void fill_standard_descriptors(void)
         close(fd);
 }
 
+static void announce(void)
+{
+    if (self.master.upgrade.newer) {
+        log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)self.master.upgrade.pid);
+        return;
+    }
+    log_notice("ccserver " CCSERVER_VERSION " starts %u workers", self.master.current->conf.workers);
+    endpoints_keep_claimed(&self.master.endpoints, &self.master.current->conf);
+}
+
 int main(int argc, char **argv, char **environment)
 {
     static struct options options; /* the master refers to it */
@@ -364,12 +374,7 @@ int main(int argc, char **argv, char **environment)
     if (pid_write(&self.master) < 0)
         log_warn("cannot write the pid file: %s", strerror(errno));
     setproctitle("master");
-    if (self.master.upgrade.newer)
-        log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)self.master.upgrade.pid);
-    else
-        log_notice("ccserver " CCSERVER_VERSION " starts %u workers", self.master.current->conf.workers);
-    if (!self.master.upgrade.newer)
-        endpoints_keep_claimed(&self.master.endpoints, &self.master.current->conf);
+    announce();
 
     self.master.started = tell_parent;
     self.master.world.endpoints = &self.master.endpoints;

@@ -14,10 +14,7 @@
 
 #include <bsd/stdlib.h>
 
-enum {
-    TICK_MS = 50,      /* how often heartbeats are looked at, at least */
-    ORPHANS_MS = 5000, /* a worker that has lost its master has ended by itself long before */
-};
+enum { TICK_MS = 50 }; /* how often heartbeats are looked at, at least */
 
 /* ---- slots ---- */
 
@@ -95,31 +92,6 @@ static void reap(struct master *master)
 
 /* ---- stopping ---- */
 
-/*
- * Workers of a newer master that failed have become our children. They drain by themselves, but not for ever; where one
- * may just have been started, it has a moment to say so. Other children, which we may have been born with, are none of
- * our business.
- */
-static bool has_orphans(const struct master *master)
-{
-    uint64_t stopping_ms = clock_now_ms() - master->stop_ms;
-    bool late = stopping_ms >= ORPHANS_MS, any = false;
-    siginfo_t info;
-    uint32_t at = 0;
-
-    for (const struct stats_block *block; (block = stats_orphan(master->world.stats, getpid(), &at));) {
-        pid_t pid = block->pid;
-        if (pid == 0)
-            any |= stopping_ms < SUPERVISOR_GRACE_MS;
-        else if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
-            any = true;
-            if (late || master->phase == MASTER_KILLING)
-                kill(pid, SIGKILL);
-        }
-    }
-    return any;
-}
-
 static bool is_done(const struct master *master)
 {
     if (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) || master->next)
@@ -127,7 +99,7 @@ static bool is_done(const struct master *master)
     if (master->phase == MASTER_HANDED_OVER)
         return true;
     bool awaits_newer = master->upgrade.channel >= 0 && !master->upgrade.older;
-    return !awaits_newer && !has_orphans(master);
+    return !awaits_newer && !upgrade_has_orphans(master);
 }
 
 static void kill_slot(struct master *master, struct slot *slot)

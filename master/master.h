@@ -171,6 +171,13 @@ void upgrade_tell_ready(struct master *master, unsigned workers, bool all);
 /* The server stops, at the word of the newer: the older one does not take it back. */
 void upgrade_tell_stopping(struct master *master, bool at_once);
 
+/*
+ * Workers of a newer master that failed have become our children. They drain by themselves, but not for ever; where one
+ * may just have been started, it has a moment to say so. Other children, which we may have been born with, are none of
+ * our business.
+ */
+bool upgrade_has_orphans(const struct master *master);
+
 /* What is the business of the master in charge, where that is the other one. */
 void upgrade_pass_hup(const struct master *master);
 bool upgrade_pass_shutdown(const struct master *master);

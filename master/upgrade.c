@@ -35,7 +35,11 @@
 
 #include <bsd/string.h>
 
-enum { PATIENCE_MS = 10 * 1000, TEXT_SIZE = 640 };
+enum {
+    PATIENCE_MS = 10 * 1000,
+    ORPHANS_MS = 5000, /* a worker that has lost its master has ended by itself long before */
+    TEXT_SIZE = 640,
+};
 
 static const char variable[] = "CCSERVER_UPGRADE", ready[] = "READY", yours[] = "YOURS", mine[] = "MINE",
                   stopping[] = "STOPPING", quickly[] = "QUICKLY", shutdown_all[] = "SHUTDOWN", alive[] = "ALIVE",
@@ -211,6 +215,26 @@ void upgrade_abandon(struct master *master, const char *why)
 {
     if (master->upgrade.channel >= 0 && !master->upgrade.older && master->phase == MASTER_SERVING)
         give_up(master, why);
+}
+
+bool upgrade_has_orphans(const struct master *master)
+{
+    uint64_t stopping_ms = clock_now_ms() - master->stop_ms;
+    bool late = stopping_ms >= ORPHANS_MS, any = false;
+    siginfo_t info;
+    uint32_t at = 0;
+
+    for (const struct stats_block *block; (block = stats_orphan(master->world.stats, getpid(), &at));) {
+        pid_t pid = block->pid;
+        if (pid == 0)
+            any |= stopping_ms < SUPERVISOR_GRACE_MS;
+        else if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+            any = true;
+            if (late || master->phase == MASTER_KILLING)
+                kill(pid, SIGKILL);
+        }
+    }
+    return any;
 }
 
 /* ---- the newer ---- */

@@ -12,6 +12,7 @@
  * Callgrind is to collect in gate_turn() only, which warming up does not call, and to dump after gate_way_ends():
  *   --collect-atstart=no --toggle-collect=gate_turn --dump-after=gate_way_ends
  */
+#include "bench/withdraw.h"
 #include "master/conf.h"
 #include "worker/core.h"
 #include <err.h>
@@ -97,22 +98,13 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 
 /* ---- what is said ---- */
 
-/* The withdraw message of the benchmarks in its frame; to all services but echo and bank 109 bytes like any others. */
-static const char frame[] = "\x00\x00\x00\x69\x00\x00\x00\x12"
-                            "ccserver.withdraw\0"
-                            "\x0a\x0dWITHDRAW01001"
-                            "\x12\x0fSERIALNO1201001"
-                            "\x1a\x11PP_CLIENT_8888888"
-                            "\x20\xd4\xfc\x0a"
-                            "\x2a\x06mymind"
-                            "\x32\x0esdfsdfdsfdfsdf"
-                            "\xd4\x1d\x94\x91";
+/* What all services but echo are told; to those that are no bank these are 109 bytes like any others. */
 static const char line[] = "Who counts the instructions of an echo needs a line of just as many bytes as the"
                            " frame of a bank, no more..\r\n";
 static const char echo_prefix[] = "ccserver echo:";
 
-enum { MESSAGE_SIZE = sizeof(frame) - 1 };
-_Static_assert(sizeof(line) == sizeof(frame), "a line is as long as a frame");
+enum { MESSAGE_SIZE = WITHDRAW_SIZE };
+_Static_assert(sizeof(line) == sizeof(withdraw), "a line is as long as a frame");
 
 enum { REPLY_SIZE_MAX = MESSAGE_SIZE + sizeof(echo_prefix) };
 
@@ -128,7 +120,7 @@ static void add(char *to, size_t *size, const char *bytes, size_t count)
 static void compose(const char *service, unsigned messages)
 {
     bool echo = strcmp(service, "echo") == 0;
-    const char *message = echo ? line : frame;
+    const char *message = echo ? line : withdraw;
 
     request_size = reply_size = 0;
 

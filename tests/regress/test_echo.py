@@ -137,7 +137,8 @@ def test_shutdown_later_is_a_line_like_any_other(server, client):
 def test_refused_shutdowns_do_not_flood_the_log(server, client):
     client.ask(b"first\r\n", b"ccserver echo:first\r\n")
     client.ask(1000 * SHUTDOWN[0], 1000 * SHUTDOWN[1])
-    assert len([line for line in server.lines if "is refused" in line]) <= 3
+    server.stats()  # its line comes after all of those
+    assert 1 <= len([line for line in server.lines if "is refused" in line]) <= 3
 
 
 def test_shutdown_in_the_body_of_a_post(server, client):
