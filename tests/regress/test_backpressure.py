@@ -69,8 +69,9 @@ def test_a_stuck_client_is_closed_at_idle_timeout(serve, name):
 def test_a_slow_but_steady_reader_is_not_idle(serve, tmp_path):
     """Bytes moved either way renew the timeout. A unix socket, for there the kernel buffers little."""
     marks = {"high_water": "64k", "low_water": "16k"}
-    server = serve(listen("pingpong", bind=f"unix:{tmp_path}/s", idle_timeout="800ms", **marks))
-    client, data = server.connect("pingpong", small_buffers=True), random_bytes(8 * MIB)
+    server = serve(listen("pingpong", bind=f"unix:{tmp_path}/s", idle_timeout="1500ms", **marks))
+    data = random_bytes(8 * MIB)  # before the client is there, whose time is short
+    client = server.connect("pingpong", small_buffers=True)
     sent = client.send_until_stuck(data, 0.1)
     for at in range(0, 20 * 250_000, 250_000):
         client.expect(data[at:at + 250_000])
