@@ -47,6 +47,9 @@ def judge_phase(arena, phase):
     drained = total(phase["after"], "drain") - total(phase["before"], "drain")
     resets = [event for event in events if event["how"] != "EOF"]
     overdue = [event for event in events if event["overdue"] > OVERDUE_S]
+    when = [death[0] for death in deaths_of(arena)] + arena.blows  # a frozen master is late to log a death
+    stray = [event for event in overdue + resets if not any(-0.5 < event["time"] - at < 1.5 for at in when)]
+    arena.suspects = stray or resets or overdue or events
     if phase["kind"] in (GRACEFUL, "calm"):
         yield "graceful operations: resets", len(resets), not resets
         yield "graceful operations: requests left unanswered", len(overdue), not overdue
@@ -55,9 +58,6 @@ def judge_phase(arena, phase):
         yield "calm: sessions ended by the server", len(events), not events
     beyond = max(0, len(resets) - lost - drained - uncounted(deaths))
     yield "forced deaths: resets beyond what was lost", beyond, beyond == 0
-    when = [death[0] for death in deaths_of(arena)] + arena.blows  # a frozen master is late to log a death
-    stray = [event for event in overdue + resets if not any(-0.5 < event["time"] - at < 1.5 for at in when)]
-    arena.suspects = stray or resets or overdue or events
     yield "resets and missing replies that no death explains", len(stray), not stray
 
 
