@@ -190,6 +190,10 @@ void adoption_bury(struct core *core);
  */
 void drain_begin(struct core *core, bool quickly);
 
+/* The time is up: nothing more is answered. Who has taken our last byte gets a FIN; what it still sends is read away.
+ */
+void drain_close(struct core *core);
+
 /* End all sessions that are left. */
 void drain_end(struct core *core);
 

@@ -72,6 +72,18 @@ void drain_begin(struct core *core, bool quickly)
     }
 }
 
+void drain_close(struct core *core)
+{
+    struct session *session, *next;
+
+    LIST_FOREACH_SAFE(session, &core->live, link, next)
+    {
+        session_enter(session);
+        session_finish(session, CLOSE_drain);
+        session_leave(session);
+    }
+}
+
 void drain_end(struct core *core)
 {
     for (struct session *session; (session = LIST_FIRST(&core->live));) {

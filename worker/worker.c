@@ -14,12 +14,17 @@
 #include <bsd/unistd.h>
 
 /* How long sessions may finish when the master is gone or somebody else than the master sent SIGTERM. */
-enum { ORPHAN_DRAIN_MS = 2000, ORPHAN_PATIENCE_S = 4 };
+enum {
+    ORPHAN_DRAIN_MS = 2000,
+    ORPHAN_PATIENCE_S = 4,
+    LAST_WORDS_MS = 100, /* what crosses our FIN at the end of a drain is read away for so long */
+};
 
 struct worker {
     struct core core; /* first: the reactor's hook gets to the worker through it */
     struct reactor_handler signals, channel;
-    uint64_t drain_deadline_ms;
+    uint64_t drain_deadline_ms; /* then who is left is closed */
+    uint64_t exit_ms;           /* then we are gone, whether they have heard of it or not */
 };
 
 static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
@@ -27,14 +32,14 @@ static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
     struct core *core = &worker->core;
     uint64_t deadline_ms = core->reactor.now_ms + timeout_ms;
 
-    if (core->draining) {
-        if (deadline_ms < worker->drain_deadline_ms)
-            worker->drain_deadline_ms = deadline_ms;
+    if (core->draining && deadline_ms >= worker->drain_deadline_ms)
         return;
-    }
+    worker->drain_deadline_ms = deadline_ms;
+    worker->exit_ms = deadline_ms + (timeout_ms ? LAST_WORDS_MS : 0);
+    if (core->draining)
+        return;
     listener_stop(core, why);
     log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
-    worker->drain_deadline_ms = deadline_ms;
     drain_begin(core, why == STOP_REFUSE);
 }
 
@@ -122,9 +127,11 @@ static void after_batch(struct reactor *reactor)
     struct worker *worker = (struct worker *)reactor;
     struct core *core = &worker->core;
 
+    if (core->draining && reactor->now_ms >= worker->drain_deadline_ms)
+        drain_close(core);
     session_bury(core);
     adoption_bury(core);
-    if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->drain_deadline_ms))
+    if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->exit_ms))
         reactor->running = false;
 }
 

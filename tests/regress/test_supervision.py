@@ -371,6 +371,19 @@ def test_drain_timeout(serve):
     assert server.wait() == 0
 
 
+def test_what_crosses_the_end_of_a_drain_is_no_reset(serve):
+    """Closed with half a request, the client goes on sending: that is read away, or a reset would end the connection."""
+    server = serve(listen("bank"), drain_timeout="300ms")
+    client = server.connect("bank")
+    client.ask(WITHDRAW + WITHDRAW[:60], WITHDRAW)
+    server.signal(signal.SIGTERM)
+    assert client.socket.recv(1) == b""
+    client.send(WITHDRAW[60:])
+    client.send(WITHDRAW)  # the first one, unread, would have made this one fail
+    client.close()
+    assert server.wait() == 0
+
+
 @pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT, signal.SIGTERM],
                                      [signal.SIGTERM, signal.SIGQUIT], [signal.SIGQUIT]])
 def test_at_once(server, signals):
