@@ -190,8 +190,7 @@ void adoption_bury(struct core *core);
  */
 void drain_begin(struct core *core, bool quickly);
 
-/* The time is up: nothing more is answered. Who has taken our last byte gets a FIN; what it still sends is read away.
- */
+/* The time is up: nothing more is answered. Who has taken the last byte gets a FIN, and what it sends is read away. */
 void drain_close(struct core *core);
 
 /* End all sessions that are left. */

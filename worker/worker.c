@@ -23,19 +23,20 @@ enum {
 struct worker {
     struct core core; /* first: the reactor's hook gets to the worker through it */
     struct reactor_handler signals, channel;
-    uint64_t drain_deadline_ms; /* then who is left is closed */
-    uint64_t exit_ms;           /* then we are gone, whether they have heard of it or not */
+    uint64_t close_ms; /* then who is left is closed; UINT64_MAX: that has been done, or is left to the exit */
+    uint64_t exit_ms;  /* then we are gone, whether they have heard of it or not */
 };
 
 static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
 {
     struct core *core = &worker->core;
-    uint64_t deadline_ms = core->reactor.now_ms + timeout_ms;
+    uint64_t now_ms = core->reactor.now_ms;
+    uint64_t exit_ms = timeout_ms ? now_ms + timeout_ms + LAST_WORDS_MS : now_ms;
 
-    if (core->draining && deadline_ms >= worker->drain_deadline_ms)
+    if (core->draining && exit_ms >= worker->exit_ms)
         return;
-    worker->drain_deadline_ms = deadline_ms;
-    worker->exit_ms = deadline_ms + (timeout_ms ? LAST_WORDS_MS : 0);
+    worker->exit_ms = exit_ms;
+    worker->close_ms = timeout_ms ? now_ms + timeout_ms : UINT64_MAX;
     if (core->draining)
         return;
     listener_stop(core, why);
@@ -127,8 +128,11 @@ static void after_batch(struct reactor *reactor)
     struct worker *worker = (struct worker *)reactor;
     struct core *core = &worker->core;
 
-    if (core->draining && reactor->now_ms >= worker->drain_deadline_ms)
+    if (core->draining && reactor->now_ms >= worker->close_ms) {
         drain_close(core);
+        worker->close_ms = UINT64_MAX;
+        worker->exit_ms = reactor->now_ms + LAST_WORDS_MS; /* counted from now: a turn may be as late as its patience */
+    }
     session_bury(core);
     adoption_bury(core);
     if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->exit_ms))
