@@ -626,6 +626,8 @@ class Server:
 
     def check_reports(self):
         for report in self.dir.glob("sanitizer*"):
-            raise AssertionError(report.read_text())
+            # A worker was killed while LeakSanitizer looked at it: it says no more than that it could not.
+            text = re.sub(r"^==\d+==Unable to get registers from thread \d+\.$", "", report.read_text(), flags=re.M)
+            assert not text.strip(), text
         for line in self.lines:
             assert not re.search(r"^\S+ \S+ fatal |Sanitizer|runtime error:", line), self.tail()
