@@ -117,13 +117,13 @@ class Arena:
         self.wait(lambda: pid not in self.daemon.follow(), seconds, f"worker pid {pid} lives on")
 
     def settled(self):
-        """As many workers as there should be, all ready, and nobody else."""
+        """As many workers as there should be, all ready, and nobody else, and no reload still to come."""
         while self.held:
             self.held.pop().close()
         self.daemon.reap()
         workers, members = self.daemon.follow(), self.daemon.members()
         return (len(workers) == len(self.daemon.newest()) == self.workers and "Z" not in members.values()
-                and set(members) == {self.daemon.pid, *workers})
+                and set(members) == {self.daemon.pid, *workers} and not self.daemon.reloads.owed)
 
     def settle(self):
         """After a phase everything is as before it; what was asked for has been done and is known."""

@@ -87,7 +87,9 @@ def fight(arena, options, verdicts):
         phase = arena.phase(name, seconds, acts)
         check(judge_phase(arena, phase), verdicts)
         deaths = list(unordered_deaths(arena))
-        check([("deaths that nobody ordered", len(deaths) and deaths, not deaths)], verdicts)
+        beyond = max(0, arena.daemon.reloads.answers - arena.daemon.hups)
+        check([("deaths that nobody ordered", len(deaths) and deaths, not deaths),
+               ("reloads that nobody ordered", beyond, beyond == 0)], verdicts)
 
 
 def count_up(arena, verdicts):

@@ -75,6 +75,28 @@ def free_ports(count):
     return found
 
 
+class Reloads:
+    """What the log says of them. One that comes while another is under way is answered later, maybe much later."""
+
+    STEP = re.compile(r"reload (deferred|refused)|reload: generation \d+ (starts|serves)")
+
+    def __init__(self):
+        self.answers, self.answered_at, self.starting, self.owed = 0, 0, False, False
+
+    def read(self, line, time_of):
+        if not (match := self.STEP.search(line)):
+            return
+        step = match[1] or match[2]
+        if step == "deferred":
+            self.owed = True
+        elif step == "starts" or not self.starting:  # refused at once: that is an answer, too
+            self.owed = False
+        self.starting = step == "starts" or step == "deferred" and self.starting
+        if step in ("serves", "refused"):
+            self.answers += 1
+            self.answered_at = time_of(line)
+
+
 class Daemon(Server):
     """`pid` is the master in charge, `group` all that the first one has started, `masters` those it has had."""
 
@@ -88,6 +110,7 @@ class Daemon(Server):
                          "pidfile": self.home / "pid", **settings}
         self.extra, self.max_output = False, "16m"
         self.alive, self.ready_at, self.readies, self.deaths, self.seen = {}, {}, [], [], 0
+        self.hups, self.reloads = 0, Reloads()
         self.lock = threading.Lock()
         self.install()
         harness.BINARY = str(self.binary)
@@ -136,11 +159,12 @@ class Daemon(Server):
         return datetime.fromisoformat(line[:23]).timestamp() + 0.0005
 
     def follow(self):
-        """Read what is new in the log: who is alive, who has died of what."""
+        """Read what is new in the log: who is alive, who has died of what, what has become of reloads."""
         with self.lock:
             while self.seen < len(self.lines):
                 line = self.lines[self.seen]
                 self.seen += 1
+                self.reloads.read(line, self.time_of)
                 if not (match := self.WORKER.search(line)):
                     continue
                 slot, pid, when = int(match[1]), int(match[2]), self.time_of(line)
@@ -164,6 +188,10 @@ class Daemon(Server):
             if slot not in newest or self.ready_at[pid] >= self.ready_at[newest[slot]]:
                 newest[slot] = pid
         return newest
+
+    def signal(self, number, pid=None):
+        self.hups += number == signal.SIGHUP
+        super().signal(number, pid)
 
     def kill(self, pid, number):
         """Signal one of our processes, certainly no stranger. False: it is gone."""

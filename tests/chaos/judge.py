@@ -62,10 +62,12 @@ def judge_phase(arena, phase):
 
 
 def unordered_deaths(arena):
+    """Exit code 0: by an act, or by a reload that was deferred until after its act."""
+    ordered_at = max(arena.graceful_at, arena.daemon.reloads.answered_at)
     for when, slot, pid, cause in arena.daemon.deaths:
         if cause in arena.expected.get(pid, ()):
             continue
-        if cause == 0 and arena.graceful_at >= arena.daemon.ready_at.get(pid, 0):
+        if cause == 0 and ordered_at >= arena.daemon.ready_at.get(pid, 0):
             continue
         yield f"worker {slot} (pid {pid}): {cause}"
 
