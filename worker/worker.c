@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 #include "common/channel.h"
+#include "common/clock.h"
 #include "common/signals.h"
 #include "worker/core.h"
 #include <errno.h>
@@ -17,7 +18,8 @@
 enum {
     ORPHAN_DRAIN_MS = 2000,
     ORPHAN_PATIENCE_S = 4,
-    LAST_WORDS_MS = 100, /* what crosses our FIN at the end of a drain is read away for so long */
+    LAST_WORDS_MS =
+        250, /* what crosses our FIN at the end of a drain is read away for so long: a long way there and back */
 };
 
 struct worker {
@@ -131,7 +133,7 @@ static void after_batch(struct reactor *reactor)
     if (core->draining && reactor->now_ms >= worker->close_ms) {
         drain_close(core);
         worker->close_ms = UINT64_MAX;
-        worker->exit_ms = reactor->now_ms + LAST_WORDS_MS; /* counted from now: a turn may be as late as its patience */
+        worker->exit_ms = clock_now_ms() + LAST_WORDS_MS; /* the turn may have been late, and long */
     }
     session_bury(core);
     adoption_bury(core);

@@ -62,7 +62,7 @@ def judge_phase(arena, phase):
 
 
 def unordered_deaths(arena):
-    """Exit code 0: by an act, or by a reload that was deferred until after its act."""
+    """Exit code 0 is ordered by an act; or by a reload, which may have been deferred beyond its act."""
     ordered_at = max(arena.graceful_at, arena.daemon.reloads.answered_at)
     for when, slot, pid, cause in arena.daemon.deaths:
         if cause in arena.expected.get(pid, ()):
