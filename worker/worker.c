@@ -18,8 +18,7 @@
 enum {
     ORPHAN_DRAIN_MS = 2000,
     ORPHAN_PATIENCE_S = 4,
-    LAST_WORDS_MS =
-        250, /* what crosses our FIN at the end of a drain is read away for so long: a long way there and back */
+    LAST_WORDS_MS = 250, /* a long way there and back: what crosses our FIN at the end of a drain is read away */
 };
 
 struct worker {
