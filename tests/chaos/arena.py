@@ -138,7 +138,8 @@ class Arena:
             found = {pid: (state, stat and stat[1]) for pid, state in self.daemon.members().items()
                      for stat in [process_stat(pid)]}
             return (f"not {self.workers} workers and one master (pid {self.daemon.pid}) after {PATIENCE_S} s, but "
-                    f"{{pid: (state, parent)}} {found}, ready {self.daemon.follow()}")
+                    f"{{pid: (state, parent)}} {found}, ready {self.daemon.follow()}"
+                    f"{', and a deferred reload has not come' if self.daemon.reloads.owed else ''}")
         self.wait(self.settled, PATIENCE_S, complaint)
         assert not self.daemon.orphans(), f"orphans: {self.daemon.orphans()}"
         named = (self.daemon.settings["pidfile"]).read_text().strip()
