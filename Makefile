@@ -113,7 +113,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR) $(DESTDIR)$(PREFIX)/lib/systemd/system \
 	    $(DESTDIR)$(PREFIX)/share/doc/ccserver
 	install -m 755 $(BUILD)/ccserver $(DESTDIR)$(PREFIX)/sbin/ccserver
-	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/ccserver/README.md
+	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/ccserver/
 	sed 's|/usr/local/etc/|$(SYSCONFDIR)/|; s|/usr/local|$(PREFIX)|' etc/ccserver.service \
 	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/ccserver.service
 	test -e $(DESTDIR)$(SYSCONFDIR)/ccserver.conf || install -m 644 etc/ccserver.conf $(DESTDIR)$(SYSCONFDIR)/ccserver.conf

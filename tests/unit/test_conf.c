@@ -341,7 +341,7 @@ static void test_every_key_is_documented(void)
 
     read_text("etc/ccserver.conf", text, sizeof(text));
     expect_all_keys(text, "\n%s =");
-    read_text("README.md", text, sizeof(text));
+    read_text("docs/operate.md", text, sizeof(text));
     expect_all_keys(text, "\n| `%s`");
 
     FILE *file = fmemopen(text, sizeof(text), "w");
