@@ -2,7 +2,6 @@
 #include "worker/framing.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 
 #define session_of(timer_pointer) ((struct session *)((char *)(timer_pointer)-offsetof(struct session, timer)))
@@ -293,68 +292,4 @@ void session_expired(struct timer_wheel *wheel, struct timer *timer)
     session_leave(session);
     if (session->client.phase != CONN_CLOSED)
         session_arm(session);
-}
-
-/* ---- what services send and ask for, see session.h ---- */
-
-static void note_message_out(struct session *session)
-{
-    stats_count(&session->listener->stats->messages_out, 1);
-    if (session->listener->config->service->drained)
-        session->drain_due = true;
-}
-
-void session_send(struct session *session, const void *bytes, size_t size)
-{
-    note_message_out(session);
-    conn_send(&session->client, bytes, size);
-}
-
-/* Replies are built in the cork, unless older ones are queued or the room is too small. */
-static bool fits_cork(const struct session *session, size_t size)
-{
-    const struct core *core = core_of(session);
-
-    return core->corked == session && buffer_is_empty(&session->client.out) && size <= core_cork_room(core, session);
-}
-
-char *session_reserve(struct session *session, size_t size)
-{
-    struct core *core = core_of(session);
-
-    if (core->corked == session && !fits_cork(session, size))
-        conn_uncork(session);
-    if (fits_cork(session, size))
-        return core->cork + core->cork_used;
-    if (session->client.phase != CONN_OPEN)
-        return NULL;
-    char *room = buffer_reserve(&session->client.out, size);
-    if (!room)
-        session_end(session, CLOSE_memory);
-    return room;
-}
-
-void session_commit(struct session *session, size_t size)
-{
-    if (size > 0)
-        note_message_out(session);
-    if (fits_cork(session, size)) {
-        core_of(session)->cork_used += size;
-    } else {
-        buffer_commit(&session->client.out, size);
-        conn_queued(&session->client);
-    }
-}
-
-void session_set_timer(struct session *session, uint32_t ms)
-{
-    session->timer_ms = ms ? core_of(session)->reactor.now_ms + ms : 0;
-    session_arm(session);
-}
-
-void session_want(struct session *session, uint32_t epoll_events)
-{
-    if (session->client.phase == CONN_OPEN &&
-        reactor_want(&core_of(session)->reactor, &session->client.handler, epoll_events) < 0)
-        session_end(session, CLOSE_memory);
 }
