@@ -25,17 +25,14 @@ void session_count_error(struct session *session)
 
 bool session_peer_is_local(const struct session *session)
 {
-    return sock_peer_is_local(session->client.handler.fd);
+    return peer_is_local(&session->peer);
 }
 
 const char *session_peer(const struct session *session)
 {
     static char text[SOCK_TEXT_SIZE];
-    struct sock_address address = {.size = sizeof(address.storage)};
 
-    if (getpeername(session->client.handler.fd, &address.any, &address.size) < 0)
-        return "unknown";
-    return sock_format(&address.any, address.size, text, sizeof(text));
+    return peer_format(&session->peer, text, sizeof(text));
 }
 
 const char *session_listener(const struct session *session)

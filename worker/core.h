@@ -14,6 +14,7 @@
 #define WORKER_CORE_H
 
 #include "common/buffer.h"
+#include "worker/peer.h"
 #include "worker/reactor.h"
 #include "worker/session.h"
 #include "worker/worker.h"
@@ -61,6 +62,7 @@ struct session {
     bool heard;         /* the client has sent something */
     bool awaiting;      /* the last bytes went to an upstream: an answer is due */
     bool drain_due;     /* `drained` is to be called when the client can take more */
+    struct peer_address peer;
     struct conn client;
     _Alignas(max_align_t) char state[]; /* the service's */
 };
@@ -141,9 +143,11 @@ void listener_resume(struct core *core, bool room);
 
 /* ---- session.c ---- */
 
-/* A session for the accepted descriptor `fd`, which it owns from now on. -1 with errno: not created, `fd` is still
- * yours. */
-int session_open(struct listener *listener, int fd);
+/*
+ * A session for the accepted descriptor `fd`, which it owns from now on; `peer` is its client's address. -1 with errno:
+ * not created, `fd` is still yours.
+ */
+int session_open(struct listener *listener, int fd, const struct peer_address *peer);
 
 /* Mark it dead; the first reason stays. It is told, closed and freed by session_bury(). */
 void session_end(struct session *session, enum close_reason reason);

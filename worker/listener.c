@@ -20,13 +20,16 @@ static void accept_batch(struct queue *queue, unsigned limit)
 {
     struct listener *listener = queue->listener;
     struct core *core = listener->core;
+    struct peer_address peer;
 
     while (queue->handler.fd >= 0 && limit-- > 0) {
         if (core->session_count >= core->env->max_sessions) {
             listener_pause(core);
             return;
         }
-        int fd = accept4(queue->handler.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage address = {0};
+        socklen_t size = sizeof(address);
+        int fd = accept4(queue->handler.fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && is_shortage(errno))
             listener_pause(core);
         if (fd < 0 && errno == EINVAL) { /* somebody has shut it down: it would report that for ever */
@@ -37,7 +40,8 @@ static void accept_batch(struct queue *queue, unsigned limit)
         }
         if (fd < 0 && (errno == EAGAIN || core->accept_again_ms))
             return;
-        if (fd >= 0 && session_open(listener, fd) < 0) {
+        peer_set(&peer, (struct sockaddr *)&address);
+        if (fd >= 0 && session_open(listener, fd, &peer) < 0) {
             stats_count(&listener->stats->refused, 1);
             close(fd);
         }

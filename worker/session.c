@@ -8,7 +8,7 @@
 
 /* ---- life ---- */
 
-int session_open(struct listener *listener, int fd)
+int session_open(struct listener *listener, int fd, const struct peer_address *peer)
 {
     const struct service *service = listener->config->service;
     struct core *core = listener->core;
@@ -17,6 +17,7 @@ int session_open(struct listener *listener, int fd)
     if (!session)
         return -1;
     session->listener = listener;
+    session->peer = *peer;
     session->active_ms = core->reactor.now_ms;
     conn_init(&session->client, session, fd, CONN_OPEN);
     if (reactor_want(&core->reactor, &session->client.handler, EPOLLIN) < 0) {

@@ -231,7 +231,7 @@ static void connect_client(struct client *client)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         err(EXIT_FAILURE, "socketpair");
     *client = (struct client){.fd = ends[0], .upstream = -1};
-    if (session_open(&listener, ends[1]) < 0)
+    if (session_open(&listener, ends[1], &(struct peer_address){.family = AF_UNIX}) < 0)
         err(EXIT_FAILURE, "session");
     if (upstream_queue >= 0 && (client->upstream = accept4(upstream_queue, NULL, NULL, SOCK_NONBLOCK)) < 0)
         err(EXIT_FAILURE, "the proxy does not connect");

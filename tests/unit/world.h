@@ -348,7 +348,7 @@ static inline void world_connect(void)
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     peer = fds[0];
     core.reactor.now_ms = clock_now_ms();
-    CU_ASSERT_EQUAL_FATAL(session_open(&listener, fds[1]), 0);
+    CU_ASSERT_EQUAL_FATAL(session_open(&listener, fds[1], &(struct peer_address){.family = AF_UNIX}), 0);
 }
 
 static inline void hang_up(void)
@@ -407,7 +407,7 @@ static inline void world_connect_tcp(void)
     CU_ASSERT_EQUAL_FATAL(connect(peer, &address.any, address.size), 0);
     int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     core.reactor.now_ms = clock_now_ms();
-    CU_ASSERT_EQUAL_FATAL(session_open(&listener, accepted), 0);
+    CU_ASSERT_EQUAL_FATAL(session_open(&listener, accepted, &(struct peer_address){.family = AF_UNIX}), 0);
     close(fd);
 }
 
