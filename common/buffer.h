@@ -57,11 +57,18 @@ int buffer_append(struct buffer *buffer, const void *bytes, size_t size) __attri
 char *buffer_reserve(struct buffer *buffer, size_t size) __attribute__((warn_unused_result));
 void buffer_commit(struct buffer *buffer, size_t size);
 
-/* Drop `size` bytes, at most buffer_size(), from the front. The memory is given back when nothing is left. */
-void buffer_consume(struct buffer *buffer, size_t size);
-
 /* Drop everything. */
 void buffer_clear(struct buffer *buffer);
+
+/* Undo a reservation that has not been committed; nothing happens when there is none. */
+static inline void buffer_cancel(struct buffer *buffer)
+{
+    if (buffer->chunk && buffer->chunk->begin == buffer->chunk->end)
+        buffer_clear(buffer);
+}
+
+/* Drop `size` bytes, at most buffer_size(), from the front. The memory is given back when nothing is left. */
+void buffer_consume(struct buffer *buffer, size_t size);
 
 /* Return the chunks kept for reuse to the allocator: before a leak check, or when memory is short. */
 void buffer_trim(void);

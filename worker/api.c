@@ -48,6 +48,12 @@ void session_shutdown_server(struct session *session)
 
 /* ---- what it sends and sets ---- */
 
+/* False once the session closes or has ended: what a service then sends, sets or asks for is nobody's any more. */
+static bool is_open(const struct session *session)
+{
+    return session->client.phase == CONN_OPEN;
+}
+
 static void note_message_out(struct session *session)
 {
     stats_count(&session->listener->stats->messages_out, 1);
@@ -57,6 +63,8 @@ static void note_message_out(struct session *session)
 
 void session_send(struct session *session, const void *bytes, size_t size)
 {
+    if (!is_open(session))
+        return;
     note_message_out(session);
     conn_send(&session->client, bytes, size);
 }
@@ -73,12 +81,14 @@ char *session_reserve(struct session *session, size_t size)
 {
     struct core *core = core_of(session);
 
-    if (core->corked == session && !fits_cork(session, size))
-        conn_uncork(session);
+    if (is_open(session) && fits_cork(session, size))
+        return core->cork + core->cork_used;
+    if (is_open(session) && core->corked == session)
+        conn_uncork(session); /* it may end the session */
+    if (!is_open(session))
+        return NULL;
     if (fits_cork(session, size))
         return core->cork + core->cork_used;
-    if (session->client.phase != CONN_OPEN)
-        return NULL;
     char *room = buffer_reserve(&session->client.out, size);
     if (!room)
         session_end(session, CLOSE_memory);
@@ -87,6 +97,8 @@ char *session_reserve(struct session *session, size_t size)
 
 void session_commit(struct session *session, size_t size)
 {
+    if (!is_open(session))
+        return;
     if (size > 0)
         note_message_out(session);
     if (fits_cork(session, size)) {
@@ -99,13 +111,14 @@ void session_commit(struct session *session, size_t size)
 
 void session_set_timer(struct session *session, uint32_t ms)
 {
+    if (!is_open(session))
+        return;
     session->timer_ms = ms ? core_of(session)->reactor.now_ms + ms : 0;
     session_arm(session);
 }
 
 void session_want(struct session *session, uint32_t epoll_events)
 {
-    if (session->client.phase == CONN_OPEN &&
-        reactor_want(&core_of(session)->reactor, &session->client.handler, epoll_events) < 0)
+    if (is_open(session) && reactor_want(&core_of(session)->reactor, &session->client.handler, epoll_events) < 0)
         session_end(session, CLOSE_memory);
 }

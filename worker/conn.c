@@ -59,7 +59,7 @@ static bool input_blocked(const struct conn *conn)
     if (client->full && !client->peer)
         return true;
     for (const struct conn *upstream = client->next; upstream; upstream = upstream->next)
-        if (upstream->full && upstream->phase != CONN_CLOSED)
+        if (upstream->full)
             return true;
     return false;
 }

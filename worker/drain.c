@@ -67,8 +67,7 @@ void drain_begin(struct core *core, bool quickly)
         if (quickly && drain_is_quiet(session))
             session_end(session, CLOSE_done);
         session_leave(session);
-        if (session->client.phase != CONN_CLOSED)
-            session_arm(session);
+        session_arm(session);
     }
 }
 

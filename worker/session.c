@@ -58,6 +58,7 @@ void session_finish(struct session *session, enum close_reason reason)
         return;
     session->reason = (uint8_t)reason;
     session->client.phase = CONN_FLUSHING;
+    session->timer_ms = 0;
     session->active_ms = core_of(session)->reactor.now_ms;
     upstream_drop_all(session);
     session_arm(session);
@@ -125,6 +126,7 @@ void session_leave(struct session *session)
 
     for (struct conn *conn = client; conn; conn = conn->next)
         relay_forward_rest(conn);
+    buffer_cancel(&client->out); /* a reservation that was not committed */
     conn_uncork(session);
     core->corked = NULL;
     if (core->draining && drain_is_quiet(session))
@@ -251,9 +253,11 @@ void session_arm(struct session *session)
 {
     uint64_t due_ms = idle_deadline(session);
 
+    if (session->client.phase == CONN_CLOSED)
+        return;
     if (session->timer_ms && session->timer_ms < due_ms)
         due_ms = session->timer_ms;
-    if (core_of(session)->draining && drain_look_ms(session) < due_ms)
+    if (core_of(session)->draining && session->client.phase == CONN_OPEN && drain_look_ms(session) < due_ms)
         due_ms = drain_look_ms(session);
     for (const struct conn *conn = &session->client; conn; conn = conn->next)
         if (conn->phase != CONN_CLOSED && conn->deadline_ms && conn->deadline_ms < due_ms)
@@ -267,7 +271,7 @@ static void check_deadlines(struct session *session, uint64_t now_ms)
     for (struct conn *conn = session->client.next; conn; conn = conn->next)
         if (conn->phase != CONN_CLOSED && conn->deadline_ms && conn->deadline_ms <= now_ms)
             upstream_ended(conn, conn->error ? conn->error : ETIMEDOUT);
-    if (session->timer_ms && session->timer_ms <= now_ms && session->client.phase == CONN_OPEN) {
+    if (session->timer_ms && session->timer_ms <= now_ms) {
         session->timer_ms = 0;
         if (session->listener->config->service->timeout)
             session_apply(session, session->listener->config->service->timeout(session));
@@ -291,6 +295,5 @@ void session_expired(struct timer_wheel *wheel, struct timer *timer)
     session_enter(session);
     check_deadlines(session, core_of(session)->reactor.now_ms);
     session_leave(session);
-    if (session->client.phase != CONN_CLOSED)
-        session_arm(session);
+    session_arm(session);
 }

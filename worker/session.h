@@ -10,7 +10,11 @@
  * and no call that blocks.
  *
  * Callbacks return a verdict: what is to happen to the session now. No callback comes after `close`. Within a callback
- * every function below may be called, on this session.
+ * every function below may be called on this session, at any time: also when it has just ended because the client has
+ * reset the connection, a limit was passed or memory is out, and in `close`. A session that is closing or has ended
+ * takes nothing more: what is sent is dropped, session_reserve() and session_connect() return NULL, timers are not set.
+ * What is known of it (session_state, session_config, session_peer, session_listener) stays known until `close`
+ * returns.
  */
 #ifndef WORKER_SESSION_H
 #define WORKER_SESSION_H
@@ -96,22 +100,26 @@ const void *session_config(const struct session *session);
 void session_send(struct session *session, const void *bytes, size_t size);
 
 /*
- * Build a message in place: reserve room for up to `size` bytes, write them, then commit how many were used (0 takes
- * the reservation back). Nothing may be sent in between. NULL when it has ended or memory is out: it will close.
+ * Build a message in place: reserve room for up to `size` bytes, write them, then commit how many were used. Nothing
+ * may be sent in between. Committing 0, or nothing before the callback returns, takes the reservation back. NULL when
+ * the session is closing, has ended, or ends now because memory is out.
  */
 char *session_reserve(struct session *session, size_t size);
 void session_commit(struct session *session, size_t size);
 
-/* Call `timeout` once, this many milliseconds from now; 0 takes it back. One timer per session. */
+/*
+ * Call `timeout` once, this many milliseconds from now or up to 8 ms later; 0 takes it back. One timer per session. It
+ * is taken back when the session begins to close.
+ */
 void session_set_timer(struct session *session, uint32_t ms);
 
 /* Count a message that was answered with an error while the session goes on. */
 void session_count_error(struct session *session);
 
-/* True when the client is on this machine. */
+/* True when the client is on this machine: its address is a loopback address, or it came through a unix socket. */
 bool session_peer_is_local(const struct session *session);
 
-/* "127.0.0.1:34567", for the log. Valid until the next call. */
+/* The client's address, "127.0.0.1:34567" or "unix:", for the log. Valid until the next call. */
 const char *session_peer(const struct session *session);
 
 /* Name of the section, for the log. */
@@ -142,19 +150,21 @@ struct upstream {
 
 /*
  * Open a further connection, which lives until it ends or the session does. Does not block; failure is reported through
- * `closed`, also immediate failure, but never before this function has returned. NULL when out of memory.
+ * `closed`, also immediate failure, but never before this function has returned. NULL when out of memory, or when the
+ * session is closing or has ended.
  * `address` and `upstream` must outlive the session (configuration and constants do).
  */
 struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
                              const struct upstream *upstream);
 
-/* session_send for a further connection. Before it is connected everything is queued. */
+/* session_send for a further connection. Before it is connected everything is queued; when it has ended, dropped. */
 void upstream_send(struct conn *upstream, const void *bytes, size_t size);
 
 /*
  * Make the client and `upstream` one pipe: from now on bytes go across untouched, in both directions, a slow side slows
  * the other one down, and a half-close is passed on after the bytes before it. No `message` comes any more. `closed`
- * comes only for a failure; when both directions have ended the session closes.
+ * comes only for a failure; when both directions have ended the session closes. Nothing happens when the session is
+ * closing, has ended or is coupled already, or when `upstream` has ended: then `closed` tells, or has told, why.
  */
 void session_couple(struct session *session, struct conn *upstream);
 

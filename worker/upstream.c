@@ -6,7 +6,7 @@ struct conn *session_connect(struct session *session, const struct sock_address 
                              const struct upstream *upstream)
 {
     struct core *core = core_of(session);
-    struct conn *conn = calloc(1, sizeof(*conn));
+    struct conn *conn = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*conn)) : NULL;
 
     if (!conn)
         return NULL;
@@ -62,13 +62,14 @@ void upstream_ended(struct conn *conn, int error)
         stats_count(&session->listener->stats->upstream_failures, 1);
     mark_dead(conn);
     session->awaiting = false;
-    conn_update_flow(session);
     if (conn->upstream->closed)
         verdict = conn->upstream->closed(session, conn, error);
+    conn->full = false;
     if (verdict == SESSION_CLOSE && error)
         session_finish(session, CLOSE_upstream);
     else
         session_apply(session, verdict);
+    conn_update_flow(session); /* a client whose requests it was full of goes on, now that the service knows */
 }
 
 void upstream_drop_all(struct session *session)
@@ -103,6 +104,8 @@ void upstream_free_all(struct session *session)
 
 void upstream_send(struct conn *upstream, const void *bytes, size_t size)
 {
+    if (upstream->phase > CONN_OPEN)
+        return;
     upstream->session->awaiting = true;
     conn_send(upstream, bytes, size);
 }
@@ -111,6 +114,8 @@ void upstream_send(struct conn *upstream, const void *bytes, size_t size)
 
 void session_couple(struct session *session, struct conn *upstream)
 {
+    if (session->client.phase != CONN_OPEN || upstream->phase > CONN_OPEN || session->client.peer)
+        return;
     session->client.peer = upstream;
     upstream->peer = &session->client;
     conn_update_flow(session);
