@@ -75,6 +75,8 @@ void conn_update_flow(struct session *session)
         } else if (!blocked && conn->input == INPUT_PAUSED) {
             conn->input = INPUT_ON;
             session_input(conn, "", 0);
+            if (conn->error)
+                conn_expire(conn, 0);
         }
     }
 }
@@ -111,20 +113,26 @@ bool conn_progresses(struct conn *conn)
     return conn->unacknowledged < before;
 }
 
-/* The read side or, where nothing is read, the timer tells the service. A client's session has no use for more. */
-static void write_failed(struct conn *conn, int error)
+void conn_expire(struct conn *conn, uint32_t ms)
 {
-    struct session *session = conn->session;
+    conn->deadline_ms = core_of(conn->session)->reactor.now_ms + ms;
+    session_arm(conn->session);
+}
 
-    if (!conn->upstream) {
-        session_end(session, CLOSE_reset);
+void conn_broken(struct conn *conn, int error)
+{
+    if (!conn->upstream && !conn->peer) {
+        session_end(conn->session, CLOSE_reset);
         return;
     }
     buffer_clear(&conn->out);
-    conn->error = error;
+    conn->error = error ? error : EPIPE;
     conn->output = OUTPUT_ENDED;
-    conn->deadline_ms = core_of(session)->reactor.now_ms;
-    session_arm(session);
+    conn_expire(conn, 0);
+    if (conn->upstream || !conn->full)
+        return;
+    conn->full = false; /* what the upstream sends is read away */
+    conn_update_flow(conn->session);
 }
 
 void conn_queued(struct conn *conn)
@@ -158,7 +166,7 @@ static void write_pieces(struct conn *conn, const char *first, size_t first_size
                                   : send(conn->handler.fd, second, second_size, MSG_NOSIGNAL);
 
     if (sent < 0 && !is_passing(errno)) {
-        write_failed(conn, errno);
+        conn_broken(conn, errno);
         return;
     }
     size_t done = sent < 0 ? 0 : (size_t)sent;
@@ -236,7 +244,7 @@ static void flush(struct conn *conn)
         ssize_t sent = send(conn->handler.fd, buffer_bytes(&conn->out), buffer_size(&conn->out), MSG_NOSIGNAL);
         if (sent < 0) {
             if (!is_passing(errno))
-                write_failed(conn, errno);
+                conn_broken(conn, errno);
             return;
         }
         note_sent(conn, (size_t)sent);
@@ -263,6 +271,8 @@ static void failed(struct conn *conn, int error)
 {
     if (conn->upstream)
         upstream_ended(conn, error);
+    else if (conn->peer)
+        relay_client_lost(conn, error);
     else
         session_end(conn->session, CLOSE_reset);
 }
@@ -270,10 +280,12 @@ static void failed(struct conn *conn, int error)
 static void input_ended(struct conn *conn)
 {
     conn->input = INPUT_ENDED;
-    if (conn->peer) {
+    if (conn->error) {
+        failed(conn, conn->error);
+    } else if (conn->peer) {
         relay_input_ended(conn);
     } else if (conn->upstream) {
-        upstream_ended(conn, conn->error);
+        upstream_ended(conn, 0);
     } else {
         session_finish(conn->session, CLOSE_peer);
     }
@@ -310,16 +322,40 @@ ssize_t conn_read(struct conn *conn)
     return size;
 }
 
-/* An error or a hang-up comes although nothing was asked for. Without EPOLLERR it is only the end of both directions.
+/*
+ * An error or a hang-up comes although nothing was asked for. Without EPOLLERR it is only the end of both directions.
+ * epoll would report it in every turn: the descriptor is taken out until it is read again.
  */
 static void unasked(struct conn *conn, uint32_t events)
 {
-    if (conn->error)
-        failed(conn, conn->error);
-    else if (events & EPOLLERR)
-        failed(conn, sock_error(conn->handler.fd));
-    else if (conn->handler.events == 0)
+    if (!conn->error && (events & EPOLLERR))
+        conn_broken(conn, sock_error(conn->handler.fd));
+    if (conn->error || conn->handler.events == 0)
         reactor_want(&core_of(conn->session)->reactor, &conn->handler, REACTOR_OFF);
+}
+
+/* A broken connection: what has arrived, one read at a time, then the end. */
+static void read_rest(struct conn *conn)
+{
+    if (conn->input == INPUT_PAUSED)
+        return; /* conn_update_flow() comes back to it */
+    if (conn->input == INPUT_ON && conn_read(conn) > 0)
+        conn_expire(conn, 0);
+    else if (conn->phase == CONN_OPEN)
+        failed(conn, conn->error);
+}
+
+void conn_expired(struct conn *conn)
+{
+    conn->deadline_ms = 0;
+    if (conn->phase == CONN_LINGERING)
+        session_end(conn->session, CLOSE_done);
+    else if (conn->phase == CONN_CONNECTING)
+        upstream_ended(conn, conn->error ? conn->error : ETIMEDOUT);
+    else if (conn->error)
+        read_rest(conn);
+    else if (conn->session->client.error && conn->output == OUTPUT_ENDED)
+        session_end(conn->session, CLOSE_reset);
 }
 
 void conn_ready(struct reactor_handler *handler, uint32_t events)

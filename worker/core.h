@@ -45,8 +45,8 @@ struct conn {
     const struct upstream *upstream; /* NULL: the client's */
     struct buffer in;                /* an unfinished message; with paused input also whole ones */
     struct buffer out;               /* what the kernel did not take yet */
-    uint64_t deadline_ms;            /* of connecting or lingering */
-    int error;                       /* errno of a failed connect or write, until it is reported */
+    uint64_t deadline_ms;            /* of what it is doing, see conn_expired(); 0: none */
+    int error;                       /* it is broken: errno of a failed connect or write, until the end is reported */
     uint32_t unacknowledged;         /* bytes in the kernel's send queue when it last took no more */
     uint8_t phase, input, output;
     bool full; /* `out` went over high_water and is not yet down to low_water */
@@ -229,6 +229,22 @@ void conn_uncork(struct session *session);
  * idle. */
 bool conn_progresses(struct conn *conn);
 
+/*
+ * Nothing can be sent any more, because of `error`. What our kernel has acknowledged is read first, as far as
+ * back-pressure allows; then the connection ends. A client's session ends at once, unless it is a relay: there is
+ * nobody to be answered.
+ */
+void conn_broken(struct conn *conn, int error);
+
+/* conn_expired() is to be called this many milliseconds from now. */
+void conn_expire(struct conn *conn, uint32_t ms);
+
+/*
+ * The deadline has passed: of connecting, of lingering, of the upstream of a client that is lost; or a broken
+ * connection has something left to read.
+ */
+void conn_expired(struct conn *conn);
+
 /* No more output after what is queued: FIN when that is gone. */
 void conn_end_output(struct conn *conn);
 
@@ -261,6 +277,12 @@ void relay_forward_rest(struct conn *conn);
 /* The end of one side's stream is passed on; when both have ended, so does the session. */
 void relay_input_ended(struct conn *conn);
 void relay_check_end(struct conn *conn);
+
+/*
+ * The client of a relay has reset its connection, and what it had sent has been read: that still goes to the upstream.
+ * Then the session ends, when the upstream has closed too or linger_timeout has passed.
+ */
+void relay_client_lost(struct conn *client, int error);
 
 /* Close and free: the dead ones of all sessions; all those of a dead session. */
 void upstream_bury(struct core *core);

@@ -115,8 +115,7 @@ static void close_flushed(struct session *session)
     }
     shutdown(client->handler.fd, SHUT_WR);
     client->phase = CONN_LINGERING;
-    client->deadline_ms = core_of(session)->reactor.now_ms + core_of(session)->env->linger_timeout_ms;
-    session_arm(session);
+    conn_expire(client, core_of(session)->env->linger_timeout_ms);
 }
 
 void session_leave(struct session *session)
@@ -244,7 +243,7 @@ static uint64_t idle_deadline(const struct session *session)
 {
     uint32_t idle_ms = session->listener->config->idle_timeout_ms;
 
-    if (idle_ms == 0 && session->client.phase == CONN_FLUSHING)
+    if (idle_ms == 0 && (session->client.phase == CONN_FLUSHING || session->client.error))
         idle_ms = FLUSH_IDLE_MS;
     return idle_ms ? session->active_ms + idle_ms + 1 : UINT64_MAX; /* the stamp was rounded down: never early */
 }
@@ -268,16 +267,14 @@ void session_arm(struct session *session)
 
 static void check_deadlines(struct session *session, uint64_t now_ms)
 {
-    for (struct conn *conn = session->client.next; conn; conn = conn->next)
+    for (struct conn *conn = &session->client; conn; conn = conn->next)
         if (conn->phase != CONN_CLOSED && conn->deadline_ms && conn->deadline_ms <= now_ms)
-            upstream_ended(conn, conn->error ? conn->error : ETIMEDOUT);
+            conn_expired(conn);
     if (session->timer_ms && session->timer_ms <= now_ms) {
         session->timer_ms = 0;
         if (session->listener->config->service->timeout)
             session_apply(session, session->listener->config->service->timeout(session));
     }
-    if (session->client.phase == CONN_LINGERING && session->client.deadline_ms <= now_ms)
-        session_end(session, CLOSE_done);
     if (idle_deadline(session) > now_ms)
         return;
     for (struct conn *conn = &session->client; conn; conn = conn->next)

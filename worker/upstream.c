@@ -146,9 +146,32 @@ void relay_input_ended(struct conn *conn)
 
 void relay_check_end(struct conn *conn)
 {
-    const struct conn *peer = conn->peer;
+    struct session *session = conn->session;
+    const struct conn *client = &session->client;
+    struct conn *upstream = client->peer;
 
-    if (peer && conn->input == INPUT_ENDED && peer->input == INPUT_ENDED && conn->output == OUTPUT_ENDED &&
-        peer->output == OUTPUT_ENDED)
-        session_end(conn->session, CLOSE_peer);
+    if (!upstream || client->input != INPUT_ENDED || upstream->output != OUTPUT_ENDED)
+        return;
+    if (client->output == OUTPUT_ENDED && upstream->input == INPUT_ENDED)
+        session_end(session, client->error ? CLOSE_reset : CLOSE_peer);
+    else if (client->error) /* closing at once could be a reset, which overtakes what the upstream has not read yet */
+        conn_expire(upstream, core_of(session)->env->linger_timeout_ms);
+}
+
+void relay_client_lost(struct conn *client, int error)
+{
+    struct conn *upstream = client->peer;
+
+    client->error = error;
+    client->input = INPUT_ENDED;
+    client->output = OUTPUT_ENDED;
+    buffer_clear(&client->out);
+    client->full = false;
+    if (upstream->phase == CONN_CONNECTING && buffer_is_empty(&upstream->out)) {
+        session_end(client->session, CLOSE_reset);
+        return;
+    }
+    conn_update_flow(client->session);
+    conn_end_output(upstream);
+    relay_check_end(client);
 }
