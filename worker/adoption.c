@@ -41,6 +41,7 @@ void adoption_bury(struct core *core)
 {
     for (struct queue *queue; (queue = LIST_FIRST(&core->released)); free(queue)) {
         LIST_REMOVE(queue, link);
-        close(queue->handler.fd);
+        if (queue->handler.fd >= 0)
+            close(queue->handler.fd);
     }
 }

@@ -99,7 +99,7 @@ static void stop_queue(struct queue *queue, enum stop why)
 {
     if (why != STOP_LEAVE || queue->listener->refused)
         accept_batch(queue, queue->listener->config->backlog);
-    if (why == STOP_REFUSE || queue->listener->refused)
+    if (queue->handler.fd >= 0 && (why == STOP_REFUSE || queue->listener->refused))
         shutdown(queue->handler.fd, SHUT_RDWR); /* whoever else holds it: the port refuses now */
 }
 
@@ -115,7 +115,8 @@ void listener_stop(struct core *core, enum stop why)
     want_all(core, REACTOR_OFF);
     /* Ours are not the last, as long as there is a master. When it is gone, the port is free. */
     for (unsigned i = 0; i < core->env->socket_count; i++)
-        close(core->listeners[i].queue.handler.fd);
+        if (core->listeners[i].queue.handler.fd >= 0)
+            close(core->listeners[i].queue.handler.fd);
     while ((queue = LIST_FIRST(&core->adopted)))
         adoption_release(core, queue->slot);
 }
