@@ -83,8 +83,8 @@ run: setup-build
 	@exec $(BUILD)/ccserver -c etc/ccserver.conf
 
 check: setup-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs gate-driver $(BUILD)/bench/ccpp_client
-	@$(MAKE) --no-print-directory unit regress
+	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs $(BUILD)/fuzz/random_core gate-driver $(BUILD)/bench/ccpp_client
+	@$(MAKE) --no-print-directory unit random-core regress
 
 san: setup-test
 	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
@@ -100,14 +100,14 @@ lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.c)
+	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
 
 format:
-	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.c)
+	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR) $(DESTDIR)$(PREFIX)/lib/systemd/system \
@@ -161,11 +161,29 @@ chaos: setup-test
 
 # ---- fuzzing ----
 
-FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+# The whole core runs on a kernel in memory: in a copy of the library its system calls have other names.
+FAKE_LIBRARY := $(BUILD)/fuzz/libccserver-fake.a
+FUZZ_CORE    := $(addprefix $(BUILD)/tests/fuzz/,fuzz_core.o fake_kernel.o) $(FAKE_LIBRARY)
+
+$(FAKE_LIBRARY): $(LIBRARY) tests/fuzz/fake_names
+	@mkdir -p $(@D)
+	objcopy --redefine-syms=tests/fuzz/fake_names $(LIBRARY) $@
+
+$(BUILD)/fuzz/fuzz_core: $(FUZZ_CORE)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+# The same without an engine, for `make check`.
+$(BUILD)/fuzz/random_core: $(FUZZ_CORE) $(BUILD)/tests/fuzz/random_main.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+random-core: $(BUILD)/fuzz/random_core
+	@$(BUILD)/fuzz/random_core 5
 
 fuzz-programs: $(FUZZERS)
 
@@ -215,6 +233,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: all run check san chaos fuzz fuzz-programs setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: all run check san chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-lint setup-cov
 .SECONDARY:

@@ -22,6 +22,8 @@ def seeds(fuzzer):
     if fuzzer == "fuzz_framing":
         lines = bytes([1, 60, 9]) + b"one\r\ntwo\n\r\n" + b"x" * 70 + b"\n"
         return [bytes([0, 255, 50]) + frame * 2 for frame in vectors()] + [lines]
+    if fuzzer == "fuzz_core":
+        return [bytes(range(256)) * 4, b"\x07" * 64 + bytes(reversed(range(256))) * 2]
     return [path.read_bytes() for path in (ROOT / "tests/conf").rglob("*.conf")]
 
 
