@@ -356,6 +356,8 @@ void conn_expired(struct conn *conn)
         read_rest(conn);
     else if (conn->session->client.error && conn->output == OUTPUT_ENDED)
         session_end(conn->session, CLOSE_reset);
+    else if (conn->phase != CONN_CLOSED)
+        keepalive_expired(conn);
 }
 
 void conn_ready(struct reactor_handler *handler, uint32_t events)

@@ -49,7 +49,8 @@ struct conn {
     int error;                       /* it is broken: errno of a failed connect or write, until the end is reported */
     uint32_t unacknowledged;         /* bytes in the kernel's send queue when it last took no more */
     uint8_t phase, input, output;
-    bool full; /* `out` went over high_water and is not yet down to low_water */
+    uint8_t silence; /* enum silence of keepalive.c */
+    bool full;       /* `out` went over high_water and is not yet down to low_water */
 };
 
 struct session {
@@ -240,8 +241,8 @@ void conn_broken(struct conn *conn, int error);
 void conn_expire(struct conn *conn, uint32_t ms);
 
 /*
- * The deadline has passed: of connecting, of lingering, of the upstream of a client that is lost; or a broken
- * connection has something left to read.
+ * The deadline has passed: of connecting, of lingering, of the upstream of a client that is lost, of looking
+ * whether the peer still acknowledges; or a broken connection has something left to read.
  */
 void conn_expired(struct conn *conn);
 
@@ -256,6 +257,17 @@ void conn_update_events(struct conn *conn);
 
 /* Release descriptor and buffers. */
 void conn_fini(struct conn *conn);
+
+/* ---- keepalive.c ---- */
+
+/* Have the kernel probe the connections that `fd` listens for, or `fd` itself; they end when nobody answers. */
+void keepalive_set(int fd, uint32_t keepalive_ms);
+
+/* Look whether the peer of a new connection still acknowledges what it is sent, from time to time. */
+void keepalive_start(struct conn *conn);
+
+/* It is time to look. */
+void keepalive_expired(struct conn *conn);
 
 /* ---- upstream.c ---- */
 

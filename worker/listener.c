@@ -77,7 +77,8 @@ int listener_add_queue(struct listener *listener, struct queue *queue, int fd, u
 {
     *queue = (struct queue){
         .handler = {.fd = fd, .events = REACTOR_OFF, .ready = queue_ready}, .listener = listener, .slot = slot};
-    sock_set_nodelay(fd); /* accepted sockets inherit it */
+    sock_set_nodelay(fd); /* accepted sockets inherit both */
+    keepalive_set(fd, listener->config->keepalive_ms);
     return reactor_want(&listener->core->reactor, &queue->handler, listener->core->accept_again_ms ? 0 : EPOLLIN);
 }
 

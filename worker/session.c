@@ -27,6 +27,7 @@ int session_open(struct listener *listener, int fd, const struct peer_address *p
     LIST_INSERT_HEAD(&core->live, session, link);
     core->session_count++;
     stats_count(&listener->stats->accepted, 1);
+    keepalive_start(&session->client);
     session_arm(session);
     if (service->open) {
         session_enter(session);

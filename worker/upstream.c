@@ -32,8 +32,10 @@ void upstream_connected(struct conn *conn)
         return;
     }
     sock_set_nodelay(conn->handler.fd);
+    keepalive_set(conn->handler.fd, conn->session->listener->config->keepalive_ms);
     conn->phase = CONN_OPEN;
     conn->deadline_ms = 0;
+    keepalive_start(conn);
     if (conn->upstream->connected)
         session_apply(conn->session, conn->upstream->connected(conn->session, conn));
 }

@@ -21,6 +21,7 @@ struct listener_config {
     struct sock_address addresses[LISTENER_ADDRESSES_MAX];
     uint32_t backlog;         /* connections the kernel queues per socket */
     uint32_t idle_timeout_ms; /* 0: never */
+    uint32_t keepalive_ms;    /* 0: off */
     uint32_t max_frame;       /* bytes */
     uint32_t high_water;      /* bytes queued for a peer at which reading stops */
     uint32_t low_water;       /* and at which it resumes */
