@@ -43,8 +43,14 @@ void conn_update_events(struct conn *conn)
         events |= EPOLLOUT;
     if (events == 0 && conn->handler.events == REACTOR_OFF)
         return;
-    if (reactor_want(&core_of(conn->session)->reactor, &conn->handler, events) < 0)
+    if (reactor_want(&core_of(conn->session)->reactor, &conn->handler, events) == 0)
+        return;
+    if (!conn->upstream) {
         session_end(conn->session, CLOSE_memory);
+        return;
+    }
+    conn->error = errno; /* the timer tells the service */
+    conn_expire(conn, 0);
 }
 
 /* ---- back-pressure ---- */

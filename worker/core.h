@@ -88,14 +88,22 @@ struct listener {
     bool refused; /* its address leaves the configuration: nobody may connect when this worker has stopped accepting */
 };
 
+/* A connection that has been accepted when there was no memory, or no epoll watch, for its session. */
+struct parked {
+    struct listener *listener; /* NULL: none */
+    int fd;
+    struct peer_address peer;
+};
+
 struct core {
     struct reactor reactor;
     const struct worker_env *env;
     struct listener *listeners; /* env->socket_count of them */
     struct queue_list adopted, released;
     struct session_list live, dead;
-    struct conn *dead_conns;  /* upstreams that ended, linked by `peer`; they leave their session's list when buried */
-    unsigned session_count;   /* live and not yet buried */
+    struct conn *dead_conns; /* upstreams that ended, linked by `peer`; they leave their session's list when buried */
+    struct parked parked;
+    unsigned session_count;   /* live and not yet buried; and the parked one */
     uint64_t accept_again_ms; /* accepting is paused until then; 0: it is not */
     bool draining;
     struct session *corked; /* the one whose event is being handled */
@@ -136,11 +144,23 @@ void listener_stop(struct core *core, enum stop why);
 /* Accept from one queue more, and wait for `events` on all queues. -1 with errno. */
 int listener_add_queue(struct listener *listener, struct queue *queue, int fd, unsigned slot);
 
-/* Accepting stops for a while on all listeners: no descriptors, no memory, or enough sessions. */
-void listener_pause(struct core *core);
+/* Wait for `events` on all queues, the adopted ones too. -1 with errno when epoll could not be told so for one of them.
+ */
+int listener_want_all(struct core *core, uint32_t events);
+
+/* ---- admission.c ---- */
+
+/* Accepting stops for a while on all listeners. */
+void admission_pause(struct core *core, const char *reason);
+
+/* The same, since there could be no session for the accepted descriptor `fd`, which is tried again first. */
+void admission_park(struct listener *listener, int fd, const struct peer_address *peer, int error);
 
 /* Accept again if the pause is over, or if `room` says that something has been freed. */
-void listener_resume(struct core *core, bool room);
+void admission_resume(struct core *core, bool room);
+
+/* The worker ends: close what is parked. */
+void admission_end(struct core *core);
 
 /* ---- session.c ---- */
 

@@ -7,13 +7,34 @@
 
 enum {
     ACCEPTS_PER_TURN = 64,
-    PAUSE_MS = 100,
+    NAP_US = 10 * 1000,
 };
 
-/* Not the fault of the connection that waits: the next one would fare no better. */
-static bool is_shortage(int error)
+/* Our descriptor of the queue, which stays the master's. */
+static void close_queue(struct queue *queue)
 {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+    reactor_want(&queue->listener->core->reactor, &queue->handler, REACTOR_OFF);
+    close(queue->handler.fd);
+    queue->handler.fd = -1;
+}
+
+/* True when the next connection may fare better: what failed was one connection, not accepting. */
+static bool accept_goes_on(struct queue *queue, int error)
+{
+    switch (error) {
+    case EAGAIN: return false;
+    case EINVAL: /* somebody has shut it down: it would report that for ever */ close_queue(queue); return false;
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO: /* and what accept(2) says may be pending on the new connection */
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH: return true;
+    default: admission_pause(queue->listener->core, strerror(error)); return false;
+    }
 }
 
 static void accept_batch(struct queue *queue, unsigned limit)
@@ -22,36 +43,34 @@ static void accept_batch(struct queue *queue, unsigned limit)
     struct core *core = listener->core;
     struct peer_address peer;
 
-    while (queue->handler.fd >= 0 && limit-- > 0) {
+    for (unsigned i = 0, failed = 0; queue->handler.fd >= 0 && !core->parked.listener && i < limit; i++) {
         if (core->session_count >= core->env->max_sessions) {
-            listener_pause(core);
+            admission_pause(core, "max_sessions are open");
             return;
         }
         struct sockaddr_storage address = {0};
         socklen_t size = sizeof(address);
         int fd = accept4(queue->handler.fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && is_shortage(errno))
-            listener_pause(core);
-        if (fd < 0 && errno == EINVAL) { /* somebody has shut it down: it would report that for ever */
-            reactor_want(&core->reactor, &queue->handler, REACTOR_OFF);
-            close(queue->handler.fd);
-            queue->handler.fd = -1;
+        if (fd < 0 && !accept_goes_on(queue, errno))
             return;
-        }
-        if (fd < 0 && (errno == EAGAIN || core->accept_again_ms))
-            return;
+        if (fd < 0 && ++failed == limit) /* an error that looks like one connection's but does not pass */
+            admission_pause(core, strerror(errno));
         peer_set(&peer, (struct sockaddr *)&address);
-        if (fd >= 0 && session_open(listener, fd, &peer) < 0) {
-            stats_count(&listener->stats->refused, 1);
-            close(fd);
-        }
+        if (fd >= 0 && session_open(listener, fd, &peer) < 0)
+            admission_park(listener, fd, &peer, errno);
     }
 }
 
 static void queue_ready(struct reactor_handler *handler, uint32_t events)
 {
+    const struct core *core = ((struct queue *)handler)->listener->core;
+
     (void)events;
-    if (handler->events == EPOLLIN)
+    if (handler->events != EPOLLIN)
+        return;
+    if (core->accept_again_ms)
+        usleep(NAP_US); /* epoll could not be told to leave it alone, and reports it in every turn */
+    else
         accept_batch((struct queue *)handler, ACCEPTS_PER_TURN);
 }
 
@@ -60,17 +79,16 @@ static int want(struct queue *queue, uint32_t events)
     return queue->handler.fd < 0 ? 0 : reactor_want(&queue->listener->core->reactor, &queue->handler, events);
 }
 
-static int want_all(struct core *core, uint32_t events)
+int listener_want_all(struct core *core, uint32_t events)
 {
     struct queue *queue;
+    int result = 0;
 
     for (unsigned i = 0; i < core->env->socket_count; i++)
-        if (want(&core->listeners[i].queue, events) < 0)
-            return -1;
+        result |= want(&core->listeners[i].queue, events);
     LIST_FOREACH(queue, &core->adopted, link)
-    if (want(queue, events) < 0)
-        return -1;
-    return 0;
+    result |= want(queue, events);
+    return result;
 }
 
 int listener_add_queue(struct listener *listener, struct queue *queue, int fd, unsigned slot)
@@ -112,32 +130,10 @@ void listener_stop(struct core *core, enum stop why)
         stop_queue(&core->listeners[i].queue, why);
     LIST_FOREACH(queue, &core->adopted, link)
     stop_queue(queue, why);
-    core->accept_again_ms = 0;
-    want_all(core, REACTOR_OFF);
+    core->accept_again_ms = core->parked.listener ? core->accept_again_ms : 0;
     /* Ours are not the last, as long as there is a master. When it is gone, the port is free. */
     for (unsigned i = 0; i < core->env->socket_count; i++)
-        if (core->listeners[i].queue.handler.fd >= 0)
-            close(core->listeners[i].queue.handler.fd);
+        close_queue(&core->listeners[i].queue);
     while ((queue = LIST_FIRST(&core->adopted)))
         adoption_release(core, queue->slot);
-}
-
-void listener_pause(struct core *core)
-{
-    static struct log_limit limit;
-
-    log_limited(&limit, 1, LOG_LEVEL_WARN, "accepting is paused: %s",
-                core->session_count >= core->env->max_sessions ? "max_sessions are open" : strerror(errno));
-    if (!core->accept_again_ms)
-        stats_count(&core->env->stats->accept_pauses, 1);
-    core->accept_again_ms = core->reactor.now_ms + PAUSE_MS;
-    want_all(core, 0);
-}
-
-void listener_resume(struct core *core, bool room)
-{
-    if (!core->accept_again_ms || (!room && core->reactor.now_ms < core->accept_again_ms))
-        return;
-    core->accept_again_ms = 0;
-    want_all(core, EPOLLIN);
 }

@@ -6,7 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { EVENTS_PER_TURN = 512 };
+enum { EVENTS_PER_TURN = 512, SHORTAGE_US = 10 * 1000 };
 
 int reactor_open(struct reactor *reactor, struct stats_block *stats)
 {
@@ -36,6 +36,19 @@ int reactor_want(struct reactor *reactor, struct reactor_handler *handler, uint3
     return 0;
 }
 
+/* A shortage passes: timers go on meanwhile. A descriptor that is no epoll's is a fault of ours. */
+static void wait_failed(int error)
+{
+    static struct log_limit limit;
+
+    if (error == EINTR)
+        return;
+    if (error == EBADF || error == EINVAL || error == EFAULT)
+        log_fatal("epoll_wait: %s", strerror(error));
+    log_limited(&limit, 1, LOG_LEVEL_ERROR, "epoll_wait: %s", strerror(error));
+    usleep(SHORTAGE_US);
+}
+
 /* One turn, begun at `now_us`; returns the time at its end. */
 static uint64_t turn(struct reactor *reactor, uint64_t now_us)
 {
@@ -44,8 +57,8 @@ static uint64_t turn(struct reactor *reactor, uint64_t now_us)
     int count = busy_poll_wait(&reactor->busy_poll, reactor->epoll_fd, events, EVENTS_PER_TURN, wait);
     uint64_t begin_us = clock_now_us();
 
-    if (count < 0 && errno != EINTR)
-        log_fatal("epoll_wait: %s", strerror(errno));
+    if (count < 0)
+        wait_failed(errno);
     reactor->now_ms = begin_us / 1000;
     for (int i = 0; i < count; i++) {
         struct reactor_handler *handler = events[i].data.ptr;

@@ -95,7 +95,7 @@ void session_bury(struct core *core)
         core->session_count--;
     }
     LIST_INIT(&core->dead);
-    listener_resume(core, room);
+    admission_resume(core, room);
 }
 
 /* ---- an event ---- */

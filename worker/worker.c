@@ -207,6 +207,7 @@ int worker_run(const struct worker_env *env)
         log_warn("the master is gone before this worker was ready");
     reactor_run(&worker->core.reactor);
 
+    admission_end(&worker->core);
     drain_end(&worker->core);
     session_bury(&worker->core);
     adoption_bury(&worker->core);

@@ -253,8 +253,8 @@ static void test_shut_down_by_somebody(void)
     run_turns(3);
     CU_ASSERT_EQUAL(LIST_FIRST(&core.adopted)->handler.fd, -1);
     log_set_level(LOG_LEVEL_ERROR);
-    listener_pause(&core);
-    listener_resume(&core, true);
+    admission_pause(&core, "a test");
+    admission_resume(&core, true);
     log_set_level(LOG_LEVEL_INFO);
     CU_ASSERT_EQUAL(LIST_FIRST(&core.adopted)->handler.events, REACTOR_OFF);
     CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, EPOLLIN);
