@@ -56,6 +56,10 @@ static void format_number(const struct option_row *row, uint32_t value, char *te
         strlcpy(text, row->zero, text_size);
         return;
     }
+    if (row->type == OPTION_MODE) {
+        snprintf(text, text_size, "%04o", value);
+        return;
+    }
     while (unit->factor > 1 && (value == 0 || value % unit->factor != 0))
         unit++;
     snprintf(text, text_size, "%u%s", value / unit->factor, unit->name);
@@ -114,6 +118,22 @@ static int parse_number(const struct option_row *row, const char *text, uint32_t
     return 0;
 }
 
+static int parse_mode(const struct option_row *row, const char *text, uint32_t *value, char *why, size_t why_size)
+{
+    size_t digits = strspn(text, "01234567");
+    unsigned number = 0;
+
+    if (row->zero && strcmp(text, row->zero) == 0) {
+        *value = 0;
+        return 0;
+    }
+    if (digits == 0 || digits > 6 || text[digits] != '\0' || sscanf(text, "%o", &number) != 1 || number < row->min ||
+        number > row->max)
+        return bad_number(row, why, why_size);
+    *value = number;
+    return 0;
+}
+
 /* ---- words ---- */
 
 static const char *choices_of(const struct option_row *row)
@@ -158,6 +178,7 @@ int option_set(const struct option_row *row, const char *text, void *base, char 
     case OPTION_SIZE:
     case OPTION_TIME:
     case OPTION_TIME_US: return parse_number(row, text, field, why, why_size);
+    case OPTION_MODE: return parse_mode(row, text, field, why, why_size);
     case OPTION_BOOL:
     case OPTION_ENUM: return parse_choice(row, text, field, why, why_size);
     case OPTION_ADDRESS: return sock_parse(field, text, why, why_size);
@@ -179,7 +200,8 @@ void option_format(const struct option_row *row, const void *base, char *text, s
     case OPTION_INT:
     case OPTION_SIZE:
     case OPTION_TIME:
-    case OPTION_TIME_US: format_number(row, *(const uint32_t *)field, text, text_size); break;
+    case OPTION_TIME_US:
+    case OPTION_MODE: format_number(row, *(const uint32_t *)field, text, text_size); break;
     case OPTION_BOOL:
     case OPTION_ENUM: format_choice(row, *(const uint32_t *)field, text, text_size); break;
     case OPTION_ADDRESS: strlcpy(text, ((const struct sock_address *)field)->text, text_size); break;

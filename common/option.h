@@ -18,6 +18,7 @@ enum option_type {
     OPTION_SIZE,    /* uint32_t, bytes: a number and an optional unit k, m or g (powers of 1024) */
     OPTION_TIME,    /* uint32_t, milliseconds: a number and a unit ms, s, m or h; a bare 0 needs none */
     OPTION_TIME_US, /* uint32_t, microseconds: the same, with us instead of m and h */
+    OPTION_MODE,    /* uint32_t: permissions of a file, in octal */
     OPTION_ENUM,    /* uint32_t: index of one of the words in `choices` */
     OPTION_STRING,  /* char[OPTION_STRING_SIZE] */
     OPTION_ADDRESS, /* struct sock_address (common/sock.h): ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH */
@@ -29,7 +30,7 @@ struct option_row {
     const char *name; /* NULL ends a table */
     enum option_type type;
     size_t offset;       /* where the value goes, from the start of the struct that the table describes */
-    uint32_t min, max;   /* OPTION_INT, OPTION_SIZE, OPTION_TIME...: inclusive, in the unit of the stored value */
+    uint32_t min, max;   /* OPTION_INT, ..._SIZE, ..._TIME, ..._MODE: inclusive, in the unit of the stored value */
     const char *zero;    /* a word that stands for 0 ("off", "auto"), allowed beside the range; NULL: none */
     const char *choices; /* OPTION_ENUM: the words, separated by '|', e.g. "redis|raw" */
     const char *value;   /* the default, spelled as in a file; NULL: the key is mandatory or has an empty default */

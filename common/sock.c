@@ -1,12 +1,14 @@
 #include "common/sock.h"
+#include "common/log.h"
+#include "common/unix_listener.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bsd/string.h>
@@ -123,6 +125,14 @@ unsigned sock_port(const struct sock_address *address)
     return ntohs(((const struct sockaddr_in *)&address->storage)->sin_port);
 }
 
+bool sock_is_wildcard(const struct sock_address *address)
+{
+    if (address->any.sa_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&address->storage)->sin6_addr);
+    return address->any.sa_family == AF_INET &&
+           ((const struct sockaddr_in *)&address->storage)->sin_addr.s_addr == INADDR_ANY;
+}
+
 bool sock_same(const struct sock_address *a, const struct sock_address *b)
 {
     if (a->any.sa_family != b->any.sa_family)
@@ -164,19 +174,6 @@ static int set_option(int fd, int level, int name)
     return setsockopt(fd, level, name, &on, sizeof(on));
 }
 
-/* A file that nobody listens behind is left over from a server that was killed. */
-static bool is_stale(const struct sock_address *address)
-{
-    struct stat status;
-    int fd;
-
-    if (lstat(address->local.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode) || (fd = new_socket(AF_UNIX)) < 0)
-        return false;
-    bool stale = connect(fd, &address->any, address->size) < 0 && errno == ECONNREFUSED;
-    close(fd);
-    return stale;
-}
-
 /* Close and return -1, with errno as it was. */
 static int close_failed(int fd)
 {
@@ -185,19 +182,6 @@ static int close_failed(int fd)
     close(fd);
     errno = error;
     return -1;
-}
-
-static int listen_unix(const struct sock_address *address, int backlog)
-{
-    int fd = new_socket(AF_UNIX);
-
-    if (fd < 0)
-        return -1;
-    if (is_stale(address))
-        unlink(address->local.sun_path);
-    if (bind(fd, &address->any, address->size) < 0 || listen(fd, backlog) < 0)
-        return close_failed(fd);
-    return fd;
 }
 
 /*
@@ -224,9 +208,9 @@ int sock_listen_more(const struct sock_address *address, int backlog)
     return listen_tcp(address, backlog, false);
 }
 
-static int listen_group(struct sock_address *address, int backlog, int *fds, unsigned count)
+static int listen_group(struct sock_address *address, int backlog, int *fds, unsigned count, bool alone)
 {
-    fds[0] = listen_tcp(address, backlog, true);
+    fds[0] = listen_tcp(address, backlog, alone);
     if (fds[0] < 0)
         return -1;
     if (sock_port(address) == 0) {
@@ -242,16 +226,13 @@ static int listen_group(struct sock_address *address, int backlog, int *fds, uns
     return 0;
 }
 
-int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned count)
+static int listen_tcp_group(struct sock_address *address, int backlog, int *fds, unsigned count, bool alone)
 {
+    struct sock_address before = *address;
+
     for (unsigned i = 0; i < count; i++)
         fds[i] = -1;
-    if (address->any.sa_family == AF_UNIX) {
-        fds[0] = listen_unix(address, backlog);
-        return fds[0] < 0 ? -1 : 0;
-    }
-    struct sock_address before = *address;
-    if (listen_group(address, backlog, fds, count) == 0)
+    if (listen_group(address, backlog, fds, count, alone) == 0)
         return 0;
     for (unsigned i = 0; i < count; i++) {
         if (fds[i] >= 0)
@@ -260,6 +241,47 @@ int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned co
     }
     *address = before;
     return -1;
+}
+
+int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned count)
+{
+    struct file_id id;
+
+    if (address->any.sa_family != AF_UNIX)
+        return listen_tcp_group(address, backlog, fds, count, true);
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = -1;
+    fds[0] = unix_listen(address->local.sun_path, backlog, &UNIX_ACCESS_DEFAULT, &id);
+    return fds[0] < 0 ? -1 : 0;
+}
+
+int sock_listen_beside(struct sock_address *address, int backlog, int *fds, unsigned count)
+{
+    return listen_tcp_group(address, backlog, fds, count, false);
+}
+
+bool sock_is_listening(int fd)
+{
+    int listening = 0;
+    socklen_t size = sizeof(listening);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+void sock_drop_newcomers(int fd)
+{
+    /* if (tcp.flags & SYN) drop; else keep */
+    static struct sock_filter drop_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x02, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog program = {.len = sizeof(drop_syn) / sizeof(drop_syn[0]), .filter = drop_syn};
+
+    /* Where the kernel cannot do that, somebody may be reset: nothing that could be done about it here. */
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+        log_debug("SO_ATTACH_FILTER: %s", strerror(errno));
 }
 
 /* ---- connections ---- */

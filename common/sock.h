@@ -34,6 +34,9 @@ char *sock_format(const struct sockaddr *address, socklen_t size, char *text, si
 /* True for addresses that would collide when both are bound. Port 0 never collides. */
 bool sock_same(const struct sock_address *a, const struct sock_address *b);
 
+/* True for 0.0.0.0 and [::]: it stands for all addresses of the machine. */
+bool sock_is_wildcard(const struct sock_address *address);
+
 /* The port, in host order; 0 also for a unix address. */
 unsigned sock_port(const struct sock_address *address);
 
@@ -48,8 +51,24 @@ bool sock_equal(const struct sock_address *a, const struct sock_address *b);
  */
 int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned count);
 
+/*
+ * The same for a TCP address that collides with one at which this process listens already, such as 127.0.0.1:80 beside
+ * 0.0.0.0:80. It has to share the port from the start, so it does not notice whether others of the same user do: see
+ * sock_has_strangers().
+ */
+int sock_listen_beside(struct sock_address *address, int backlog, int *fds, unsigned count);
+
 /* One socket more for the group that sock_listen() made at this TCP address. The descriptor, or -1 with errno. */
 int sock_listen_more(const struct sock_address *address, int backlog);
+
+/* False for a TCP socket that was shut down, in whatever process. */
+bool sock_is_listening(int fd);
+
+/*
+ * Ignore whoever wants to connect to this listening TCP socket from now on, without a reset: clients try again within a
+ * second, and find another socket that listens there then. Who has connected already can still be accepted.
+ */
+void sock_drop_newcomers(int fd);
 
 /* Start a non-blocking connect. Returns the descriptor (connected, or in progress), or -1 with errno. */
 int sock_connect(const struct sock_address *address);

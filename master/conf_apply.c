@@ -1,6 +1,7 @@
 /*
  * What the sections of the configuration mean: their rows become values of struct conf, checked.
  */
+#include "master/account.h"
 #include "master/conf_reader.h"
 #include <stdlib.h>
 #include <string.h>
@@ -178,14 +179,19 @@ static int apply_listen_row(struct conf_reader *reader, const struct conf_row *r
 }
 
 /* What one row cannot see. */
-static int check_listener(struct conf_reader *reader, const struct listener_config *listener)
+static int check_listener(struct conf_reader *reader, struct listener_config *listener)
 {
     struct option_error error = {0};
+    char why[128];
 
     if (listener->low_water > listener->high_water)
         conf_fail_at(reader, line_of(reader, "low_water", "high_water"), "low_water is above high_water");
     if (listener->high_water > listener->max_output)
         conf_fail_at(reader, line_of(reader, "high_water", "max_output"), "high_water is above max_output");
+    if (account_user(listener->unix_user, &listener->unix_uid, why, sizeof(why)) < 0)
+        conf_fail_at(reader, line_of(reader, "unix_user", NULL), "unix_user = %s: %s", listener->unix_user, why);
+    if (account_group(listener->unix_group, &listener->unix_gid, why, sizeof(why)) < 0)
+        conf_fail_at(reader, line_of(reader, "unix_group", NULL), "unix_group = %s: %s", listener->unix_group, why);
     if (listener->service->configure && listener->service->configure(listener->service_config, &error) < 0)
         conf_fail_at(reader, line_of(reader, error.key, NULL), "%s", error.why);
     return reader->failed_line ? -1 : 0;

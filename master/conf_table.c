@@ -52,6 +52,12 @@ const struct option_row conf_listen_options[] = {
     {"low_water", OPTION_SIZE, LISTEN(low_water), 0, 256 * MIB, NULL, NULL, "64k", "unsent bytes at which it resumes"},
     {"max_output", OPTION_SIZE, LISTEN(max_output), 4 * KIB, GIB, NULL, NULL, "16m",
      "unsent bytes at which a session is closed"},
+    {"unix_mode", OPTION_MODE, LISTEN(unix_mode), 1, 0777, "umask", NULL, "umask",
+     "permissions of its unix sockets: who may write may connect; umask: what that leaves of 0777"},
+    {"unix_user", OPTION_STRING, LISTEN(unix_user), 0, 0, NULL, NULL, NULL,
+     "owner of its unix sockets: a name from /etc/passwd or a number; empty: the server's user"},
+    {"unix_group", OPTION_STRING, LISTEN(unix_group), 0, 0, NULL, NULL, NULL,
+     "group of its unix sockets: a name from /etc/group or a number; empty: the server's group"},
     {0},
 };
 
@@ -100,6 +106,7 @@ static void print_type(const struct option_row *row, FILE *out)
     case OPTION_SIZE: print_range(row, "a size", out); break;
     case OPTION_TIME:
     case OPTION_TIME_US: print_range(row, "a time", out); break;
+    case OPTION_MODE: print_range(row, "permissions in octal", out); break;
     case OPTION_ENUM: fprintf(out, "one of %s", row->choices); break;
     case OPTION_STRING: fprintf(out, "text, at most %d characters", OPTION_STRING_SIZE - 1); break;
     case OPTION_ADDRESS: fprintf(out, "ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH"); break;

@@ -1,10 +1,12 @@
 #include "master/endpoint.h"
 #include "common/log.h"
+#include "master/queue.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bsd/stdlib.h>
@@ -13,22 +15,10 @@
 #define FOR_EACH(endpoint, endpoints)                                                                                  \
     for (unsigned index_ = 0; index_ < (endpoints)->count && ((endpoint) = (endpoints)->all[index_]); index_++)
 
-static bool is_unix(const struct endpoint *endpoint)
-{
-    return endpoint->address.any.sa_family == AF_UNIX;
-}
-
-static void free_endpoint(struct endpoint *endpoint)
-{
-    for (unsigned i = 0; i < endpoint->count; i++)
-        if (endpoint->queues[i] >= 0)
-            close(endpoint->queues[i]);
-    free(endpoint);
-}
-
 static void forget(struct endpoints *endpoints, unsigned index)
 {
-    free_endpoint(endpoints->all[index]);
+    queue_close(endpoints->all[index]);
+    free(endpoints->all[index]);
     endpoints->count--;
     for (unsigned i = index; i < endpoints->count; i++)
         endpoints->all[i] = endpoints->all[i + 1];
@@ -45,6 +35,8 @@ static struct endpoint *add(struct endpoints *endpoints)
         free(endpoint);
         return NULL;
     }
+    endpoint->access = UNIX_ACCESS_DEFAULT;
+    endpoint->former = -1;
     endpoints->all[endpoints->count++] = endpoint;
     return endpoint;
 }
@@ -58,7 +50,7 @@ static bool serves(const struct endpoint *endpoint, const char *listener, const 
         return false;
     if (sock_equal(&endpoint->address, address))
         return true;
-    return !is_unix(endpoint) && sock_port(address) == 0 && strcmp(endpoint->asked, address->text) == 0 &&
+    return !queue_is_unix(endpoint) && sock_port(address) == 0 && strcmp(endpoint->asked, address->text) == 0 &&
            strcmp(endpoint->listener, listener) == 0;
 }
 
@@ -79,28 +71,12 @@ static struct endpoint *find_or_add(struct endpoints *endpoints, const struct li
     return endpoint;
 }
 
-static int grow(struct endpoint *endpoint, int backlog, unsigned slots)
-{
-    if (endpoint->count == 0) {
-        if (sock_listen(&endpoint->address, backlog, endpoint->queues, slots) < 0)
-            return -1;
-        endpoint->count = slots;
-    }
-    for (; endpoint->count < slots; endpoint->count++) {
-        int fd = is_unix(endpoint) ? -1 : sock_listen_more(&endpoint->address, backlog);
-        if (fd < 0 && !is_unix(endpoint))
-            return -1;
-        endpoint->queues[endpoint->count] = fd;
-    }
-    return 0;
-}
-
 static int claim(struct endpoints *endpoints, const struct listener_config *listener, struct sock_address *address,
                  unsigned slots)
 {
     struct endpoint *endpoint = find_or_add(endpoints, listener, address);
 
-    if (!endpoint || grow(endpoint, (int)listener->backlog, slots) < 0)
+    if (!endpoint || queue_open(endpoints, endpoint, listener, slots) < 0)
         return -1;
     endpoint->claimed = true;
     strlcpy(endpoint->listener, listener->name, sizeof(endpoint->listener));
@@ -127,28 +103,106 @@ int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slo
     return 0;
 }
 
-static uint32_t backlog_of(const struct conf *conf, const char *listener)
+static const struct listener_config *listener_of(const struct conf *conf, const struct endpoint *endpoint)
 {
     for (unsigned i = 0; i < conf->listener_count; i++)
-        if (strcmp(conf->listeners[i].name, listener) == 0)
-            return conf->listeners[i].backlog;
-    return SOMAXCONN;
+        if (strcmp(conf->listeners[i].name, endpoint->listener) == 0)
+            return &conf->listeners[i];
+    return NULL;
 }
 
-/* The length of a queue may have changed. */
-static void set_backlog(const struct endpoint *endpoint, int backlog)
+/* Every address of `conf`, which has been claimed, with its listener. */
+static void each_address(const struct endpoints *endpoints, const struct conf *conf,
+                         void (*visit)(struct endpoint *endpoint, const struct listener_config *listener,
+                                       unsigned number),
+                         unsigned number)
 {
-    for (unsigned i = 0; i < endpoint->count; i++)
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        for (unsigned j = 0; j < conf->listeners[i].address_count; j++)
+            visit(endpoints_find(endpoints, &conf->listeners[i].addresses[j]), &conf->listeners[i], number);
+}
+
+void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf, unsigned number)
+{
+    each_address(endpoints, conf, queue_reopen, number);
+}
+
+/* Retired numbers, too: no process will be started for them. */
+static void listen_all(struct endpoint *endpoint, const struct listener_config *listener, unsigned number)
+{
+    (void)number;
+    for (unsigned i = 0; i < endpoint->count; i++) {
+        queue_reopen(endpoint, listener, i);
         if (endpoint->queues[i] >= 0)
-            listen(endpoint->queues[i], backlog);
+            listen(endpoint->queues[i], (int)listener->backlog); /* its length may have changed */
+    }
 }
 
 void endpoints_listen(const struct endpoints *endpoints, const struct conf *conf)
 {
+    each_address(endpoints, conf, listen_all, 0);
+}
+
+int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *why, size_t why_size)
+{
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    set_backlog(endpoint, (int)backlog_of(conf, endpoint->listener));
+    if (endpoint->claimed && queue_renew(endpoint, listener_of(conf, endpoint)) < 0) {
+        snprintf(why, why_size, "cannot listen on %s (%s): %s", endpoint->address.text, endpoint->listener,
+                 strerror(errno));
+        endpoints_forget_added(endpoints);
+        return -1;
+    }
+    return 0;
+}
+
+bool endpoints_check_files(const struct endpoints *endpoints)
+{
+    struct endpoint *endpoint;
+    bool absent = false;
+
+    FOR_EACH(endpoint, endpoints)
+    {
+        const char *path = endpoint->address.local.sun_path;
+        if (!queue_is_unix(endpoint) || file_is(path, &endpoint->file))
+            continue;
+        absent |= file_is_absent(path);
+        log_warn("%s (%s): %s, so no client finds this listener", endpoint->address.text, endpoint->listener,
+                 file_is_absent(path) ? "its file has been removed" : "another server has taken the path");
+    }
+    return absent;
+}
+
+static bool is_covered(const struct endpoints *endpoints, const struct endpoint *specific)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    if (endpoint->claimed && sock_is_wildcard(&endpoint->address) && sock_same(&endpoint->address, &specific->address))
+        return true;
+    return false;
+}
+
+void endpoints_yield_covered(const struct endpoints *endpoints)
+{
+    struct endpoint *endpoint;
+
+    FOR_EACH(endpoint, endpoints)
+    if (!endpoint->claimed && is_covered(endpoints, endpoint))
+        for (unsigned i = 0; i < endpoint->count; i++)
+            sock_drop_newcomers(endpoint->queues[i]);
+}
+
+static void keep(struct endpoint *endpoint, const struct listener_config *listener)
+{
+    queue_settle(endpoint);
+    if (endpoint->added) {
+        log_notice("listening on %s (%s)", endpoint->address.text, endpoint->listener);
+        return;
+    }
+    listen_all(endpoint, listener, 0);
+    queue_set_access(endpoint, listener);
 }
 
 void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf)
@@ -160,27 +214,21 @@ void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf
         if (endpoint->claimed)
             continue;
         log_notice("no longer listening on %s (%s)", endpoint->address.text, endpoint->listener);
-        if (is_unix(endpoint))
-            unlink(endpoint->address.local.sun_path);
+        queue_remove_file(endpoint);
         forget(endpoints, i);
     }
     FOR_EACH(endpoint, endpoints)
-    {
-        if (endpoint->added)
-            log_notice("listening on %s (%s)", endpoint->address.text, endpoint->listener);
-        else
-            set_backlog(endpoint, (int)backlog_of(conf, endpoint->listener));
-    }
+    keep(endpoint, listener_of(conf, endpoint));
 }
 
 void endpoints_forget_added(struct endpoints *endpoints)
 {
     for (unsigned i = endpoints->count; i-- > 0;) {
         struct endpoint *endpoint = endpoints->all[i];
+        queue_restore(endpoint);
         if (!endpoint->added)
             continue;
-        if (is_unix(endpoint) && endpoint->count > 0)
-            unlink(endpoint->address.local.sun_path);
+        queue_remove_file(endpoint);
         forget(endpoints, i);
     }
 }
@@ -227,6 +275,8 @@ unsigned endpoints_fewest(const struct endpoints *endpoints)
 
 /* ---- other processes ---- */
 
+static const char unix_prefix[] = "unix:"; /* of the text of an address */
+
 /* Queues are mostly numbered one after the other, so that a few calls close thousands of them. */
 static void close_run(const int *queues, unsigned count)
 {
@@ -252,6 +302,8 @@ void endpoints_close_others(const struct endpoints *endpoints, const struct work
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
+    queue_settle(endpoint); /* a former socket is for those who have it already */
+    FOR_EACH(endpoint, endpoints)
     for (unsigned begin = 0, end; begin < endpoint->count; begin = end + 1) {
         for (end = begin; end < endpoint->count && !is_kept(endpoint->queues[end], kept, count);)
             end++;
@@ -263,8 +315,8 @@ void endpoints_fini(struct endpoints *endpoints, bool unlink_files)
 {
     while (endpoints->count > 0) {
         struct endpoint *endpoint = endpoints->all[0];
-        if (unlink_files && is_unix(endpoint) && endpoint->count > 0)
-            unlink(endpoint->address.local.sun_path);
+        if (unlink_files)
+            queue_remove_file(endpoint);
         forget(endpoints, 0);
     }
     free(endpoints->all);
@@ -280,6 +332,8 @@ int endpoints_write(const struct endpoints *endpoints, FILE *out)
         fprintf(out, "%s\t%s\t%u", endpoint->asked, endpoint->listener, endpoint->count);
         for (unsigned i = 0; i < endpoint->count; i++)
             fprintf(out, "\t%d", endpoint->queues[i]);
+        if (queue_is_unix(endpoint))
+            fprintf(out, "\t%ju\t%ju", (uintmax_t)endpoint->file.device, (uintmax_t)endpoint->file.inode);
         fputc('\n', out);
     }
     return fflush(out) == 0 && !ferror(out) ? 0 : -1;
@@ -294,15 +348,60 @@ static int next_number(char **rest, int min, int max, int *number)
     return why ? -1 : 0;
 }
 
-static bool is_listening(int fd)
+/* A queue that somebody has shut is still ours: it will be opened again. Anything else is no queue. */
+static bool is_queue(int fd)
 {
-    int listening = 0;
-    socklen_t size = sizeof(listening);
+    struct sock_address address = {.size = sizeof(address.storage)};
+    int type = 0;
+    socklen_t size = sizeof(type);
 
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+    if (getsockname(fd, &address.any, &address.size) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+        type != SOCK_STREAM)
+        return false;
+    return address.any.sa_family == AF_INET || address.any.sa_family == AF_INET6 || sock_is_listening(fd);
 }
 
-/* The address is asked of the kernel: it knows best. */
+/* The address is asked of the kernel: it knows best. A queue that was shut may have lost it. */
+static int ask_address(struct endpoint *endpoint)
+{
+    for (unsigned i = 0; i < endpoint->count; i++) {
+        endpoint->address.size = sizeof(endpoint->address.storage);
+        if (endpoint->queues[i] < 0 ||
+            getsockname(endpoint->queues[i], &endpoint->address.any, &endpoint->address.size) < 0 ||
+            sock_port(&endpoint->address) == 0)
+            continue;
+        sock_format(&endpoint->address.any, endpoint->address.size, endpoint->address.text, SOCK_TEXT_SIZE);
+        return 0;
+    }
+    return -1;
+}
+
+/* The kernel knows a unix socket by the name that it was bound to, which is not where it is now. */
+static int read_file(struct endpoint *endpoint, char **rest)
+{
+    struct sock_address *address = &endpoint->address;
+    struct stat status;
+    uintmax_t device, inode;
+
+    address->size = sizeof(address->local);
+    address->local.sun_family = AF_UNIX;
+    if (strlcpy(address->local.sun_path, endpoint->asked + strlen(unix_prefix), sizeof(address->local.sun_path)) >=
+        sizeof(address->local.sun_path))
+        return -1;
+    strlcpy(address->text, endpoint->asked, sizeof(address->text));
+    if (!*rest) { /* an older binary, which bound it to the path itself */
+        if (lstat(address->local.sun_path, &status) == 0 && S_ISSOCK(status.st_mode))
+            endpoint->file = file_id_of(&status);
+        return 0;
+    }
+    const char *first = strsep(rest, "\t"), *second = strsep(rest, "\t");
+    char after;
+    if (!second || sscanf(first, "%ju%c", &device, &after) != 1 || sscanf(second, "%ju%c", &inode, &after) != 1)
+        return -1;
+    endpoint->file = (struct file_id){.device = (dev_t)device, .inode = (ino_t)inode};
+    return 0;
+}
+
 static int read_endpoint(struct endpoint *endpoint, char *line)
 {
     const char *asked = strsep(&line, "\t"), *listener = strsep(&line, "\t");
@@ -315,15 +414,12 @@ static int read_endpoint(struct endpoint *endpoint, char *line)
     while (endpoint->count < (unsigned)count) {
         /* A descriptor that is not ours to hold is not kept: it would be closed with the endpoint. */
         if (next_number(&line, -1, INT_MAX, &fd) < 0 || (fd < 0 && endpoint->count == 0) ||
-            (fd >= 0 && (!is_listening(fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)))
+            (fd >= 0 && (!is_queue(fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)))
             return -1;
         endpoint->queues[endpoint->count++] = fd;
     }
-    endpoint->address.size = sizeof(endpoint->address.storage);
-    if (line || getsockname(endpoint->queues[0], &endpoint->address.any, &endpoint->address.size) < 0)
-        return -1;
-    sock_format(&endpoint->address.any, endpoint->address.size, endpoint->address.text, SOCK_TEXT_SIZE);
-    return 0;
+    bool local = strncmp(asked, unix_prefix, strlen(unix_prefix)) == 0;
+    return (local ? read_file(endpoint, &line) : ask_address(endpoint)) < 0 || line ? -1 : 0;
 }
 
 int endpoints_read(struct endpoints *endpoints, FILE *in)

@@ -6,12 +6,15 @@
  *   endpoint 127.0.0.1:9997 (echo)     queues[0] queues[1] ... queues[count - 1]     one SO_REUSEPORT group
  *   endpoint unix:/run/x    (echo)     queues[0]                                     one, shared by all workers
  *
+ * queue.c opens them.
+ *
  * A queue outlives the worker of its number also when the number of workers shrinks: closing it would reset whoever
  * waits in it.
  */
 #ifndef MASTER_ENDPOINT_H
 #define MASTER_ENDPOINT_H
 
+#include "common/unix_listener.h"
 #include "master/conf.h"
 #include <stdio.h>
 
@@ -22,6 +25,12 @@ struct endpoint {
     unsigned count;               /* queues */
     int queues[CONF_WORKERS_MAX]; /* descriptors; -1: a unix socket has only the first */
     bool claimed, added;          /* while a configuration is applied: it wants this one; it was bound for it */
+
+    /* unix sockets */
+    struct file_id file;       /* what we have bound; its path may lead elsewhere by now */
+    struct unix_access access; /* as it was configured last */
+    int former;                /* while a configuration is applied: queues[0] has taken its place; -1: none */
+    struct file_id former_file;
 };
 
 struct endpoints {
@@ -44,8 +53,31 @@ void endpoints_forget_added(struct endpoints *endpoints);
  */
 void endpoints_shut_unclaimed(const struct endpoints *endpoints);
 
-/* Listen again at all of them, with the backlogs of `conf`. Where the kernel had chosen a port, it chooses another. */
+/*
+ * Addresses that are not claimed, but that a wildcard among the claimed ones covers: ignore newcomers there until these
+ * sockets are closed, so that who connects meanwhile comes to the wildcard instead of being reset.
+ */
+void endpoints_yield_covered(const struct endpoints *endpoints);
+
+/* Listen again at all of them, with the backlogs of `conf`. */
 void endpoints_listen(const struct endpoints *endpoints, const struct conf *conf);
+
+/*
+ * A process is about to be started for `number`: listen again at those of its queues that somebody has shut down. A
+ * worker can do that, to siblings' queues too, and it would last: the queues outlive it.
+ */
+void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf, unsigned number);
+
+/*
+ * For a reload or an upgrade, once all addresses are claimed and before workers are started: make unix sockets anew
+ * whose files have been removed, by a cleaner of /run for example; not where another server listens now. The former
+ * ones are still in use: endpoints_keep_claimed() or endpoints_forget_added() closes what is not kept. Returns 0, or -1
+ * with a sentence in `why` and everything as it was.
+ */
+int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *why, size_t why_size);
+
+/* Warn of unix sockets whose path leads elsewhere now. True when endpoints_renew() would make some of them anew. */
+bool endpoints_check_files(const struct endpoints *endpoints);
 
 /* The endpoint that serves this address of a configuration which has been claimed. */
 struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address);
@@ -59,7 +91,7 @@ unsigned endpoints_fewest(const struct endpoints *endpoints);
 /* In a child: close all but `count` queues that it has use for. */
 void endpoints_close_others(const struct endpoints *endpoints, const struct worker_socket *kept, unsigned count);
 
-/* Close everything. `unlink_files`: and remove the files of unix sockets. */
+/* Close everything. `unlink_files`: and remove the files of unix sockets, those that are still ours. */
 void endpoints_fini(struct endpoints *endpoints, bool unlink_files);
 
 /* Write what another master needs to go on with these sockets, and read it there. -1 with errno. */

@@ -4,6 +4,7 @@
  * one. At no time is nobody accepting, and no queue is closed whose address is still served.
  */
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/conf.h"
@@ -171,12 +172,15 @@ static int prepare(struct master *master, struct generation *next)
         conf_override(&next->conf, master->overrides, why, sizeof(why)) < 0 ||
         generation_index_listeners(master, &next->conf, why, sizeof(why)) < 0)
         return refuse(master, next, why);
+    if (!file_is_replaceable(next->conf.stats_file, why, sizeof(why)))
+        return refuse(master, next, why);
     keep_fixed(&next->conf, &master->current->conf);
     if (log_open(next->conf.log) < 0) {
         snprintf(why, sizeof(why), "%s: %s", next->conf.log, strerror(errno));
         return refuse(master, next, why);
     }
-    if (endpoints_claim(&master->endpoints, &next->conf, next->conf.workers, why, sizeof(why)) < 0) {
+    if (endpoints_claim(&master->endpoints, &next->conf, next->conf.workers, why, sizeof(why)) < 0 ||
+        endpoints_renew(&master->endpoints, &next->conf, why, sizeof(why)) < 0) {
         log_open(master->current->conf.log);
         return refuse(master, next, why);
     }
@@ -264,6 +268,7 @@ static void take_over(struct master *master)
 {
     struct generation *old = master->current;
 
+    endpoints_yield_covered(&master->endpoints);
     refuse_removed(master);
     retire_all(master, old);
     master->current = master->next;

@@ -3,6 +3,7 @@
  */
 #include "build_info.h"
 #include "common/backtrace.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "master/conf.h"
@@ -140,6 +141,26 @@ static struct options parse_options(int argc, char **argv)
 
 /* ---- the steps to a running server ---- */
 
+/* -d: what the child tells the parent, in a byte. */
+enum daemon_word { DAEMON_NOT_READY, DAEMON_READY, DAEMON_HAS_SAID_WHY };
+
+static void tell_parent(enum daemon_word word)
+{
+    char byte = (char)word;
+
+    if (self.ready_pipe < 0)
+        return;
+    if (write(self.ready_pipe, &byte, 1) < 0)
+        log_warn("the parent is gone: %s", strerror(errno));
+    close(self.ready_pipe);
+    self.ready_pipe = -1;
+}
+
+static void tell_started(bool ready)
+{
+    tell_parent(ready ? DAEMON_READY : DAEMON_NOT_READY);
+}
+
 _Noreturn static void fail(const char *what, const char *why)
 {
     char text[640];
@@ -147,6 +168,7 @@ _Noreturn static void fail(const char *what, const char *why)
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
     upgrade_fail(&self.master, text);
     fprintf(stderr, "ccserver: %s\n", text);
+    tell_parent(DAEMON_HAS_SAID_WHY);
     exit(EXIT_FAILURE);
 }
 
@@ -229,7 +251,8 @@ static void bind_all(void)
     struct conf *conf = &self.master.current->conf;
     char why[512];
 
-    if (endpoints_claim(&self.master.endpoints, conf, generation_first_count(&self.master), why, sizeof(why)) < 0) {
+    if (endpoints_claim(&self.master.endpoints, conf, generation_first_count(&self.master), why, sizeof(why)) < 0 ||
+        endpoints_renew(&self.master.endpoints, conf, why, sizeof(why)) < 0) {
         pid_remove(&self.master);
         fail("", why);
     }
@@ -238,10 +261,29 @@ static void bind_all(void)
 enum { DAEMON_PATIENCE_MS = 60 * 1000 };
 
 /* The parent returns to the shell when the workers are ready, so that "it started" is true when it says so. */
+_Noreturn static void await_child(pid_t pid, int end)
+{
+    struct pollfd polled = {.fd = end, .events = POLLIN};
+    char word = DAEMON_NOT_READY;
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL); /* whoever waits here may be interrupted */
+    if (poll(&polled, 1, DAEMON_PATIENCE_MS) == 1 && read(end, &word, 1) == 1 && word == DAEMON_READY)
+        _exit(EXIT_SUCCESS);
+    kill(pid, SIGTERM);
+    if (word != DAEMON_HAS_SAID_WHY)
+        fprintf(stderr, "ccserver: the server did not start, see its log\n");
+    _exit(EXIT_FAILURE);
+}
+
+/*
+ * Before anything is named after our pid. Standard error stays until detach(): what prevents the start is still said
+ * there.
+ */
 static void daemonise(void)
 {
     int ends[2];
-    char ready = 0;
 
     if (pipe2(ends, O_CLOEXEC) < 0)
         fail("-d", strerror(errno));
@@ -249,39 +291,31 @@ static void daemonise(void)
     if (pid < 0)
         fail("-d", strerror(errno));
     if (pid > 0) {
-        struct pollfd end = {.fd = ends[0], .events = POLLIN};
-        sigset_t none;
-
         close(ends[1]);
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL); /* whoever waits here may be interrupted */
-        if (poll(&end, 1, DAEMON_PATIENCE_MS) == 1 && read(ends[0], &ready, 1) == 1 && ready)
-            _exit(EXIT_SUCCESS);
-        kill(pid, SIGTERM);
-        fprintf(stderr, "ccserver: the server did not start, see its log\n");
-        _exit(EXIT_FAILURE);
+        await_child(pid, ends[0]);
     }
     close(ends[0]);
     self.ready_pipe = ends[1];
     setsid();
+    /* The working directory stays: relative paths mean at a reload what they have meant at the start. */
+}
+
+static void detach(void)
+{
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
     for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
         dup2(null, fd);
     if (null >= 0)
         close(null);
-    /* The working directory stays: relative paths mean at a reload what they have meant at the start. */
 }
 
-static void tell_parent(bool ready)
+static void check_stats_file(void)
 {
-    char byte = ready ? 1 : 0;
+    char why[512];
 
-    if (self.ready_pipe < 0)
-        return;
-    if (write(self.ready_pipe, &byte, 1) < 0)
-        log_warn("the parent is gone: %s", strerror(errno));
-    close(self.ready_pipe);
-    self.ready_pipe = -1;
+    if (!file_is_replaceable(self.master.current->conf.stats_file, why, sizeof(why)))
+        fail("statistics", why);
 }
 
 static void close_channel(struct master *master, struct slot *slot)
@@ -353,6 +387,9 @@ int main(int argc, char **argv, char **environment)
     if (upgrade_inherit(&self.master) < 0)
         fail("cannot take over", strerror(errno));
     options = parse_options(argc, self.master.arguments);
+    bool as_daemon = options.overrides.daemonise && !self.master.upgrade.newer;
+    if (as_daemon)
+        closefrom(STDERR_FILENO + 1); /* a lock of our starter, for example: nothing of ours is open yet */
     load_conf(&options);
     if (options.check)
         printf("%s: configuration is valid\n", options.overrides.file);
@@ -367,21 +404,24 @@ int main(int argc, char **argv, char **environment)
     raise_descriptor_limit();
     read_signals_from_descriptor();
     map_statistics();
+    check_stats_file();
+    if (as_daemon)
+        daemonise();
     lock_pidfile();
     bind_all();
-    if (options.overrides.daemonise && !self.master.upgrade.newer)
-        daemonise();
-    if (pid_write(&self.master) < 0)
-        log_warn("cannot write the pid file: %s", strerror(errno));
+    if (as_daemon)
+        detach();
     setproctitle("master");
     announce();
 
-    self.master.started = tell_parent;
+    self.master.started = tell_started;
     self.master.world.endpoints = &self.master.endpoints;
     self.master.world.in_child = leave_to_master;
     int code = master_run(&self.master);
 
     bool in_charge = self.master.phase != MASTER_HANDED_OVER && !self.master.upgrade.newer;
+    if (self.master.upgrade.newer)
+        endpoints_forget_added(&self.master.endpoints);                         /* the rest is the older one's */
     bool taken_back = code != EXIT_SUCCESS && self.master.upgrade.channel >= 0; /* by an older one that still drains */
     endpoints_fini(&self.master.endpoints, in_charge && !taken_back);
     pid_remove(&self.master);

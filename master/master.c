@@ -168,11 +168,12 @@ void master_shut_down(struct master *master)
 static void write_stats_file(struct master *master)
 {
     const char *path = master->current->conf.stats_file;
+    char why[512];
 
     if (path[0] == '\0')
         return;
-    if (report_file(master, path) < 0)
-        log_error("cannot write statistics to %s: %s", path, strerror(errno));
+    if (report_file(master, path, why, sizeof(why)) < 0)
+        log_error("cannot write statistics: %s", why);
     else
         log_notice("statistics written to %s", path);
 }
@@ -189,6 +190,8 @@ static void hang_up(struct master *master)
         log_error("cannot reopen the log: %s", strerror(errno));
     else
         log_notice("log reopened");
+    if (master->phase == MASTER_SERVING)
+        endpoints_check_files(&master->endpoints);
     master_each_slot(master, tell_reopen);
     if (master->phase == MASTER_HANDED_OVER)
         upgrade_pass_hup(master);

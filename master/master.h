@@ -64,7 +64,7 @@ struct master {
     bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
     unsigned generations;           /* that there have been: no two have the same number */
     unsigned reloads, reload_failures, upgrades_failed;
-    struct pidfh *pidfile;
+    struct pid_file *pidfile; /* NULL: none */
     /* Told once: all workers are READY (true), or none can be (false). */
     void (*started)(bool ready);
 };
@@ -87,17 +87,17 @@ void master_handle(struct master *master, struct slot *slot, enum supervisor_eve
 
 /* ---- pid.c: nothing happens where no pid file is configured ---- */
 
-/* Lock the file, then write our pid into it. 0, or -1 with a sentence in `why` (which names the pid of another master
- * that has it), or with errno. */
+/*
+ * Put a file with our pid in place, locked: at the start, and in the place of that of the other master of an upgrade.
+ * Returns 0, or -1 with a sentence in `why` (which names the pid of another master that has it) and everything as it
+ * was. pid_check() finds out whether pid_replace() would succeed, and changes nothing.
+ */
 int pid_lock(struct master *master, char *why, size_t why_size);
-int pid_write(struct master *master);
-
-/* Both at once, in the place of a file that another master holds. */
 int pid_replace(struct master *master, char *why, size_t why_size);
+int pid_check(const struct master *master, char *why, size_t why_size);
 
-/* Let go of it: as it stands; to another master, which has put its own in its place, or has none there; or for good. */
+/* Let go of it, as it stands. pid_remove(): remove it, too, unless another master has put its own in its place. */
 void pid_close(struct master *master);
-void pid_yield(struct master *master);
 void pid_remove(struct master *master);
 
 /* ---- generation.c ---- */

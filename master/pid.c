@@ -1,88 +1,247 @@
 /*
- * The pid file names the master in charge and is locked by it, also while one takes over from another: the newer writes
- * and locks a file of its own, then puts it in the place of the older's.
+ * The pid file names the master in charge and is locked by it, also while one takes over from another. It is never
+ * rewritten where it stands, since a full disk would leave it empty: each master writes and locks a file of its own
+ * under a random name, then puts it in place.
+ *
+ *   nothing there                      place it, unless somebody else is quicker
+ *   a file that nobody has locked      left over: replace it, holding its lock
+ *   a file that we have locked, or     replace it
+ *   the other master of an upgrade
+ *   any other                          another master is running
  */
+#include "common/file.h"
+#include "common/log.h"
 #include "master/master.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <bsd/libutil.h>
+enum { TRIES = 16 };
 
-static struct pidfh *open_locked(const char *path, char *why, size_t why_size)
+struct pid_file {
+    int fd; /* locked as long as it is open */
+    struct file_id id;
+};
+
+/* Whoever wants to put a file in place, and whom it may take the place of. */
+struct candidate {
+    const char *path;
+    const struct pid_file *own; /* NULL: none yet */
+    pid_t other;                /* the other master of an upgrade; 0: none */
+    char *why;
+    size_t why_size;
+};
+
+static int fail(const struct candidate *candidate, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int fail(const struct candidate *candidate, const char *format, ...)
 {
-    pid_t other = 0;
-    struct pidfh *file = pidfile_open(path, 0644, &other);
+    va_list arguments;
+    char text[128];
 
-    /* Not for a newer binary: it would hold the lock of the older one. */
-    if (file && fcntl(pidfile_fileno(file), F_SETFD, FD_CLOEXEC) == 0)
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    snprintf(candidate->why, candidate->why_size, "%s: %s", candidate->path, text);
+    return -1;
+}
+
+/* ---- a file of our own ---- */
+
+static void close_file(struct pid_file *file)
+{
+    if (file)
+        close(file->fd);
+    free(file);
+}
+
+static int write_pid(int fd)
+{
+    char text[32];
+    int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    ssize_t written = write(fd, text, (size_t)size);
+
+    if (written >= 0 && written < size)
+        errno = ENOSPC;
+    return written == size ? 0 : -1;
+}
+
+/* Complete and locked, under a random name that is written to `name` (PATH_MAX). NULL with a sentence. */
+static struct pid_file *make(const struct candidate *candidate, char *name)
+{
+    struct pid_file *file = calloc(1, sizeof(*file));
+    struct stat status;
+
+    if (!file) {
+        fail(candidate, "%s", strerror(errno));
+        return NULL;
+    }
+    file->fd = file_create_beside(candidate->path, 0644, name);
+    if (file->fd < 0) {
+        fail(candidate, "%s", strerror(errno));
+        free(file);
+        return NULL;
+    }
+    if (flock(file->fd, LOCK_EX | LOCK_NB) == 0 && write_pid(file->fd) == 0 && fstat(file->fd, &status) == 0) {
+        file->id = file_id_of(&status);
         return file;
-    if (errno == EEXIST)
-        snprintf(why, why_size, "%s: another master is running, pid %d", path, (int)other);
-    else
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+    }
+    fail(candidate, "%s", strerror(errno));
+    unlink(name);
+    close_file(file);
     return NULL;
 }
 
-int pid_lock(struct master *master, char *why, size_t why_size)
-{
-    const char *path = master->current->conf.pidfile;
+/* ---- what is there ---- */
 
-    if (path[0])
-        master->pidfile = open_locked(path, why, why_size);
-    return path[0] == '\0' || master->pidfile ? 0 : -1;
+static pid_t read_pid(int fd)
+{
+    char text[32] = "";
+
+    return pread(fd, text, sizeof(text) - 1, 0) > 0 ? (pid_t)atoi(text) : 0;
 }
 
-int pid_write(struct master *master)
+enum there { THERE_NOTHING, THERE_OURS_TO_REPLACE, THERE_REFUSED };
+
+/* A file that somebody else owns or has linked to is none of ours: we would lock what may be in use elsewhere. */
+static enum there judge_open(const struct candidate *candidate, int fd, struct file_id *id)
 {
-    return master->pidfile ? pidfile_write(master->pidfile) : 0;
+    struct stat status;
+
+    if (fstat(fd, &status) < 0) {
+        fail(candidate, "%s", strerror(errno));
+        return THERE_REFUSED;
+    }
+    *id = file_id_of(&status);
+    if (!file_is(candidate->path, id))
+        return THERE_NOTHING; /* replaced at this moment: look again */
+    if (!S_ISREG(status.st_mode) || status.st_nlink != 1 || (status.st_uid != geteuid() && status.st_uid != 0)) {
+        fail(candidate, "is not a file of this server's user alone");
+        return THERE_REFUSED;
+    }
+    if (candidate->own && candidate->own->id.device == id->device && candidate->own->id.inode == id->inode)
+        return THERE_OURS_TO_REPLACE;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || (candidate->other && read_pid(fd) == candidate->other))
+        return file_is(candidate->path, id) ? THERE_OURS_TO_REPLACE : THERE_NOTHING;
+    fail(candidate, "another master is running, pid %d", (int)read_pid(fd));
+    return THERE_REFUSED;
+}
+
+/* The descriptor, whose lock keeps others from replacing the file, is -1 if there is none. */
+static enum there look(const struct candidate *candidate, int *fd, struct file_id *id)
+{
+    *fd = -1;
+    if (!file_is_replaceable(candidate->path, candidate->why, candidate->why_size))
+        return THERE_REFUSED;
+    *fd = open(candidate->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (*fd >= 0)
+        return judge_open(candidate, *fd, id);
+    if (errno == ENOENT)
+        return THERE_NOTHING;
+    fail(candidate, "%s", strerror(errno));
+    return THERE_REFUSED;
+}
+
+static int put_in_place(const struct candidate *candidate, const char *name)
+{
+    struct file_id id;
+    int fd;
+
+    for (unsigned i = 0; i < TRIES; i++) {
+        if (file_place(name, candidate->path) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return fail(candidate, "%s", strerror(errno));
+        enum there there = look(candidate, &fd, &id);
+        int result = there == THERE_OURS_TO_REPLACE ? rename(name, candidate->path) : -1, error = errno;
+        if (fd >= 0)
+            close(fd);
+        if (there == THERE_REFUSED)
+            return -1;
+        if (there == THERE_OURS_TO_REPLACE)
+            return result == 0 ? 0 : fail(candidate, "%s", strerror(error));
+    }
+    return fail(candidate, "others replace it all the time");
+}
+
+static struct pid_file *take(const struct candidate *candidate)
+{
+    char name[PATH_MAX];
+    struct pid_file *file = make(candidate, name);
+
+    if (!file || put_in_place(candidate, name) == 0)
+        return file;
+    unlink(name);
+    close_file(file);
+    return NULL;
+}
+
+/* ---- for the master ---- */
+
+int pid_lock(struct master *master, char *why, size_t why_size)
+{
+    return pid_replace(master, why, why_size);
 }
 
 int pid_replace(struct master *master, char *why, size_t why_size)
 {
-    const char *path = master->current->conf.pidfile;
-    char temporary[PATH_MAX];
-
-    if (path[0] == '\0')
+    const struct candidate candidate = {.path = master->current->conf.pidfile,
+                                        .own = master->pidfile,
+                                        .other = master->upgrade.pid,
+                                        .why = why,
+                                        .why_size = why_size};
+    if (candidate.path[0] == '\0')
         return 0;
-    snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
-    struct pidfh *file = open_locked(temporary, why, why_size);
+    struct pid_file *file = take(&candidate);
     if (!file)
         return -1; /* what we have, we keep */
-    if (pidfile_write(file) < 0 || rename(temporary, path) < 0) {
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
-        pidfile_remove(file);
-        return -1;
-    }
-    pidfile_close(master->pidfile); /* of a master that takes its place back */
+    close_file(master->pidfile);
     master->pidfile = file;
     return 0;
 }
 
-void pid_close(struct master *master)
+int pid_check(const struct master *master, char *why, size_t why_size)
 {
-    pidfile_close(master->pidfile);
-    master->pidfile = NULL;
+    const struct candidate candidate = {.path = master->current->conf.pidfile,
+                                        .own = master->pidfile,
+                                        .other = master->upgrade.pid,
+                                        .why = why,
+                                        .why_size = why_size};
+    char name[PATH_MAX];
+    struct file_id id;
+    int fd;
+
+    if (candidate.path[0] == '\0')
+        return 0;
+    struct pid_file *file = make(&candidate, name);
+    if (!file)
+        return -1;
+    unlink(name);
+    close_file(file);
+    enum there there = look(&candidate, &fd, &id);
+    if (fd >= 0)
+        close(fd);
+    return there == THERE_REFUSED ? -1 : 0;
 }
 
-void pid_yield(struct master *master)
+void pid_close(struct master *master)
 {
-    struct stat ours, there;
-
-    if (master->pidfile && fstat(pidfile_fileno(master->pidfile), &ours) == 0 &&
-        stat(master->current->conf.pidfile, &there) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
-        unlink(master->current->conf.pidfile);
-    pid_close(master);
+    close_file(master->pidfile);
+    master->pidfile = NULL;
 }
 
 void pid_remove(struct master *master)
 {
     if (!master->pidfile)
         return;
-    unlink(master->current->conf.pidfile); /* the library would look for it where it was at first */
+    if (file_remove(master->current->conf.pidfile, &master->pidfile->id) < 0 && errno != ESTALE)
+        log_warn("%s: cannot remove it: %s", master->current->conf.pidfile, strerror(errno));
     pid_close(master);
 }

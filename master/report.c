@@ -1,6 +1,7 @@
 #include "master/report.h"
 #include "build_info.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include <errno.h>
 #include <limits.h>
@@ -347,26 +348,46 @@ static void json(FILE *out, const struct master *master)
     fprintf(out, "]}\n");
 }
 
-int report_file(struct master *master, const char *path)
+/* Beside the file, which is replaced by it: complete, or not at all. */
+static int write_beside(const struct master *master, const char *path, char *temporary)
 {
-    char temporary[PATH_MAX];
+    int fd = file_create_beside(path, 0644, temporary);
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 
-    stats_sweep(master->world.stats, getpid());
-    if (snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >= (int)sizeof(temporary)) {
-        errno = ENAMETOOLONG;
+    if (!out) {
+        int error = errno;
+        if (fd >= 0) {
+            close(fd);
+            unlink(temporary);
+        }
+        errno = error;
         return -1;
     }
-    FILE *out = fopen(temporary, "we");
-    if (!out)
-        return -1;
     json(out, master);
     bool failed = fflush(out) != 0 || ferror(out);
     int error = errno;
     failed |= fclose(out) != 0;
-    if (!failed && rename(temporary, path) == 0)
-        return 0;
-    error = failed ? error : errno;
-    unlink(temporary);
-    errno = error;
+    if (failed) {
+        unlink(temporary);
+        errno = error;
+    }
+    return failed ? -1 : 0;
+}
+
+int report_file(struct master *master, const char *path, char *why, size_t why_size)
+{
+    char temporary[PATH_MAX];
+
+    stats_sweep(master->world.stats, getpid());
+    if (!file_is_replaceable(path, why, why_size))
+        return -1;
+    if (write_beside(master, path, temporary) == 0) {
+        if (rename(temporary, path) == 0)
+            return 0;
+        int error = errno;
+        unlink(temporary);
+        errno = error;
+    }
+    snprintf(why, why_size, "%s: %s", path, strerror(errno));
     return -1;
 }

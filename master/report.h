@@ -10,7 +10,10 @@
 /* Write the table to the log. */
 void report_log(struct master *master);
 
-/* Replace `path` by a JSON document, atomically. Returns 0, or -1 with errno and the old file as it was. */
-int report_file(struct master *master, const char *path);
+/*
+ * Replace `path` by a JSON document, atomically; a regular file or nothing, anything else is refused. Returns 0, or -1
+ * with a sentence in `why` and the old file as it was.
+ */
+int report_file(struct master *master, const char *path, char *why, size_t why_size);
 
 #endif

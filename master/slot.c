@@ -126,6 +126,7 @@ static void start(struct slot_world *world, struct slot *slot)
     memset(slot->told, 0, sizeof(slot->told));
     slot->told_count = 0;
     slot->adopt_again_ms = 0;
+    endpoints_reopen(world->endpoints, slot->conf, slot->number);
     if (spawn(world, slot) == 0) {
         if (slot->why != RESPAWN_none)
             stats_count(&world->stats->books[slot->number].respawns[slot->why], 1);

@@ -167,7 +167,7 @@ static void offer(struct master *master)
 
 static void hand_over(struct master *master)
 {
-    pid_yield(master);
+    pid_remove(master);
     if (master->reload_pending)
         upgrade_pass_hup(master);
     master->reload_pending = false;
@@ -312,6 +312,7 @@ static void take_charge(struct master *master)
     char why[256];
 
     master->upgrade.newer = false;
+    endpoints_yield_covered(&master->endpoints);
     stats_count(&master->world.stats->upgrades, 1);
     if (pid_replace(master, why, sizeof(why)) < 0)
         log_error("%s", why);

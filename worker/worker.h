@@ -4,10 +4,12 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include "common/option.h"
 #include "common/sock.h"
 #include "common/stats.h"
 #include "worker/session.h"
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { LISTENER_ADDRESSES_MAX = 16, LISTENER_NAME_SIZE = 48 };
 
@@ -26,6 +28,12 @@ struct listener_config {
     uint32_t high_water;      /* bytes queued for a peer at which reading stops */
     uint32_t low_water;       /* and at which it resumes */
     uint32_t max_output;      /* bytes queued for a peer at which the session is closed */
+
+    /* who may connect to its unix sockets */
+    uint32_t unix_mode; /* 0: as the umask says */
+    char unix_user[OPTION_STRING_SIZE], unix_group[OPTION_STRING_SIZE];
+    uid_t unix_uid; /* of `unix_user`; -1: none */
+    gid_t unix_gid;
 };
 
 /* One address of one listener as this worker has it. */

@@ -688,7 +688,7 @@ def test_a_binary_that_fails_removes_nothing(serve, trap_binary, binary, tmp_pat
     server.configure(listen("pingpong"))
     server.signal(signal.SIGUSR2)
     expect_failed(server, before, session)
-    assert path.stat().st_ino == inode and pid.read_text() == str(server.pid)
+    assert path.stat().st_ino == inode and pid.read_text() == f"{server.pid}\n"
     server.connect("echo").ask(b"hi\r\n", b"ccserver echo:hi\r\n")
     server.configure(listen("pingpong"), listen("echo", bind=f"unix:{path}"))
 

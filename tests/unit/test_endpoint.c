@@ -49,6 +49,8 @@ static struct sock_address *add(struct wanted *wanted, const char *name, const c
     if (i == wanted->conf.listener_count) {
         wanted->conf.listener_count++;
         listener->backlog = BACKLOG;
+        listener->unix_uid = (uid_t)-1;
+        listener->unix_gid = (gid_t)-1;
         strlcpy(listener->name, name, sizeof(listener->name));
     }
     CU_ASSERT_EQUAL_FATAL(sock_parse(&listener->addresses[listener->address_count], address, why, sizeof(why)), 0);

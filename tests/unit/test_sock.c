@@ -172,7 +172,7 @@ static void test_equal(void)
 /* As the kernel tells it, too: that is how another master recognises what it is handed. */
 static void test_equal_to_bound(void)
 {
-    struct sock_address addresses[] = {parse("127.0.0.1:0"), parse("[::1]:0"), in_folder("bound")};
+    struct sock_address addresses[] = {parse("127.0.0.1:0"), parse("[::1]:0")};
 
     for (unsigned i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
         struct sock_address bound = {.size = sizeof(bound.storage)};

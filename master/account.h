@@ -1,0 +1,15 @@
+/*
+ * Users and groups by name. They are looked up in /etc/passwd and /etc/group alone: a directory service could keep the
+ * master waiting.
+ */
+#ifndef MASTER_ACCOUNT_H
+#define MASTER_ACCOUNT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* "" is -1. Return 0, or -1 with a sentence in `why`. */
+int account_user(const char *text, uid_t *user, char *why, size_t why_size);
+int account_group(const char *text, gid_t *group, char *why, size_t why_size);
+
+#endif

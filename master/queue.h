@@ -1,0 +1,36 @@
+/*
+ * The accept queues of one endpoint: opened, opened again, and what becomes of the file of a unix socket.
+ */
+#ifndef MASTER_QUEUE_H
+#define MASTER_QUEUE_H
+
+#include "master/endpoint.h"
+
+bool queue_is_unix(const struct endpoint *endpoint);
+
+/* Have queues for the numbers below `slots`. 0, or -1 with errno and no queue where there had been none. */
+int queue_open(const struct endpoints *endpoints, struct endpoint *endpoint, const struct listener_config *listener,
+               unsigned slots);
+
+/* Listen again at the queue of `number`, if somebody has shut it down, and say so. */
+void queue_reopen(struct endpoint *endpoint, const struct listener_config *listener, unsigned number);
+
+/*
+ * Listen anew where the path of a unix socket leads nowhere any more. The former socket is kept until queue_settle()
+ * (the new one is to be used) or queue_restore() (the former is). 0, or -1 with errno. Nothing happens where the file
+ * is there, or another server listens.
+ */
+int queue_renew(struct endpoint *endpoint, const struct listener_config *listener);
+void queue_settle(struct endpoint *endpoint);
+void queue_restore(struct endpoint *endpoint);
+
+/* Who may connect to a unix socket may have changed in the configuration. */
+void queue_set_access(struct endpoint *endpoint, const struct listener_config *listener);
+
+/* Remove the file of a unix socket, if it is still ours. */
+void queue_remove_file(const struct endpoint *endpoint);
+
+/* Close all of them. */
+void queue_close(struct endpoint *endpoint);
+
+#endif
