@@ -36,6 +36,7 @@ enum {
     X(protocol, "protocol violation")                                                                                  \
     X(overflow, "unsent output larger than max_output")                                                                \
     X(upstream, "upstream failed")                                                                                     \
+    X(leaving, "quiet when its worker left: reload, resize, upgrade")                                                  \
     X(drain, "still busy at drain_timeout")                                                                            \
     X(memory, "out of memory")
 

@@ -24,6 +24,7 @@ struct conf {
     /* [server] */
     uint32_t workers; /* 0 in the file ("auto") has become the number of online CPUs */
     uint32_t drain_timeout_ms;
+    uint32_t drain_spread_ms;
     uint32_t linger_timeout_ms;
     uint32_t adopt_after_ms;
     uint32_t watchdog_timeout_ms;

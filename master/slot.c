@@ -73,6 +73,7 @@ _Noreturn static void run_child(const struct slot_world *world, struct slot *slo
                              .stats = slot->block,
                              .max_sessions = slot->conf->max_sessions,
                              .linger_timeout_ms = slot->conf->linger_timeout_ms,
+                             .drain_spread_ms = slot->conf->drain_spread_ms,
                              .busy_poll_us = slot->conf->busy_poll_us};
     struct worker_socket *sockets = sockets_of(world, slot, &env.socket_count);
 

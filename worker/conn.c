@@ -353,6 +353,8 @@ static void read_rest(struct conn *conn)
 
 void conn_expired(struct conn *conn)
 {
+    uint64_t due_ms = conn->deadline_ms;
+
     conn->deadline_ms = 0;
     if (conn->phase == CONN_LINGERING)
         session_end(conn->session, CLOSE_done);
@@ -363,7 +365,7 @@ void conn_expired(struct conn *conn)
     else if (conn->session->client.error && conn->output == OUTPUT_ENDED)
         session_end(conn->session, CLOSE_reset);
     else if (conn->phase != CONN_CLOSED)
-        keepalive_expired(conn);
+        keepalive_expired(conn, due_ms);
 }
 
 void conn_ready(struct reactor_handler *handler, uint32_t events)

@@ -106,6 +106,10 @@ struct core {
     unsigned session_count;   /* live and not yet buried; and the parked one */
     uint64_t accept_again_ms; /* accepting is paused until then; 0: it is not */
     bool draining;
+    uint64_t leave_ms;        /* draining: from then on quiet sessions are closed ... */
+    uint32_t leave_spread_ms; /* ... each after its own part of this time */
+    uint64_t leave_seed;
+    enum close_reason leave_reason;
     struct session *corked; /* the one whose event is being handled */
     size_t cork_used;
     char scratch[SCRATCH_SIZE];
@@ -210,10 +214,15 @@ void adoption_bury(struct core *core);
 /* ---- drain.c ---- */
 
 /*
- * Close whoever has nothing to finish; session_leave() does so with the others, when they have. `quickly`: without the
+ * Close whoever has nothing to finish; drain_leave() does so with the others, when they have. `quickly`: without the
  * courtesy of lingering, in which a request that crosses our end is read away instead of being answered by a reset.
+ * With `spread_ms` every session goes on as before for a random part of that time, so that not all clients come back in
+ * one moment. May be called again, to be quicker.
  */
-void drain_begin(struct core *core, bool quickly);
+void drain_begin(struct core *core, bool quickly, uint32_t spread_ms);
+
+/* The event of a session is over: close it if it is to leave and has nothing to finish. */
+void drain_leave(struct session *session);
 
 /* The time is up: nothing more is answered. Who has taken the last byte gets a FIN, and what it sends is read away. */
 void drain_close(struct core *core);
@@ -221,7 +230,7 @@ void drain_close(struct core *core);
 /* End all sessions that are left. */
 void drain_end(struct core *core);
 
-/* The client is no newcomer, nothing has come in part, nothing is unread, nothing waits to go out, no answer is due. */
+/* True when closing loses nothing: no newcomer, no partial or unread input, no unsent output, no answer that is due. */
 bool drain_is_quiet(const struct session *session);
 
 /* When to look at a session again that is not quiet now; UINT64_MAX: when something happens to it. */
@@ -286,8 +295,8 @@ void keepalive_set(int fd, uint32_t keepalive_ms);
 /* Look whether the peer of a new connection still acknowledges what it is sent, from time to time. */
 void keepalive_start(struct conn *conn);
 
-/* It is time to look. */
-void keepalive_expired(struct conn *conn);
+/* It is time to look, since `due_ms`. */
+void keepalive_expired(struct conn *conn, uint64_t due_ms);
 
 /* ---- upstream.c ---- */
 

@@ -1,6 +1,7 @@
 /*
  * Leaving in good order: who has nothing to finish goes at once, the others when they have finished.
  */
+#include "common/clock.h"
 #include "worker/core.h"
 #include <sys/ioctl.h>
 
@@ -33,10 +34,26 @@ static uint64_t patience_ms(const struct session *session)
     return is_relay(session) ? session->active_ms + RELAY_PAUSE_MS : UINT64_MAX;
 }
 
+/*
+ * From this time on the session is closed once it is quiet. It is made of the session's address instead of being kept:
+ * a session has no room for it. The mixing is splitmix64's, for addresses are far from random.
+ */
+static uint64_t leave_ms(const struct session *session)
+{
+    const struct core *core = core_of(session);
+    uint64_t mixed = (uintptr_t)session ^ core->leave_seed;
+
+    mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9u;
+    mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebu;
+    return core->leave_ms + (mixed ^ mixed >> 31) % (core->leave_spread_ms + UINT64_C(1));
+}
+
 uint64_t drain_look_ms(const struct session *session)
 {
     uint64_t now_ms = core_of(session)->reactor.now_ms, look_ms = patience_ms(session);
 
+    if (look_ms == UINT64_MAX || look_ms < leave_ms(session))
+        look_ms = leave_ms(session);
     return look_ms > now_ms ? look_ms : now_ms + AGAIN_MS;
 }
 
@@ -56,11 +73,23 @@ bool drain_is_quiet(const struct session *session)
     return true;
 }
 
-void drain_begin(struct core *core, bool quickly)
+void drain_leave(struct session *session)
+{
+    struct core *core = core_of(session);
+
+    if (core->reactor.now_ms >= leave_ms(session) && drain_is_quiet(session))
+        session_finish(session, core->leave_reason);
+}
+
+void drain_begin(struct core *core, bool quickly, uint32_t spread_ms)
 {
     struct session *session, *next;
 
     core->draining = true;
+    core->leave_ms = core->reactor.now_ms;
+    core->leave_spread_ms = spread_ms;
+    core->leave_seed = clock_now_us() * 0x9e3779b97f4a7c15u;
+    core->leave_reason = quickly ? CLOSE_done : CLOSE_leaving;
     LIST_FOREACH_SAFE(session, &core->live, link, next)
     {
         session_enter(session);
@@ -78,7 +107,7 @@ void drain_close(struct core *core)
     LIST_FOREACH_SAFE(session, &core->live, link, next)
     {
         session_enter(session);
-        session_finish(session, CLOSE_drain);
+        session_finish(session, drain_is_quiet(session) ? core->leave_reason : CLOSE_drain);
         session_leave(session);
     }
 }

@@ -104,15 +104,6 @@ void keepalive_start(struct conn *conn)
         conn_expire(conn, keepalive_ms);
 }
 
-/* True when nothing has been sent since we last looked, and nothing was under way then: it costs no system call. */
-static bool is_settled(const struct conn *conn, uint32_t keepalive_ms)
-{
-    const struct session *session = conn->session;
-
-    return conn->silence == SILENCE_NONE && buffer_is_empty(&conn->out) &&
-           session->active_ms + keepalive_ms + 2 * (uint64_t)TIMER_TICK_MS < core_of(session)->reactor.now_ms;
-}
-
 static enum silence judge(const struct tcp_info *info, uint32_t keepalive_ms)
 {
     if (info->tcpi_unacked == 0 && info->tcpi_notsent_bytes == 0 && info->tcpi_probes == 0)
@@ -122,14 +113,15 @@ static enum silence judge(const struct tcp_info *info, uint32_t keepalive_ms)
     return SILENCE_OWES;
 }
 
-void keepalive_expired(struct conn *conn)
+void keepalive_expired(struct conn *conn, uint64_t due_ms)
 {
     uint32_t keepalive_ms = conn->session->listener->config->keepalive_ms;
     enum silence before = (enum silence)conn->silence;
     struct tcp_info info = {0};
     socklen_t size = sizeof(info);
 
-    if (!is_settled(conn, keepalive_ms)) {
+    /* When nothing was under way the last time, and nothing has been sent since, looking would be in vain. */
+    if (before != SILENCE_NONE || conn->session->active_ms + keepalive_ms >= due_ms || !buffer_is_empty(&conn->out)) {
         if (getsockopt(conn->handler.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
             return; /* a unix socket: its peer cannot vanish */
         conn->silence = (uint8_t)judge(&info, keepalive_ms);

@@ -129,8 +129,8 @@ void session_leave(struct session *session)
     buffer_cancel(&client->out); /* a reservation that was not committed */
     conn_uncork(session);
     core->corked = NULL;
-    if (core->draining && drain_is_quiet(session))
-        session_finish(session, CLOSE_done);
+    if (core->draining)
+        drain_leave(session);
     if (client->phase == CONN_FLUSHING && buffer_is_empty(&client->out))
         close_flushed(session);
     for (struct conn *conn = client; conn; conn = conn->next)

@@ -28,21 +28,36 @@ struct worker {
     uint64_t exit_ms;  /* then we are gone, whether they have heard of it or not */
 };
 
+/* Over how long quiet sessions leave. Who comes last still has a while to become quiet before the time is up. */
+static uint32_t spread_of(const struct worker *worker, uint32_t timeout_ms, enum stop why)
+{
+    uint32_t spread_ms = worker->core.env->drain_spread_ms, most_ms = timeout_ms - timeout_ms / 4;
+
+    if (why != STOP_LEAVE)
+        return 0; /* all of the server goes: nobody can come back at once */
+    if (worker->core.draining && worker->core.leave_spread_ms < most_ms)
+        most_ms = worker->core.leave_spread_ms;
+    return spread_ms < most_ms ? spread_ms : most_ms;
+}
+
 static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
 {
     struct core *core = &worker->core;
     uint64_t now_ms = core->reactor.now_ms;
     uint64_t exit_ms = timeout_ms ? now_ms + timeout_ms + LAST_WORDS_MS : now_ms;
 
-    if (core->draining && exit_ms >= worker->exit_ms)
+    if (core->draining && exit_ms >= worker->exit_ms && why == STOP_LEAVE)
         return;
-    worker->exit_ms = exit_ms;
-    worker->close_ms = timeout_ms ? now_ms + timeout_ms : UINT64_MAX;
-    if (core->draining)
-        return;
-    listener_stop(core, why);
-    log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
-    drain_begin(core, why == STOP_REFUSE);
+    if (!core->draining || exit_ms < worker->exit_ms) {
+        worker->exit_ms = exit_ms;
+        worker->close_ms = timeout_ms ? now_ms + timeout_ms : UINT64_MAX;
+    }
+    uint32_t spread_ms = spread_of(worker, timeout_ms, why);
+    if (!core->draining) {
+        listener_stop(core, why);
+        log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
+    }
+    drain_begin(core, why == STOP_REFUSE, spread_ms); /* also again: a stop is in more of a hurry than a reload */
 }
 
 static void signals_ready(struct reactor_handler *handler, uint32_t events)

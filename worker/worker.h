@@ -51,7 +51,8 @@ struct worker_env {
     unsigned socket_count;
     uint32_t max_sessions; /* sessions open at the same time; accepting pauses there */
     uint32_t linger_timeout_ms;
-    uint32_t busy_poll_us; /* 0: off */
+    uint32_t drain_spread_ms; /* when the worker leaves, its quiet sessions are closed within this time; 0: at once */
+    uint32_t busy_poll_us;    /* 0: off */
 };
 
 /* A child that ends with this code is not started again: its configuration or environment is broken. */

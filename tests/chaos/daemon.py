@@ -106,7 +106,7 @@ class Daemon(Server):
         atexit.register(shutil.rmtree, self.home, ignore_errors=True)
         self.binary = self.home / "ccserver"
         self.ports = dict(zip([*SERVICES, "nemesis", "extra"], free_ports(len(SERVICES) + 2)))
-        self.settings = {"drain_timeout": "2s", "linger_timeout": "1s", "max_sessions": 20_000,
+        self.settings = {"drain_timeout": "2s", "drain_spread": "300ms", "linger_timeout": "1s", "max_sessions": 20_000,
                          "pidfile": self.home / "pid", **settings}
         self.extra, self.max_output = False, "16m"
         self.alive, self.ready_at, self.readies, self.deaths, self.seen = {}, {}, [], [], 0

@@ -11,7 +11,7 @@ from nemeses import GRACEFUL
 
 REPLY_MAX = {"pingpong": 60_000, "proxy": 60_000, "echo": 10_000, "bank": 10_000}  # bytes, about, see talk.py
 OVERDUE_S = 0.1  # a request that old was in the worker's hands well before the worker closed
-SERVER_CLOSES = ("done", "idle", "oversize", "protocol", "overflow", "upstream", "drain", "memory")
+SERVER_CLOSES = ("done", "idle", "oversize", "protocol", "overflow", "upstream", "leaving", "drain", "memory")
 
 
 def pick(stats, name):
@@ -91,7 +91,7 @@ def judge_totals(arena):
     refused = total(stats, "refused")
     yield "connections closed for want of memory", refused, refused == 0
     early, lost = clients.total("ended_early"), total(stats, "lost")
-    closed = total(stats, "done", "drain", "idle", "upstream")
+    closed = total(stats, "done", "leaving", "drain", "idle", "upstream")
     yield ("sessions ended early",
            f"{early:,} <= {lost:,} lost with their worker + {closed:,} closed by the server + {uncounted(deaths)}",
            early <= lost + closed + uncounted(deaths))

@@ -370,7 +370,7 @@ class Server:
         atexit.register(shutil.rmtree, self.dir, ignore_errors=True)
         self.stats_file = self.dir / "stats.json"
         self.config = self.dir / "ccserver.conf"
-        self.keys = {"workers": 2, "stats_file": self.stats_file}
+        self.keys = {"workers": 2, "stats_file": self.stats_file, "drain_spread": 0}  # nobody waits for leavers
         self.configure(*sections, **keys)
         self.clients, self.lines, self.addresses, self.baseline = [], [], {}, {}
         self._log_changed, self._log_ended, self._usr1 = threading.Condition(), False, threading.Lock()

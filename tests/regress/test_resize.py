@@ -117,7 +117,7 @@ def test_who_is_served_by_a_retired_worker_may_finish(serve):
     wait_exit(retired["pid"])
     stats = server.await_stats(lambda s: not s["leaving"])["listeners"][0]
     assert (stats["accepted"], stats["lost"]) == (30, 0)
-    assert stats["sessions_open"] == 30 - retired["sessions_open"] == 30 - stats["closed"]["done"]
+    assert stats["sessions_open"] == 30 - retired["sessions_open"] == 30 - stats["closed"]["leaving"]
 
 
 def test_queues_of_retired_slots_are_adopted_for_good(serve):

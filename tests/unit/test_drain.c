@@ -10,7 +10,7 @@
 static void begin_drain(bool quickly)
 {
     core.reactor.now_ms = clock_now_ms();
-    drain_begin(&core, quickly);
+    drain_begin(&core, quickly, 0);
 }
 
 static void test_idle_goes_at_once(void)
@@ -47,7 +47,7 @@ static void test_idle_goes_politely(void)
     CU_ASSERT_FALSE(is_over());
     hang_up();
     CU_ASSERT(run_until(is_over));
-    check_trace("open [a] close:done ");
+    check_trace("open [a] close:leaving ");
     world_end();
 }
 
@@ -64,7 +64,7 @@ static void test_idle_does_not_go(void)
     uint64_t begin_ms = clock_now_ms();
     CU_ASSERT(run_until(is_over));
     CU_ASSERT(clock_now_ms() >= begin_ms + 50);
-    check_trace("open [a] close:done ");
+    check_trace("open [a] close:leaving ");
     world_end();
 }
 
@@ -84,7 +84,7 @@ static void test_newcomer(void)
         CU_ASSERT_EQUAL(got_error, 0);
         hang_up();
         CU_ASSERT(run_until(is_over));
-        check_trace("open [a] close:done ");
+        check_trace(quickly ? "open [a] close:done " : "open [a] close:leaving ");
         world_end();
     }
 }
@@ -378,6 +378,125 @@ static void test_relay(void)
     end_with_upstream();
 }
 
+/* ---- leaving one by one ---- */
+
+enum { LEAVERS = 40, SPREAD_MS = 400 };
+
+static int leavers[LEAVERS];
+static uint64_t left_ms[LEAVERS];
+static unsigned left;
+static uint64_t drain_begun_ms;
+
+static enum verdict open_unseen(struct session *session)
+{
+    (void)session;
+    return SESSION_CONTINUE;
+}
+
+static void leaver_closed(struct session *session, enum close_reason reason)
+{
+    (void)session;
+    (void)reason;
+    closes++;
+}
+
+static void begin_leavers(void)
+{
+    world_begin(FRAMING_LINE);
+    service.open = open_unseen;
+    service.message = echo_line;
+    service.close = leaver_closed;
+    for (unsigned i = 0; i < LEAVERS; i++) {
+        world_connect();
+        leavers[i] = peer;
+        left_ms[i] = 0;
+        say("a\n");
+    }
+    peer = -1;
+    run_turns(5);
+    for (unsigned i = 0; i < LEAVERS; i++)
+        CU_ASSERT_EQUAL(recv(leavers[i], got, sizeof(got), MSG_DONTWAIT), 2);
+    left = 0;
+    drain_begun_ms = core.reactor.now_ms = clock_now_ms();
+    drain_begin(&core, false, SPREAD_MS);
+}
+
+static void end_leavers(void)
+{
+    for (unsigned i = 0; i < LEAVERS; i++)
+        close(leavers[i]);
+    CU_ASSERT(run_until(is_over));
+    world_end();
+}
+
+static bool all_have_left(void)
+{
+    for (unsigned i = 0; i < LEAVERS; i++) {
+        char byte;
+        if (left_ms[i] == 0 && recv(leavers[i], &byte, 1, MSG_DONTWAIT) == 0) {
+            left_ms[i] = clock_now_ms() - drain_begun_ms + 1;
+            left++;
+        }
+    }
+    return left == LEAVERS;
+}
+
+/* Idle sessions do not go in one moment, in which all their clients would come back: each has a time of its own. */
+static void test_leaving_is_spread(void)
+{
+    unsigned quarters[4] = {0}, busiest = 0;
+
+    begin_leavers();
+    run_turns(2);
+    CU_ASSERT_FALSE(all_have_left());
+    CU_ASSERT(run_until(all_have_left));
+    for (unsigned i = 0; i < LEAVERS; i++) {
+        CU_ASSERT(left_ms[i] <= SPREAD_MS + 2 * TIMER_TICK_MS + 50);
+        quarters[left_ms[i] * 4 / (SPREAD_MS + 100)]++;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        busiest = quarters[i] > busiest ? quarters[i] : busiest;
+    CU_ASSERT(busiest <= LEAVERS * 3 / 4);
+    CU_ASSERT_EQUAL(count_closed(CLOSE_leaving),
+                    0); /* it is counted when the client has closed, too, or the linger ends */
+    end_leavers();
+    CU_ASSERT_EQUAL(count_closed(CLOSE_leaving), LEAVERS);
+}
+
+static bool half_have_left(void)
+{
+    return all_have_left() || left >= LEAVERS / 2;
+}
+
+/* Until then it is served as before. */
+static void test_served_until_it_leaves(void)
+{
+    char bytes[4];
+    unsigned last = 0;
+
+    begin_leavers();
+    CU_ASSERT(run_until(half_have_left));
+    while (last < LEAVERS && left_ms[last])
+        last++;
+    CU_ASSERT_FATAL(last < LEAVERS);
+    CU_ASSERT_EQUAL(write(leavers[last], "b\n", 2), 2);
+    run_turns(3);
+    CU_ASSERT_EQUAL(recv(leavers[last], bytes, sizeof(bytes), MSG_DONTWAIT), 2);
+    end_leavers();
+}
+
+/* The whole server stops meanwhile: nobody waits for a time of its own any more. */
+static void test_stop_while_leaving(void)
+{
+    begin_leavers();
+    core.reactor.now_ms = clock_now_ms();
+    drain_begin(&core, true, 0);
+    run_turns(2);
+    CU_ASSERT(all_have_left());
+    CU_ASSERT_EQUAL(core.session_count, 0);
+    end_leavers();
+}
+
 /* ---- accepting ---- */
 
 enum { CLIENTS = 5 };
@@ -569,6 +688,168 @@ static void test_out_of_descriptors(void)
     end_accepting();
 }
 
+/* ---- whatever the kernel refuses ---- */
+
+static int accept_error;       /* errno of accept4(), unless it is 0 ... */
+static unsigned accept_errors; /* ... for so many calls */
+static unsigned accepts;
+
+int accept4(int fd, struct sockaddr *from, socklen_t *size, int flags)
+{
+    accepts++;
+    if (accept_error && accept_errors > 0) {
+        accept_errors--;
+        errno = accept_error;
+        return -1;
+    }
+    return (int)syscall(SYS_accept4, fd, from, size, flags);
+}
+
+static bool all_are_answered(void)
+{
+    static char bytes[CLIENTS][8];
+    unsigned answered = 0;
+
+    for (unsigned i = 0; i < CLIENTS; i++)
+        answered += recv(clients[i], bytes[i], sizeof(bytes[i]), MSG_DONTWAIT | MSG_PEEK) == 3;
+    return answered == CLIENTS;
+}
+
+static void ask_all(void)
+{
+    for (unsigned i = 0; i < CLIENTS; i++)
+        CU_ASSERT_EQUAL(write(clients[i], "hi\n", 3), 3);
+}
+
+static bool half_a_second_is_over(void)
+{
+    return clock_now_ms() >= deadline_ms - PATIENCE_MS + 500;
+}
+
+/* accept4() fails, with whatever error: a pause, in which nothing spins, and then everybody who waited is served. */
+static void test_accept_fails(void)
+{
+    static const int errors[] = {EPERM, EACCES, ENOSPC, ENOMEM, ENOBUFS, EMFILE, ENFILE, EIO, EOPNOTSUPP, ESTALE};
+
+    for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        begin_accepting(100);
+        script.message = echo_line;
+        service.message = echo_line;
+        ask_all();
+        log_set_level(LOG_LEVEL_ERROR);
+        accept_error = errors[i];
+        accept_errors = UINT32_MAX;
+        accepts = 0;
+        CU_ASSERT(run_until(half_a_second_is_over));
+        CU_ASSERT(accepts >= 3 && accepts < 10);
+        CU_ASSERT(stats_read(&stats.turns) < 30);
+        CU_ASSERT(stats_read(&stats.accept_pauses) >= 1);
+        accept_error = 0;
+        CU_ASSERT(run_until(all_are_answered));
+        log_set_level(LOG_LEVEL_INFO);
+        end_accepting();
+    }
+}
+
+/* What is the fault of one connection does not stop the next; what only looks like it does not spin. */
+static void test_one_connection_fails(void)
+{
+    static const int errors[] = {ECONNABORTED, EINTR, EPROTO, ENETDOWN, EHOSTUNREACH};
+
+    for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        begin_accepting(100);
+        accept_error = errors[i];
+        accept_errors = 3;
+        wanted_accepted = wanted_sessions = CLIENTS;
+        CU_ASSERT(run_until(has_accepted));
+        CU_ASSERT_EQUAL(stats_read(&stats.accept_pauses), 0);
+        end_accepting();
+
+        begin_accepting(100);
+        log_set_level(LOG_LEVEL_ERROR);
+        accept_errors = UINT32_MAX;
+        CU_ASSERT(run_until(half_a_second_is_over));
+        CU_ASSERT(stats_read(&stats.turns) < 30);
+        accept_error = 0;
+        CU_ASSERT(run_until(has_accepted));
+        log_set_level(LOG_LEVEL_INFO);
+        end_accepting();
+    }
+}
+
+/* No epoll watch, or no memory, for a connection that has been accepted: it waits, as the others do in the queue. */
+static void test_no_room_for_the_session(void)
+{
+    static const int errors[] = {ENOSPC, ENOMEM, EPERM};
+
+    for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        begin_accepting(100);
+        service.message = echo_line;
+        ask_all();
+        log_set_level(LOG_LEVEL_ERROR);
+        add_error = errors[i];
+        CU_ASSERT(run_until(half_a_second_is_over));
+        CU_ASSERT_EQUAL(core.session_count, 1);
+        CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].accepted), 0);
+        CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].refused), 0);
+        CU_ASSERT_EQUAL(stats_read(&stats.accept_pauses), 1);
+        CU_ASSERT(stats_read(&stats.turns) < 30);
+        add_error = 0;
+        CU_ASSERT(run_until(all_are_answered));
+        CU_ASSERT_EQUAL(core.session_count, CLIENTS);
+        CU_ASSERT_PTR_NULL(core.parked.listener);
+        log_set_level(LOG_LEVEL_INFO);
+        end_accepting();
+    }
+}
+
+/* Also when the worker is told to leave meanwhile; and at its end nothing is left over. */
+static void test_leave_with_one_parked(void)
+{
+    begin_accepting(100);
+    service.message = echo_line;
+    ask_all();
+    log_set_level(LOG_LEVEL_ERROR);
+    add_error = ENOSPC;
+    run_turns(3);
+    CU_ASSERT_EQUAL(core.session_count, 1);
+    listener_stop(&core, STOP_LEAVE);
+    begin_drain(false);
+    run_turns(3);
+    CU_ASSERT_EQUAL(core.session_count, 1);
+    add_error = 0;
+    wanted_accepted = wanted_sessions = 1;
+    CU_ASSERT(run_until(has_accepted));
+    end_accepting();
+
+    begin_accepting(100);
+    add_error = ENOSPC;
+    run_turns(3);
+    admission_end(&core);
+    CU_ASSERT_EQUAL(core.session_count, 0);
+    CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].refused), 1);
+    add_error = 0;
+    log_set_level(LOG_LEVEL_INFO);
+    listener_stop(&core, STOP_LEAVE);
+    end_accepting();
+}
+
+/* epoll refuses everything: also to leave the queue alone. The worker naps instead of spinning. */
+static void test_epoll_refuses_everything(void)
+{
+    begin_accepting(2);
+    log_set_level(LOG_LEVEL_ERROR);
+    wanted_accepted = wanted_sessions = 2;
+    modify_error = ENOMEM;
+    CU_ASSERT(run_until(has_accepted));
+    uint64_t turns = stats_read(&stats.turns);
+    CU_ASSERT(run_until(half_a_second_is_over));
+    CU_ASSERT(stats_read(&stats.turns) - turns < 100);
+    modify_error = 0;
+    log_set_level(LOG_LEVEL_INFO);
+    end_accepting();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -587,6 +868,9 @@ int main(void)
         {"an answer is due", test_answer_is_due},
         {"quiet upstream", test_quiet_upstream},
         {"relay", test_relay},
+        {"leaving is spread", test_leaving_is_spread},
+        {"served until it leaves", test_served_until_it_leaves},
+        {"stop while leaving", test_stop_while_leaving},
         {"accept", test_accept},
         {"max_sessions", test_max_sessions},
         {"out of descriptors", test_out_of_descriptors},
@@ -594,6 +878,11 @@ int main(void)
         {"stop, refuse", test_stop_refuse},
         {"stop, orphan", test_stop_orphan},
         {"stop when full", test_stop_when_full},
+        {"accept fails", test_accept_fails},
+        {"one connection fails", test_one_connection_fails},
+        {"no room for the session", test_no_room_for_the_session},
+        {"leave with one parked", test_leave_with_one_parked},
+        {"epoll refuses everything", test_epoll_refuses_everything},
         {0},
     };
     return unit_main("drain", tests);

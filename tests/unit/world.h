@@ -29,6 +29,7 @@ static struct reactor_handler pulse; /* always readable while it is on: a turn t
 static unsigned sends, epoll_changes;
 static size_t send_limit = SIZE_MAX; /* bytes a socket takes at once; 0: EAGAIN */
 static int send_error;               /* errno of every send, unless it is 0 */
+static int add_error, modify_error;  /* the same for epoll_ctl() */
 
 static inline ssize_t stingy(size_t size)
 {
@@ -69,6 +70,12 @@ ssize_t sendmsg(int fd, const struct msghdr *packet, int flags)
 
 int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
 {
+    int error = operation == EPOLL_CTL_ADD ? add_error : operation == EPOLL_CTL_MOD ? modify_error : 0;
+
+    if (fd != pulse.fd && error) {
+        errno = error;
+        return -1;
+    }
     epoll_changes += fd != pulse.fd;
     return (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
 }
@@ -306,7 +313,7 @@ static inline void world_reset(void)
     trace_messages = true;
     sends = epoll_changes = closes = 0;
     send_limit = SIZE_MAX;
-    send_error = got_error = 0;
+    send_error = got_error = add_error = modify_error = 0;
     alive = got_end = false;
     peer = -1;
 }
@@ -405,9 +412,13 @@ static inline void world_connect_tcp(void)
 
     peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CU_ASSERT_EQUAL_FATAL(connect(peer, &address.any, address.size), 0);
-    int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage from;
+    socklen_t size = sizeof(from);
+    struct peer_address from_where;
+    int accepted = accept4(fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    peer_set(&from_where, (struct sockaddr *)&from);
     core.reactor.now_ms = clock_now_ms();
-    CU_ASSERT_EQUAL_FATAL(session_open(&listener, accepted, &(struct peer_address){.family = AF_UNIX}), 0);
+    CU_ASSERT_EQUAL_FATAL(session_open(&listener, accepted, &from_where), 0);
     close(fd);
 }
 
