@@ -1,10 +1,12 @@
 /*
  * Polling instead of sleeping: when it is done, and when it is given up.
  */
+#include "common/clock.h"
 #include "tests/unit/unit.h"
 #include "worker/busy_poll.h"
 
 static unsigned polls, sleeps;
+static int slept_ms;      /* the longest that the last sleep might have taken */
 static unsigned comes_at; /* the poll that finds something; 0: none does */
 
 /* The kernel: a sleep is always ended by an event. */
@@ -15,6 +17,7 @@ int epoll_wait(int fd, struct epoll_event *events, int count, int timeout_ms)
     (void)count;
     if (timeout_ms != 0) {
         sleeps++;
+        slept_ms = timeout_ms;
         return 1;
     }
     return ++polls == comes_at;
@@ -61,6 +64,24 @@ static void test_no_time(void)
     CU_ASSERT_EQUAL(sleeps, 0);
 }
 
+/* Polling and sleeping together take no longer than was asked for: a timer is due then. */
+static void test_no_longer_than_asked(void)
+{
+    struct busy_poll poll = {.budget_us = 5000};
+
+    comes_at = 0;
+    CU_ASSERT_EQUAL(wait_once(&poll, 20), 1);
+    CU_ASSERT_EQUAL(sleeps, 1);
+    CU_ASSERT(slept_ms <= 20 - 5);
+
+    poll = (struct busy_poll){.budget_us = 50 * 1000};
+    uint64_t begin_us = clock_now_us();
+    CU_ASSERT_EQUAL(wait_once(&poll, 10), 0);
+    CU_ASSERT(clock_now_us() - begin_us >= 10 * 1000);
+    CU_ASSERT(clock_now_us() - begin_us < 45 * 1000);
+    CU_ASSERT_EQUAL(sleeps, 0);
+}
+
 static unsigned sleeps_without_polling(struct busy_poll *poll)
 {
     unsigned count = 0;
@@ -99,6 +120,7 @@ int main(void)
         {"off", test_off},
         {"it pays", test_it_pays},
         {"no time", test_no_time},
+        {"no longer than asked", test_no_longer_than_asked},
         {"it is in vain", test_it_is_in_vain},
         {0},
     };

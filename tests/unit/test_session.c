@@ -331,6 +331,130 @@ static void test_ended_twice(void)
     world_end();
 }
 
+/* ---- a session that has ended ---- */
+
+/* Everything that session.h offers, as the next author may call it without looking at what came of the call before. */
+static void use_everything(struct session *session)
+{
+    static const struct upstream target = {.framing.kind = FRAMING_RAW};
+    struct sock_address nowhere = {0};
+
+    CU_ASSERT_PTR_NOT_NULL(session_state(session));
+    CU_ASSERT_PTR_EQUAL(session_config(session), config.service_config);
+    CU_ASSERT_STRING_EQUAL(session_listener(session), "test");
+    CU_ASSERT_STRING_EQUAL(session_peer(session), "unix:");
+    CU_ASSERT(session_peer_is_local(session));
+    session_send(session, "late", 4);
+    CU_ASSERT_PTR_NULL(session_reserve(session, 10));
+    CU_ASSERT_PTR_NULL(session_reserve(session, CORK_SIZE + 1));
+    session_commit(session, 0);
+    session_commit(session, 10);
+    session_set_timer(session, 1);
+    session_set_timer(session, 0);
+    session_set_timer(session, 20);
+    session_want(session, EPOLLIN | EPOLLOUT);
+    CU_ASSERT_PTR_NULL(session_connect(session, &nowhere, 10, &target));
+    if (session->client.next) {
+        upstream_send(session->client.next, "late", 4);
+        session_couple(session, session->client.next);
+        CU_ASSERT_PTR_NULL(session->client.peer);
+    }
+    CU_ASSERT_EQUAL(session->timer.due_ms, 0);
+}
+
+static struct sock_address ended_address;
+static const struct upstream ended_target = {.framing.kind = FRAMING_RAW};
+
+static enum verdict open_with_upstream(struct session *session)
+{
+    CU_ASSERT_PTR_NOT_NULL(session_connect(session, &ended_address, 1000, &ended_target));
+    return SESSION_CONTINUE;
+}
+
+static enum verdict end_and_use(struct session *session, const char *bytes, size_t size)
+{
+    static char block[CORK_SIZE];
+
+    session_set_timer(session, 1000);
+    if (size == 1 && bytes[0] == 'o')
+        flood(session, bytes, size);
+    else
+        session_send(session, block, sizeof(block)); /* the client is gone: sending fails at once */
+    CU_ASSERT_EQUAL(session->client.phase, CONN_CLOSED);
+    uint64_t counted = stats_read(&listener.stats->messages_out);
+    use_everything(session);
+    CU_ASSERT_EQUAL(stats_read(&listener.stats->messages_out), counted);
+    return verdict;
+}
+
+static bool a_while_is_over(void)
+{
+    return clock_now_ms() >= deadline_ms - PATIENCE_MS + 60;
+}
+
+/* Ended in the same callback by a send that fails, or by too much output: nothing more happens, and nothing is left. */
+static void test_use_when_ended(void)
+{
+    static const char *const traces[] = {"open [e] close:reset ", "open [o] close:overflow "};
+
+    for (unsigned i = 0; i < 8; i++) {
+        int door = listen_tcp(&ended_address, 4);
+        world_begin(FRAMING_LINE);
+        config.max_output = 1 << 20;
+        verdict = (enum verdict)(i / 2);
+        script.message = end_and_use;
+        script.open = open_with_upstream;
+        script.close = use_everything;
+        world_connect();
+        say(i % 2 ? "o\n" : "e\n");
+        send_error = i % 2 ? 0 : ECONNRESET;
+        CU_ASSERT(run_until(is_over));
+        check_trace(traces[i % 2]);
+        CU_ASSERT(run_until(a_while_is_over)); /* a timer that had been filed would go off now */
+        world_end();
+        close(door);
+    }
+}
+
+static void ask_who(struct session *session)
+{
+    CU_ASSERT(session_peer_is_local(session));
+    note("<%s> ", session_peer(session));
+}
+
+static enum verdict reply_much(struct session *session, const char *bytes, size_t size)
+{
+    static char block[CORK_SIZE];
+
+    ask_who(session);
+    (void)bytes;
+    (void)size;
+    session_send(session, block, sizeof(block));
+    return SESSION_CONTINUE;
+}
+
+/* Who it was is known to the end, also when the kernel has forgotten. */
+static void test_peer_in_close(void)
+{
+    char expected[200];
+
+    world_begin(FRAMING_LINE);
+    script.message = reply_much;
+    script.close = ask_who;
+    world_connect_tcp();
+    say("a\n");
+    struct sockaddr_in own;
+    socklen_t own_size = sizeof(own);
+    CU_ASSERT_EQUAL(getsockname(peer, (struct sockaddr *)&own, &own_size), 0);
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    snprintf(expected, sizeof(expected), "open [a] <127.0.0.1:%u> close:reset <127.0.0.1:%u> ", ntohs(own.sin_port),
+             ntohs(own.sin_port));
+    check_trace(expected);
+    world_end();
+}
+
 /* ---- output ---- */
 
 static void test_corked(void)
@@ -434,6 +558,48 @@ static void test_reserve(void)
         }
         CU_ASSERT_EQUAL(wrong, 0);
         CU_ASSERT_EQUAL(stats_read(&listener.stats->messages_out), 2 * 9);
+        world_end();
+    }
+}
+
+static enum verdict reserve_in_vain(struct session *session, const char *bytes, size_t size)
+{
+    char *room = session_reserve(session, CORK_SIZE + 1);
+
+    CU_ASSERT_PTR_NOT_NULL(room);
+    memset(room, 'x', CORK_SIZE + 1);
+    if (size == 1 && bytes[0] == '0')
+        session_commit(session, 0);
+    if (size == 1 && bytes[0] == 's')
+        session_send(session, "sent", 4);
+    return SESSION_CONTINUE;
+}
+
+static bool is_quiet_for_a_while(void)
+{
+    return clock_now_ms() >= deadline_ms - PATIENCE_MS + 250;
+}
+
+/* Room beyond the cork that nobody fills is given back: no buffer stays, and epoll is not asked to wait for a writable
+ * socket, which it would be at once, for ever. */
+static void test_reserve_in_vain(void)
+{
+    static const char *const says[] = {"0\n", "no commit\n", "x\n0\ny\n"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        world_begin(FRAMING_LINE);
+        script.message = reserve_in_vain;
+        world_connect();
+        say(says[i]);
+        run_turns(5);
+        CU_ASSERT(buffer_is_empty(&the_session->client.out));
+        CU_ASSERT_EQUAL(the_session->client.handler.events, EPOLLIN);
+        uint64_t turns = stats_read(&stats.turns);
+        CU_ASSERT(run_until(is_quiet_for_a_while));
+        CU_ASSERT(stats_read(&stats.turns) - turns < 20);
+        CU_ASSERT_EQUAL(sends, 0);
+        say("s\n");
+        check_got("sent");
         world_end();
     }
 }
@@ -870,6 +1036,34 @@ static void test_no_timer_while_closing(void)
     world_end();
 }
 
+static enum verdict set_timer_and_close(struct session *session, const char *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
+    session_set_timer(session, 10);
+    session_send(session, "bye\n", 4);
+    return SESSION_CLOSE;
+}
+
+/* A timer that is due while the last bytes go out is taken back: it wakes nobody, let alone in every tick. */
+static void test_timer_does_not_wake_while_closing(void)
+{
+    world_begin(FRAMING_LINE);
+    script.message = set_timer_and_close;
+    world_connect_tcp();
+    setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
+    say("a\n");
+    CU_ASSERT(run_until(has_got_end));
+    CU_ASSERT_EQUAL(the_session->client.phase, CONN_LINGERING);
+    uint64_t turns = stats_read(&stats.turns);
+    CU_ASSERT(run_until(is_quiet_for_a_while));
+    CU_ASSERT(stats_read(&stats.turns) - turns < 10);
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open [a] close:done ");
+    world_end();
+}
+
 /* ---- lingering ---- */
 
 /* The client goes on sending after our last word: it reads that word and an end, no reset. */
@@ -974,12 +1168,15 @@ int main(void)
         {"verdicts", test_verdicts},
         {"verdict in a batch", test_verdict_in_batch},
         {"use in close", test_use_in_close},
+        {"use when ended", test_use_when_ended},
+        {"peer in close", test_peer_in_close},
         {"oversize", test_oversize},
         {"overflow", test_overflow},
         {"ended twice", test_ended_twice},
         {"corked", test_corked},
         {"large in order", test_large_in_order},
         {"reserve", test_reserve},
+        {"reserve in vain", test_reserve_in_vain},
         {"drained", test_drained},
         {"drained producer", test_drained_producer},
         {"back-pressure", test_back_pressure},
@@ -994,6 +1191,7 @@ int main(void)
         {"timer", test_timer},
         {"timer and idle", test_timer_and_idle},
         {"no timer while closing", test_no_timer_while_closing},
+        {"no wake-up while closing", test_timer_does_not_wake_while_closing},
         {"lingering", test_lingering},
         {"linger timeout", test_linger_timeout},
         {"ready", test_ready},

@@ -318,6 +318,81 @@ static void test_chance(void)
     CU_ASSERT(count > 10000);
 }
 
+/* ---- the wheel as the reactor turns it ---- */
+
+enum { LONGEST_SLEEP_MS = 100, LONGEST_TURN_MS = 300, STEPS = 200000 };
+
+static uint64_t latest[MANY]; /* by then it must have gone off, if the reactor is not busy */
+
+/* Filed by a handler, when the wheel has not been turned since the last sleep: its tick lags behind the clock. */
+static void file_late(struct timer_wheel *of, struct alarm *alarm)
+{
+    uint64_t due_ms = now_ms + (unit_below(&chance, 8) ? some_distance() : 0);
+    uint64_t tick = (due_ms + TIMER_TICK_MS - 1) / TIMER_TICK_MS;
+    size_t index = (size_t)(alarm - alarms);
+
+    if (unit_below(&chance, 8) == 0)
+        due_ms -= unit_below(&chance, 50); /* overdue when it is filed */
+    alarm->due_ms = due_ms;
+    latest[index] = (tick > now_ms / TIMER_TICK_MS ? tick : now_ms / TIMER_TICK_MS + 1) * TIMER_TICK_MS;
+    alarm->last_tick = latest[index] / TIMER_TICK_MS;
+    timer_set(of, &alarm->timer, due_ms);
+}
+
+static void something_late(struct timer_wheel *of, struct alarm *alarm)
+{
+    struct alarm *other = &alarms[unit_below(&chance, MANY)];
+
+    if (unit_below(&chance, 4) == 0)
+        clear(other);
+    else if (unit_below(&chance, 2))
+        file_late(of, unit_below(&chance, 2) ? other : alarm);
+}
+
+static bool would_oversleep(unsigned wait)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        if (alarms[i].due_ms && now_ms + wait > (latest[i] > now_ms ? latest[i] : now_ms))
+            return true;
+    return false;
+}
+
+/*
+ * A turn as reactor.c has it: sleep no longer than timer_wait() says, or be woken before; then events, whose handlers
+ * set and clear timers while the wheel still stands where the last turn has left it; then the wheel. `expired` holds
+ * that nothing goes off early, this that nothing is later than its tick but for the time that the turn itself has
+ * taken.
+ */
+static void test_turns(void)
+{
+    unsigned count = 0;
+
+    begin();
+    for (unsigned i = 0; i < MANY; i++)
+        alarms[i].then = something_late;
+    for (unsigned step = 0; step < STEPS; step++) {
+        unsigned wait = (unsigned)timer_wait(&wheel, now_ms, LONGEST_SLEEP_MS);
+        if (would_oversleep(wait)) {
+            CU_FAIL("it sleeps past a due timer");
+            return;
+        }
+        now_ms += unit_below(&chance, 3) ? wait : unit_below(&chance, wait + 1);
+        uint64_t woken_ms = now_ms;
+        for (size_t i = unit_below(&chance, 6); i > 0; i--)
+            something_late(&wheel, &alarms[unit_below(&chance, MANY)]);
+        timer_run(&wheel, woken_ms);
+        for (unsigned i = 0; i < MANY; i++)
+            if (alarms[i].due_ms && latest[i] <= woken_ms) {
+                CU_FAIL("a timer is later than its tick");
+                return;
+            }
+        now_ms += unit_below(&chance, 20) ? 0 : unit_below(&chance, LONGEST_TURN_MS); /* the turn took its time */
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        count += alarms[i].count;
+    CU_ASSERT(count > 10000);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -333,6 +408,7 @@ int main(void)
         {"set within", test_set_within},
         {"jumps", test_jumps},
         {"chance", test_chance},
+        {"turns", test_turns},
         {0},
     };
     return unit_main("timer", tests);

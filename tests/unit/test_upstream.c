@@ -2,6 +2,9 @@
  * Further connections of a session: made, refused, timed out, spoken to in messages, coupled into a relay.
  */
 #include "tests/unit/world.h"
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 static struct sock_address address; /* where the upstream listens */
 static int listening;
@@ -478,6 +481,183 @@ static void test_slow_client(void)
     end();
 }
 
+static bool is_quiet_for_a_while(void)
+{
+    return clock_now_ms() >= deadline_ms - PATIENCE_MS + 250;
+}
+
+/* All of it, and the service of a relay has been told of an error, any other of the end. */
+static bool has_got_all(void)
+{
+    return has_got() && (!the_upstream || the_session->client.peer);
+}
+
+static enum verdict answer_raw(struct session *session, struct conn *conn, const char *bytes, size_t size)
+{
+    (void)conn;
+    session_send(session, bytes, size);
+    return SESSION_CONTINUE;
+}
+
+static enum verdict connect_coupled(struct session *session);
+static void begin_relay(void);
+
+/* ---- what our kernel has acknowledged ---- */
+
+static size_t far_taken; /* bytes that the upstream has sent and the kernel has acknowledged */
+
+/* The upstream sends until nobody takes more, then closes. `lost`: what has not been acknowledged by then never comes.
+ */
+static void far_fill_and_close(bool reset, bool lost)
+{
+    int unacknowledged = -1;
+    size_t sent = 0;
+    ssize_t size;
+
+    for (unsigned quiet = 0; quiet < 10; quiet++) {
+        while ((size = send(far, block, sizeof(block), MSG_DONTWAIT)) > 0) {
+            quiet = 0;
+            sent += (size_t)size;
+        }
+        run_turns(3);
+    }
+    while (ioctl(far, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged > 0) {
+        int before = unacknowledged;
+        run_turns(20);
+        if (ioctl(far, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged == before)
+            break;
+    }
+    far_taken = sent - (lost ? (size_t)unacknowledged : 0);
+    if (reset)
+        setsockopt(far, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    far_hang_up();
+    run_turns(5);
+}
+
+static enum verdict end_relay(struct session *session, struct conn *conn, int error)
+{
+    (void)session;
+    (void)conn;
+    (void)error;
+    return SESSION_CLOSE;
+}
+
+static void begin_stuck(bool relay)
+{
+    begin(FRAMING_RAW);
+    script.open = relay ? connect_coupled : connect_far;
+    upstream.message = answer_raw;
+    far_script.closed = relay ? end_relay : NULL;
+    script.message = forward;
+    config.high_water = 50000;
+    config.low_water = 10000;
+    trace_messages = false;
+    memset(block, 'x', sizeof(block));
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+}
+
+/* An upstream ends while its side is paused, since the client does not read: all that had arrived still goes there. */
+static void test_upstream_ends_while_paused(void)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        bool relay = i & 1, reset = i & 2, client_speaks = i & 4;
+        begin_stuck(relay);
+        far_fill_and_close(reset, reset || client_speaks);
+        CU_ASSERT_FATAL(the_session->client.full && the_upstream);
+        CU_ASSERT_EQUAL(the_upstream->input, INPUT_PAUSED);
+        if (client_speaks) /* which our kernel is told by a reset */
+            upstream_send(the_upstream, "more", 4);
+        uint64_t turns = stats_read(&stats.turns);
+        CU_ASSERT(run_until(is_quiet_for_a_while));
+        CU_ASSERT(stats_read(&stats.turns) - turns < 40);
+        CU_ASSERT_PTR_NULL(strstr(trace, "closed"));
+        got_wanted = far_taken;
+        CU_ASSERT(run_until(has_got_all));
+        CU_ASSERT(reset || client_speaks ? got_size >= far_taken : got_size == far_taken);
+        if (the_upstream == NULL && !relay)
+            shutdown(peer, SHUT_WR);
+        CU_ASSERT(run_until(has_got_end));
+        CU_ASSERT_EQUAL(got_error, 0);
+        hang_up();
+        CU_ASSERT(run_until(is_over));
+        if (reset)
+            CU_ASSERT_PTR_NOT_NULL(strstr(trace, "closed:ECONNRESET"));
+        end();
+    }
+}
+
+/* A send fails before the end has been read: the same. */
+static void test_send_fails_before_the_end_is_read(void)
+{
+    for (unsigned relay = 0; relay < 2; relay++) {
+        begin_stuck(relay);
+        far_say("first");
+        far_say("second");
+        send_error = EPIPE;
+        core.reactor.now_ms = clock_now_ms();
+        upstream_send(the_upstream, "question", 8);
+        send_error = 0;
+        CU_ASSERT_EQUAL(the_upstream->output, OUTPUT_ENDED);
+        CU_ASSERT(run_until(upstream_is_gone));
+        CU_ASSERT_PTR_NOT_NULL(strstr(trace, "closed:EPIPE"));
+        check_got("firstsecond");
+        end();
+    }
+}
+
+/* A relay's client resets the connection while the upstream is slow: what it had sent before still arrives there. */
+static void test_relay_delivers_after_a_reset(void)
+{
+    static char much[400000];
+    size_t sent = 0;
+    int unacknowledged;
+
+    begin_relay();
+    config.high_water = 50000;
+    config.low_water = 10000;
+    world_connect_tcp();
+    CU_ASSERT(run_until(is_connected));
+    memset(much, 'y', sizeof(much));
+    fcntl(peer, F_SETFL, O_NONBLOCK);
+    for (unsigned quiet = 0; quiet < 10; quiet++) {
+        for (size_t size; (size = offer(much, sizeof(much))) > 0; quiet = 0)
+            sent += size;
+        run_turns(3);
+    }
+    CU_ASSERT_EQUAL(the_session->client.input, INPUT_PAUSED);
+    CU_ASSERT_EQUAL(ioctl(peer, SIOCOUTQ, &unacknowledged), 0);
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    hang_up();
+    uint64_t turns = stats_read(&stats.turns);
+    CU_ASSERT(run_until(is_quiet_for_a_while));
+    CU_ASSERT(stats_read(&stats.turns) - turns < 40);
+    CU_ASSERT_FALSE(is_over());
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_EQUAL(far_error, 0);
+    CU_ASSERT(far_got_size >= sent - (size_t)unacknowledged);
+    far_hang_up();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open connected close:reset ");
+    end();
+}
+
+/* An upstream that does not close when its client has gone is given up. */
+static void test_relay_client_lost_upstream_stays(void)
+{
+    begin_relay();
+    env.linger_timeout_ms = 60;
+    world_connect_tcp();
+    CU_ASSERT(run_until(is_connected));
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    hang_up();
+    CU_ASSERT(run_until(far_has_ended));
+    far_say("nobody reads this");
+    CU_ASSERT(run_until(is_over));
+    check_trace("open connected close:reset ");
+    end();
+}
+
 /* ---- relay ---- */
 
 static enum verdict couple(struct session *session, struct conn *conn)
@@ -715,6 +895,97 @@ static void test_relay_half_close_slow(void)
     end();
 }
 
+/* ---- an upstream that has ended ---- */
+
+static struct conn *dead_upstream;
+
+static enum verdict remember_dead(struct session *session, struct conn *conn, int error)
+{
+    (void)error;
+    dead_upstream = conn;
+    session_couple(session, conn); /* it has ended: refused */
+    upstream_send(conn, "late", 4);
+    CU_ASSERT_PTR_NULL(session->client.peer);
+    CU_ASSERT_FALSE(session->awaiting);
+    return SESSION_CONTINUE;
+}
+
+static enum verdict fill_upstream(struct session *session, const char *bytes, size_t size)
+{
+    if (size == 4 && memcmp(bytes, "fill", 4) == 0) {
+        send_limit = 0;
+        for (unsigned i = 0; i < 60000 / sizeof(block) + 1; i++)
+            upstream_send(the_upstream, block, sizeof(block));
+    }
+    if (size == 4 && memcmp(bytes, "join", 4) == 0 && dead_upstream)
+        session_couple(session, dead_upstream);
+    return SESSION_CONTINUE;
+}
+
+/* The client waits, paused, for an upstream that is full. Its messages come when the service knows that it has ended.
+ */
+static void test_closed_comes_first(void)
+{
+    begin(FRAMING_LINE);
+    config.high_water = 50000;
+    config.low_water = 10000;
+    script.message = fill_upstream;
+    far_script.closed = remember_dead;
+    dead_upstream = NULL;
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    say("fill\njoin\nlast\n");
+    run_turns(5);
+    check_trace("open connected [fill] ");
+    CU_ASSERT(the_upstream->full);
+    send_limit = SIZE_MAX;
+    setsockopt(far, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    far_hang_up();
+    CU_ASSERT(run_until(upstream_is_gone));
+    run_turns(3);
+    check_trace("open connected [fill] closed:ECONNRESET [join] [last] ");
+    CU_ASSERT_PTR_NULL(the_session->client.peer);
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    end();
+}
+
+static bool accept_and_end(void)
+{
+    static int second;
+
+    receive_far();
+    second = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (second >= 0)
+        close(second);
+    if (far >= 0 && far_end)
+        far_hang_up();
+    return is_over();
+}
+
+static enum verdict couple_twice(struct session *session)
+{
+    connect_far(session);
+    struct conn *first = the_upstream;
+    session_couple(session, first);
+    session_couple(session, session_connect(session, &address, connect_timeout_ms, &upstream));
+    CU_ASSERT_PTR_EQUAL(session->client.peer, first);
+    return SESSION_CONTINUE;
+}
+
+/* One pipe has two ends: a second upstream is not coupled. */
+static void test_coupled_in_vain(void)
+{
+    begin_relay();
+    script.open = couple_twice;
+    upstream.connected = NULL;
+    world_connect();
+    run_turns(5);
+    hang_up();
+    CU_ASSERT(run_until(accept_and_end));
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -731,6 +1002,12 @@ int main(void)
         {"verdicts", test_verdicts},
         {"slow upstream", test_slow_upstream},
         {"slow client", test_slow_client},
+        {"upstream ends while paused", test_upstream_ends_while_paused},
+        {"a send fails first", test_send_fails_before_the_end_is_read},
+        {"relay delivers after a reset", test_relay_delivers_after_a_reset},
+        {"relay, upstream stays", test_relay_client_lost_upstream_stays},
+        {"closed comes first", test_closed_comes_first},
+        {"coupled in vain", test_coupled_in_vain},
         {"relay", test_relay},
         {"couple in a batch", test_couple_in_batch},
         {"couple late", test_couple_late},
