@@ -1,4 +1,5 @@
 #include "common/stats.h"
+#include "common/memory_file.h"
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -12,14 +13,20 @@
 
 int stats_create(void)
 {
-    static const uint64_t layout = STATS_LAYOUT;
-    int fd = memfd_create("ccserver-stats", MFD_CLOEXEC);
+    int fd = memory_file_create("ccserver-stats", sizeof(struct stats_area));
+    struct stats_area *area = MAP_FAILED;
 
-    if (fd >= 0 && ftruncate(fd, sizeof(struct stats_area)) == 0 &&
-        pwrite(fd, &layout, sizeof(layout), offsetof(struct stats_area, layout)) == sizeof(layout))
+    if (fd >= 0) /* a write() would meet the limit for the size of files */
+        area = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (area != MAP_FAILED) {
+        area->layout = STATS_LAYOUT;
+        munmap(area, sizeof(*area));
         return fd;
+    }
+    int error = errno;
     if (fd >= 0)
         close(fd);
+    errno = error;
     return -1;
 }
 
@@ -35,6 +42,17 @@ struct stats_area *stats_attach(int fd)
     }
     void *memory = mmap(NULL, sizeof(struct stats_area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+struct stats_area *stats_without_file(void)
+{
+    struct stats_area *area = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (area == MAP_FAILED)
+        return NULL;
+    area->layout = STATS_LAYOUT;
+    return area;
 }
 
 static void forget_listener(struct stats_area *area, unsigned index)

@@ -121,6 +121,9 @@ int stats_create(void);
 /* Map it, shared with every process forked later. NULL with errno; EPROTO when its layout is that of another binary. */
 struct stats_area *stats_attach(int fd);
 
+/* An area that processes forked later share as well, but no binary that takes over. NULL with errno. */
+struct stats_area *stats_without_file(void);
+
 /*
  * The index of the listener called `name`, in all blocks and books. A name that is new gets a free one, or else that of
  * a name which is not marked in `keep` (STATS_LISTENERS_MAX flags), whose counts are then forgotten. -1: none is left.

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -157,6 +158,31 @@ static void test_layout(void)
     int empty = memfd_create("empty", MFD_CLOEXEC);
     check_refused(empty, EPROTO);
     close(empty);
+}
+
+/* Without a file it is as good for all who are forked later; nor is one needed where files may not grow. */
+static void test_without_file(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, RLIM_INFINITY});
+        _exit(stats_create() >= 0 ? 0 : 1); /* up to the hard limit it may */
+    }
+    int status = -1;
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+
+    struct stats_area *without = stats_without_file();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(without);
+    if (fork() == 0) {
+        stats_count(&without->blocks[7].turns, 3);
+        _exit(0);
+    }
+    wait(NULL);
+    CU_ASSERT_EQUAL(without->layout, STATS_LAYOUT);
+    CU_ASSERT_EQUAL(stats_read(&without->blocks[7].turns), 3);
+    munmap(without, sizeof(*without));
 }
 
 /* A block goes to one process, whoever else looks for one at the same time. */
@@ -525,6 +551,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"create", test_create},
         {"layout", test_layout},
+        {"without a file", test_without_file},
         {"take", test_take},
         {"all taken", test_all_taken},
         {"take together", test_take_together},
