@@ -24,7 +24,7 @@ OPTIMISE := -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wconversion -Wno-sign-conversion -fno-common
 CFLAGS   += -std=c11 $(OPTIMISE) $(WARNINGS) -fstack-protector-strong $(if $(WERROR),-Werror) $(FLAVOUR)
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen
-LDFLAGS  += $(FLAVOUR)
+LDFLAGS  += -Wl,--build-id $(FLAVOUR)
 LDLIBS   := -lprotobuf-c -lbsd -lz -linih
 
 SERVICES := $(sort $(wildcard worker/services/*.c))

@@ -1,76 +1,35 @@
 #include "common/log.h"
 #include "common/clock.h"
+#include "common/log_line.h"
+#include "common/log_sink.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
-#include <sys/uio.h>
-#include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bsd/string.h>
 
-enum { LINE_SIZE = 1024, PATH_SIZE = 256, ROLE_SIZE = 24 };
-
-static const struct {
-    const char *name;
-    int priority; /* syslog's */
-} levels[] = {
-    {"debug", LOG_DEBUG},  {"info", LOG_INFO}, {"notice", LOG_NOTICE},
-    {"warn", LOG_WARNING}, {"error", LOG_ERR}, {"fatal", LOG_CRIT},
-};
+enum { ROLE_SIZE = 24 };
 
 static struct {
-    int fd; /* -1: syslog */
     enum log_level level;
     char role[ROLE_SIZE];
-    char path[PATH_SIZE]; /* "" unless the log is a file */
-    uint64_t unwritten;   /* lines that did not make it */
-} logger = {.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .role = "ccserver"};
-
-static int open_file(const char *path)
-{
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-}
-
-static void use(int fd, const char *path)
-{
-    if (logger.fd > STDERR_FILENO)
-        close(logger.fd);
-    logger.fd = fd;
-    strlcpy(logger.path, path, sizeof(logger.path));
-}
+    time_t utc_offset_s; /* of the last line; a handler must not ask for it */
+    pid_t pid;           /* whose lines are counted below */
+    uint64_t dropped;
+    uint64_t unreported;       /* of these, since a line last said how many */
+    _Atomic uint64_t *counter; /* another place to count them in, or NULL */
+} logger = {.level = LOG_LEVEL_INFO, .role = "ccserver"};
 
 int log_open(const char *target)
 {
-    if (strcmp(target, "stderr") == 0) {
-        use(STDERR_FILENO, "");
-    } else if (strcmp(target, "syslog") == 0) {
-        openlog("ccserver", LOG_PID | LOG_NDELAY, LOG_DAEMON);
-        use(-1, "");
-    } else {
-        int fd = open_file(target);
-        if (fd < 0)
-            return -1;
-        use(fd, target);
-    }
-    return 0;
+    return log_sink_open(target);
 }
 
 int log_reopen(void)
 {
-    if (logger.path[0] == '\0')
-        return 0;
-    int fd = open_file(logger.path);
-    if (fd < 0)
-        return -1;
-    close(logger.fd);
-    logger.fd = fd;
-    return 0;
+    return log_sink_reopen();
 }
 
 void log_set_level(enum log_level level)
@@ -88,63 +47,103 @@ bool log_enabled(enum log_level level)
     return level >= logger.level;
 }
 
-static size_t add(char *line, size_t used, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* ---- what is dropped ---- */
 
-static size_t add(char *line, size_t used, const char *format, ...)
+/* What the parent has dropped before the fork is the parent's to report. */
+static pid_t count_as_this_process(void)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    int n = vsnprintf(line + used, LINE_SIZE - used, format, arguments);
-    va_end(arguments);
-    return n < 0 ? used : (size_t)n < LINE_SIZE - used ? used + (size_t)n : LINE_SIZE - 1;
+    pid_t pid = getpid();
+
+    if (pid != logger.pid) {
+        logger.pid = pid;
+        logger.dropped = logger.unreported = 0;
+        logger.counter = NULL;
+    }
+    return pid;
 }
 
-static size_t add_prefix(char *line, enum log_level level)
+static void count_dropped(void)
 {
-    struct timeval now;
-    struct tm date;
-    char second[32];
-
-    gettimeofday(&now, NULL);
-    localtime_r(&now.tv_sec, &date);
-    strftime(second, sizeof(second), "%Y-%m-%d %H:%M:%S", &date);
-    return add(line, 0, "%s.%03d %s %s[%d]: ", second, (int)(now.tv_usec / 1000), levels[level].name, logger.role,
-               (int)getpid());
+    logger.dropped++;
+    logger.unreported++;
+    if (logger.counter)
+        atomic_fetch_add_explicit(logger.counter, 1, memory_order_relaxed);
 }
 
-/* Peers' bytes can end up in a line: they must not forge another one, nor steer a terminal. */
-static void blank_control_characters(char *text, size_t size)
+uint64_t log_dropped(void)
 {
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = '?';
+    count_as_this_process();
+    return logger.dropped;
+}
+
+void log_count_dropped_in(_Atomic uint64_t *counter)
+{
+    count_as_this_process();
+    logger.counter = counter;
+}
+
+/* ---- a line ---- */
+
+static struct log_stamp stamp_now(enum log_level level)
+{
+    struct log_stamp stamp = {.level = level, .role = logger.role, .pid = count_as_this_process()};
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &stamp.date);
+    stamp.milliseconds = (unsigned)(now.tv_nsec / 1000000);
+    logger.utc_offset_s = stamp.date.tm_gmtoff;
+    return stamp;
+}
+
+static void begin_report(struct log_line *line, enum log_style style, struct log_stamp stamp)
+{
+    stamp.level = LOG_LEVEL_WARN;
+    log_line_begin(line, style, &stamp);
+    log_line_number(line, logger.unreported);
+    log_line_text(line, logger.unreported == 1 ? " line" : " lines");
+    log_line_text(line, " could not be written");
+    log_line_end(line);
+}
+
+/*
+ * The report of dropped lines stands before the first line that can be written again. Both go in one write, so that
+ * room for a single line does not make a log of nothing but reports.
+ */
+static bool write_after_report(enum log_style style, const struct log_stamp *stamp, const struct log_line *line)
+{
+    char lines[2 * LOG_LINE_SIZE];
+    struct log_line report;
+
+    begin_report(&report, style, *stamp);
+    if (style == LOG_STYLE_SYSLOG) { /* a message each */
+        if (!log_sink_write(report.text, report.size))
+            return false;
+        logger.unreported = 0;
+        return log_sink_write(line->text, line->size);
+    }
+    memcpy(lines, report.text, report.size);
+    memcpy(lines + report.size, line->text, line->size);
+    if (!log_sink_write(lines, report.size + line->size))
+        return false;
+    logger.unreported = 0;
+    return true;
 }
 
 static void write_line(enum log_level level, const char *format, va_list arguments)
 {
     int saved = errno;
-    char line[LINE_SIZE + 1];
-    size_t prefix = add_prefix(line, level);
+    enum log_style style = log_sink_style();
+    struct log_stamp stamp = stamp_now(level);
+    struct log_line line;
 
-    if (logger.unwritten > 0)
-        prefix = add(line, prefix, "(%llu lines could not be written) ", (unsigned long long)logger.unwritten);
-    int n = vsnprintf(line + prefix, LINE_SIZE - prefix, format, arguments);
-    size_t size = n < 0 ? prefix : (size_t)n < LINE_SIZE - prefix ? prefix + (size_t)n : LINE_SIZE - 1;
-    blank_control_characters(line + prefix, size - prefix);
-    while (size > prefix && line[size - 1] == ' ')
-        size--;
-
-    if (logger.fd < 0) {
-        line[size] = '\0';
-        syslog(levels[level].priority, "%s: %s", logger.role, line + prefix);
-    } else {
-        line[size++] = '\n';
-        ssize_t written;
-        do
-            written = write(logger.fd, line, size);
-        while (written < 0 && errno == EINTR);
-        logger.unwritten = written == (ssize_t)size ? 0 : logger.unwritten + 1;
-    }
+    log_line_begin(&line, style, &stamp);
+    log_line_format(&line, format, arguments);
+    log_line_end(&line);
+    bool written = logger.unreported == 0 ? log_sink_write(line.text, line.size)
+                                          : write_after_report(style, &stamp, &line);
+    if (!written)
+        count_dropped();
     errno = saved;
 }
 
@@ -167,17 +166,39 @@ void log_fatal(const char *format, ...)
     abort();
 }
 
-int log_descriptor(void)
+void log_complain(const char *format, ...)
 {
-    return logger.fd < 0 ? STDERR_FILENO : logger.fd;
+    struct log_line line = {.size = 0};
+    va_list arguments;
+
+    if (log_sink_stderr_style() == LOG_STYLE_JOURNAL)
+        log_line_priority(&line, LOG_LEVEL_ERROR);
+    va_start(arguments, format);
+    log_line_format(&line, format, arguments);
+    va_end(arguments);
+    log_line_end(&line);
+    log_sink_write_stderr(line.text, line.size);
 }
 
-void log_abort_line(const char *text)
+const char *log_role(void)
 {
-    struct iovec pieces[] = {{logger.role, strlen(logger.role)}, {": ", 2}, {(void *)text, strlen(text)}, {"\n", 1}};
+    return logger.role;
+}
 
-    if (writev(log_descriptor(), pieces, 4) < 0)
-        logger.unwritten++;
+void log_write_in_handler(const char *text)
+{
+    struct log_stamp stamp = {.level = LOG_LEVEL_ERROR, .role = logger.role, .pid = count_as_this_process()};
+    struct timespec now;
+    struct log_line line;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    log_line_date(now.tv_sec + logger.utc_offset_s, &stamp.date);
+    stamp.milliseconds = (unsigned)(now.tv_nsec / 1000000);
+    log_line_begin(&line, log_sink_style(), &stamp);
+    log_line_text(&line, text);
+    log_line_end(&line);
+    if (!log_sink_write_in_handler(line.text, line.size))
+        count_dropped();
 }
 
 void log_limited(struct log_limit *limit, unsigned burst, enum log_level level, const char *format, ...)

@@ -3,12 +3,14 @@
  *
  *   2026-11-23 10:20:01.123 notice master[4711]: worker 0 (pid 4712) ready after 3 ms
  *
- * Goes to standard error, to a file (appended to; log_reopen follows a rotation) or to syslog. A line that cannot be
- * written (full disk) is counted, and the count is reported by the first line that can be written again.
+ * Goes to standard error, to a file (appended to; log_reopen follows a rotation) or to syslog. Writing never waits for
+ * a reader, a terminal, a daemon or room on the disk: a line is written whole or dropped. What this process has dropped
+ * is counted, and a line of its own says how many before the first that can be written again.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,7 +19,9 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WA
 
 /*
  * Direct the log to `target`: "stderr", "syslog" or the path of a file. Until the first call lines go to standard
- * error. Returns 0, or -1 with errno when the file cannot be opened; the log then stays where it was.
+ * error. Returns 0, or -1 with errno when the file cannot be opened; the log then stays where it was. Opening does not
+ * wait either. A path may be a link, a FIFO or a terminal; a socket (EOPNOTSUPP) only if it is our standard output or
+ * error.
  */
 int log_open(const char *target);
 
@@ -43,11 +47,23 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /* For start-up and for our own broken invariants only: logs the line, then abort(). */
 _Noreturn void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The descriptor that lines are written to; standard error's while the log is syslog. */
-int log_descriptor(void);
+/* One line to standard error without time and role, for whoever has started the program and waits for its end. */
+void log_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A line without a time, from a handler: nothing is allocated, formatted or locked. */
-void log_abort_line(const char *text);
+/* A line of level error from a signal handler: nothing is allocated, formatted or locked. */
+void log_write_in_handler(const char *text);
+
+/* What log_set_role() was told. */
+const char *log_role(void);
+
+/* Lines that this process has dropped; a child begins at 0. */
+uint64_t log_dropped(void);
+
+/*
+ * Count the lines that this process drops from now on in `counter`, too, such as one in shared memory; NULL: no longer.
+ * A child does not inherit it.
+ */
+void log_count_dropped_in(_Atomic uint64_t *counter);
 
 /* At most `burst` lines a second from one place; what was held back is counted and told by the next line. */
 struct log_limit {

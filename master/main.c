@@ -73,7 +73,7 @@ _Noreturn static void bad_usage(const char *format, ...)
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     upgrade_fail(&self.master, text);
-    fprintf(stderr, "ccserver: %s (see ccserver -h)\n", text);
+    log_complain("ccserver: %s (see ccserver -h)", text);
     exit(EX_USAGE);
 }
 
@@ -167,7 +167,7 @@ _Noreturn static void fail(const char *what, const char *why)
 
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
     upgrade_fail(&self.master, text);
-    fprintf(stderr, "ccserver: %s\n", text);
+    log_complain("ccserver: %s", text);
     tell_parent(DAEMON_HAS_SAID_WHY);
     exit(EXIT_FAILURE);
 }
@@ -199,7 +199,7 @@ static void load_conf(const struct options *options)
     conf = &self.master.current->conf;
     if (conf_load(conf, options->overrides.file, why, sizeof(why)) < 0) {
         upgrade_fail(&self.master, why);
-        fprintf(stderr, "%s\n", why);
+        log_complain("%s", why);
         exit(EXIT_FAILURE);
     }
     if (conf_override(conf, &options->overrides, why, sizeof(why)) < 0)
@@ -218,8 +218,12 @@ static void map_statistics(void)
         log_warn("statistics start anew: %s", strerror(errno));
     if (!self.master.world.stats) {
         self.master.stats_fd = stats_create();
-        if (self.master.stats_fd >= 0)
+        if (self.master.stats_fd >= 0) {
             self.master.world.stats = stats_attach(self.master.stats_fd);
+        } else if (errno == EFBIG) { /* the limit for the size of files is meant for disks */
+            log_warn("statistics will not survive an upgrade: the limit for the size of files is too low");
+            self.master.world.stats = stats_without_file();
+        }
     }
     if (!self.master.world.stats)
         fail("statistics", strerror(errno));
@@ -273,7 +277,7 @@ _Noreturn static void await_child(pid_t pid, int end)
         _exit(EXIT_SUCCESS);
     kill(pid, SIGTERM);
     if (word != DAEMON_HAS_SAID_WHY)
-        fprintf(stderr, "ccserver: the server did not start, see its log\n");
+        log_complain("ccserver: the server did not start, see its log");
     _exit(EXIT_FAILURE);
 }
 
@@ -361,11 +365,21 @@ static void fill_standard_descriptors(void)
 {
     int fd;
 
-    do
+    do {
         fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd < 0)
+            fd = open("/", O_RDONLY | O_DIRECTORY); /* nobody can write it either, which is as good */
+    } while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd > STDERR_FILENO)
         close(fd);
+}
+
+/* What -t and -T were asked for has been said, or has not: a full disk, a pipe that nobody reads to its end. */
+_Noreturn static void finish_output(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        fail("standard output", strerror(errno));
+    exit(EXIT_SUCCESS);
 }
 
 static void announce(void)
@@ -382,7 +396,9 @@ int main(int argc, char **argv, char **environment)
 {
     static struct options options; /* the master refers to it */
 
+    signals_ignore_write_errors();
     fill_standard_descriptors();
+    log_open("stderr"); /* until the configuration is known */
     remember_start(argc, argv);
     if (upgrade_inherit(&self.master) < 0)
         fail("cannot take over", strerror(errno));
@@ -396,11 +412,11 @@ int main(int argc, char **argv, char **environment)
     if (options.dump)
         conf_print(&self.master.current->conf, stdout);
     if (options.check || options.dump)
-        return EXIT_SUCCESS;
+        finish_output();
 
     setproctitle_init(argc, argv, environment);
     open_log();
-    backtrace_on_abort(); /* workers inherit it */
+    backtrace_on_crash(); /* workers inherit it */
     raise_descriptor_limit();
     read_signals_from_descriptor();
     map_statistics();

@@ -253,7 +253,7 @@ int upgrade_inherit(struct master *master)
     }
     unsetenv(variable);
     for (unsigned i = 0; i < 3; i++)
-        if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+        if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0) /* statistics need not have a descriptor */
             return -1;
     master->upgrade = (struct upgrade){.channel = fds[0], .pid = getppid(), .older = true, .newer = true};
     FILE *in = fdopen(fds[1], "r");

@@ -4,16 +4,30 @@
 #include "common/backtrace.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/log_line.h"
 #include "tests/unit/unit.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
+
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
 
 enum { TEXT_SIZE = 1 << 16 };
 
@@ -241,9 +255,10 @@ static void test_full_disk(void)
     CU_ASSERT_EQUAL(log_open(path), 0);
     log_info("found");
     log_info("next");
-    CU_ASSERT(matches(text_of(path), "\\(3 lines could not be written\\) found\n"));
+    CU_ASSERT(matches(text_of(path), " warn tester\\[[0-9]+\\]: 3 lines could not be written\n" DATE
+                                     " info tester\\[[0-9]+\\]: found\n"));
     CU_ASSERT(matches(text_of(path), "\\]: next\n"));
-    CU_ASSERT_EQUAL(lines_of(path), 2);
+    CU_ASSERT_EQUAL(lines_of(path), 3);
 }
 
 /* Lines from one place within one second, when the clock has not gone on to the next meanwhile. */
@@ -321,46 +336,423 @@ static void test_fatal(void)
     CU_ASSERT(matches(text_of(path), " fatal tester\\[[0-9]+\\]: broken invariant\n$"));
 }
 
-/* From a handler: to where the log goes, with the role, and without anything that could be locked. */
-static void test_abort_line(void)
+/* From a handler: to where the log goes, with its own idea of the date. */
+static void test_line_in_handler(void)
 {
     begin();
-    int fd = log_descriptor();
-    struct stat log_status, status;
-    CU_ASSERT(fd > STDERR_FILENO);
-    CU_ASSERT_EQUAL(fstat(fd, &log_status), 0);
-    CU_ASSERT_EQUAL(stat(path, &status), 0);
-    CU_ASSERT(log_status.st_ino == status.st_ino && log_status.st_dev == status.st_dev);
+    log_info("first"); /* which looks up the time zone */
     log_set_level(LOG_LEVEL_FATAL);
-    log_abort_line("aborted\there");
-    log_abort_line("");
-    CU_ASSERT_STRING_EQUAL(text_of(path), "tester: aborted\there\ntester: \n");
-    CU_ASSERT_EQUAL(log_open("syslog"), 0);
-    CU_ASSERT_EQUAL(log_descriptor(), STDERR_FILENO);
-    CU_ASSERT_EQUAL(log_open("stderr"), 0);
-    CU_ASSERT_EQUAL(log_descriptor(), STDERR_FILENO);
+    log_write_in_handler("crashed");
+    log_write_in_handler("");
+    CU_ASSERT(matches(text_of(path),
+                      "first\n" DATE " error tester\\[[0-9]+\\]: crashed\n" DATE " error tester\\[[0-9]+\\]:\n$"));
+    CU_ASSERT_EQUAL(strncmp(text_of(path), strchr(text_of(path), '\n') + 1, strlen("2026-11-23 10:20")), 0);
 }
 
-/* A child that aborts, or is aborted, says where; and dies of it all the same. */
+/* The calendar of a handler is that of the C library. */
+static void test_date(void)
+{
+    uint64_t random = 1;
+
+    for (unsigned i = 0; i < 100000; i++) {
+        time_t seconds = (time_t)(unit_random(&random) % (UINT64_C(400) * 366 * 86400));
+        struct tm wanted, date;
+        gmtime_r(&seconds, &wanted);
+        log_line_date(seconds, &date);
+        CU_ASSERT_FATAL(date.tm_year == wanted.tm_year && date.tm_mon == wanted.tm_mon &&
+                        date.tm_mday == wanted.tm_mday && date.tm_hour == wanted.tm_hour &&
+                        date.tm_min == wanted.tm_min && date.tm_sec == wanted.tm_sec);
+    }
+}
+
+static void crash(int signo, bool by_kill)
+{
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    backtrace_on_crash();
+    if (by_kill)
+        kill(getpid(), signo);
+    else if (signo == SIGABRT)
+        abort();
+    else
+        raise(signo);
+    _exit(1);
+}
+
+/* A child that crashes, or is aborted, says where; and dies of it all the same. */
 static void test_backtrace(void)
 {
-    for (unsigned others = 0; others < 2; others++) {
-        int status;
+    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+
+    for (unsigned i = 0; i < 2 * sizeof(signals) / sizeof(signals[0]); i++) {
+        int signo = signals[i / 2], status;
+        char headline[160];
+        if (SANITIZED && signo != SIGABRT)
+            continue; /* the sanitizer's to report */
+        begin();
+        pid_t pid = fork();
+        if (pid == 0)
+            crash(signo, i % 2);
+        CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+        CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == signo);
+        snprintf(headline, sizeof(headline), "^" DATE " error tester\\[%d\\]: .* by SIG%s .*, build id [0-9a-f]{16,}; ",
+                 (int)pid, sigabbrev_np(signo));
+        CU_ASSERT(matches(text_of(path), headline));
+        CU_ASSERT(matches(text_of(path), "\\]:   tester\\(\\+0x[0-9a-f]+\\) \\[0x[0-9a-f]+\\]\n"));
+        CU_ASSERT(lines_of(path) >= 4);
+    }
+}
+
+/* There is no stack left to report it on. */
+static unsigned overflow(volatile unsigned *depth)
+{
+    volatile unsigned next[256] = {*depth + 1};
+
+    return *next == 0 ? 0 : overflow(next) + next[1];
+}
+
+static void test_stack_overflow(void)
+{
+    int status;
+
+    if (SANITIZED)
+        return;
+    begin();
+    pid_t pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        backtrace_on_crash();
+        _exit((int)overflow(&(volatile unsigned){0}));
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    CU_ASSERT(matches(text_of(path), "crashed by SIGSEGV at address 0x[0-9a-f]{6,}, "));
+    CU_ASSERT(lines_of(path) >= 40);
+}
+
+/* ---- what cannot be written now ---- */
+
+/* Reads what there is, without waiting. */
+static const char *drain(int fd)
+{
+    static char text[1 << 20];
+    size_t size = 0;
+    ssize_t n;
+
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while ((n = read(fd, text + size, sizeof(text) - 1 - size)) > 0)
+        size += (size_t)n;
+    text[size] = '\0';
+    return text;
+}
+
+/* Every line of `text` is one of ours, and whole; returns how many there are. Terminals end them with \r\n. */
+static unsigned whole_lines(const char *text)
+{
+    unsigned lines = 0;
+
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1, lines++) {
+        char line[1200];
+        size_t size = (size_t)(end - text) - (end > text && end[-1] == '\r');
+        snprintf(line, sizeof(line), "%.*s", (int)size, text);
+        CU_ASSERT(matches(line, "^" DATE " (info tester\\[[0-9]+\\]: (x+ end|goes again)|warn tester\\[[0-9]+\\]: "
+                                "[0-9]+ lines? could not be written)$"));
+    }
+    CU_ASSERT_EQUAL(*text, '\0');
+    return lines;
+}
+
+static void flood(unsigned lines)
+{
+    static const char xs[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+    for (unsigned i = 0; i < lines; i++)
+        log_info("%.*s end", (int)(1 + i % 80), xs);
+}
+
+static int direct_stderr_to(int fd)
+{
+    int saved = dup(STDERR_FILENO);
+
+    begin();
+    dup2(fd, STDERR_FILENO);
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    return saved;
+}
+
+static void restore_stderr(int saved)
+{
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    begin();
+}
+
+/*
+ * Nobody reads the other end: some lines are dropped, none is waited for, none is torn, and what was dropped is said
+ * once there is room again.
+ */
+static void expect_whole_or_dropped(int fd, int reader)
+{
+    int saved = direct_stderr_to(fd);
+    uint64_t before = log_dropped();
+    unsigned long long said = 0;
+    char *all;
+
+    flood(8000);
+    uint64_t dropped = log_dropped() - before;
+    CU_ASSERT(dropped > 0);
+    char *text = strdup(drain(reader));
+    log_info("goes again");
+    CU_ASSERT_FATAL(asprintf(&all, "%s%s", text, drain(reader)) > 0);
+    whole_lines(all);
+    CU_ASSERT(matches(all, "goes again\r?\n$"));
+    const char *report = strstr(all, " warn ");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(report);
+    CU_ASSERT_EQUAL(sscanf(report, " warn tester[%*d]: %llu", &said), 1);
+    CU_ASSERT_EQUAL(said, dropped);
+    CU_ASSERT_EQUAL(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    free(text);
+    free(all);
+    restore_stderr(saved);
+}
+
+/* Processes share it, and it is read in small pieces, so that it is full again and again. */
+static void expect_whole_when_shared(int fd, int reader)
+{
+    enum { PROCESSES = 3 };
+    static char text[1 << 22];
+    int saved = direct_stderr_to(fd), status;
+    unsigned left = PROCESSES;
+    size_t size = 0;
+
+    for (unsigned i = 0; i < PROCESSES; i++)
+        if (fork() == 0) {
+            flood(4000);
+            _exit(0);
+        }
+    fcntl(reader, F_SETFL, O_NONBLOCK);
+    while (left > 0 && size < sizeof(text) / 2) {
+        ssize_t n = read(reader, text + size, 600);
+        size += n > 0 ? (size_t)n : 0;
+        while (left > 0 && waitpid(-1, &status, WNOHANG) > 0)
+            left--;
+    }
+    CU_ASSERT_EQUAL(left, 0);
+    while (wait(NULL) > 0)
+        ;
+    size += (size_t)snprintf(text + size, sizeof(text) - size, "%s", drain(reader));
+    log_info("goes again");
+    snprintf(text + size, sizeof(text) - size, "%s", drain(reader));
+    whole_lines(text);
+    restore_stderr(saved);
+}
+
+static void test_full_pipe(void)
+{
+    int ends[2];
+
+    for (unsigned shared = 0; shared < 2; shared++) {
+        CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+        if (shared)
+            expect_whole_when_shared(ends[1], ends[0]);
+        else
+            expect_whole_or_dropped(ends[1], ends[0]);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+static void test_full_terminal(void)
+{
+    int ends[2];
+
+    for (unsigned shared = 0; shared < 2; shared++) {
+        CU_ASSERT_EQUAL_FATAL(openpty(&ends[0], &ends[1], NULL, NULL, NULL), 0);
+        if (shared)
+            expect_whole_when_shared(ends[1], ends[0]);
+        else
+            expect_whole_or_dropped(ends[1], ends[0]);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+static void test_full_socket(void)
+{
+    int ends[2];
+
+    for (unsigned shared = 0; shared < 2; shared++) {
+        CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+        if (shared)
+            expect_whole_when_shared(ends[1], ends[0]);
+        else
+            expect_whole_or_dropped(ends[1], ends[0]);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+/* A stopped terminal takes nothing, and everything once it goes on. */
+static void test_stopped_terminal(void)
+{
+    int master, terminal, saved = dup(STDERR_FILENO);
+
+    begin();
+    CU_ASSERT_EQUAL_FATAL(openpty(&master, &terminal, NULL, NULL, NULL), 0);
+    dup2(terminal, STDERR_FILENO);
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    CU_ASSERT_EQUAL(tcflow(terminal, TCOOFF), 0);
+    uint64_t before = log_dropped();
+    flood(3);
+    CU_ASSERT_EQUAL(log_dropped() - before, 3);
+    CU_ASSERT_EQUAL(tcflow(terminal, TCOON), 0);
+    log_info("goes again");
+    CU_ASSERT_EQUAL(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
+    CU_ASSERT(matches(drain(master), " 3 lines could not be written\r\n.* goes again\r\n$"));
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    begin();
+    close(master);
+    close(terminal);
+}
+
+/* A limit cuts a line in the middle: the part is taken back. */
+static void test_file_size_limit(void)
+{
+    begin();
+    for (unsigned limit = 1000; limit < 1300; limit += 7) {
         begin();
         pid_t pid = fork();
         if (pid == 0) {
-            backtrace_on_abort();
-            if (!others)
-                abort();
-            kill(getpid(), SIGABRT);
-            _exit(1);
+            signal(SIGXFSZ, SIG_IGN);
+            setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, RLIM_INFINITY});
+            flood(100);
+            setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+            log_info("goes again");
+            _exit(log_dropped() > 50 ? 0 : 1);
         }
+        int status;
         CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
-        CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-        CU_ASSERT_PTR_NOT_NULL(strstr(text_of(path), "tester: aborted; the last calls were"));
-        CU_ASSERT(lines_of(path) >= 3);
-        CU_ASSERT_PTR_NOT_NULL(strstr(text_of(path), "test_log"));
+        CU_ASSERT_EQUAL(status, 0);
+        whole_lines(text_of(path));
+        CU_ASSERT(matches(text_of(path), "lines could not be written\n.*goes again\n$"));
     }
+}
+
+/* The parent's drops are the parent's; what a process drops is also counted where it wants. */
+static void test_dropped_is_counted(void)
+{
+    _Atomic uint64_t counter = 0;
+    int status;
+
+    begin();
+    uint64_t before = log_dropped();
+    CU_ASSERT_EQUAL(log_open("/dev/full"), 0);
+    log_count_dropped_in(&counter);
+    flood(2);
+    CU_ASSERT_EQUAL(log_dropped(), before + 2);
+    CU_ASSERT_EQUAL(counter, 2);
+    pid_t pid = fork();
+    if (pid == 0) {
+        flood(1);
+        _exit(log_dropped() == 1 && counter == 2 ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    log_count_dropped_in(NULL);
+    flood(1);
+    CU_ASSERT_EQUAL(counter, 2);
+    begin();
+    flood(1);
+}
+
+/* Opening waits for no reader; until one comes lines are dropped, and also after it has gone. */
+static void test_fifo(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    unlink(path);
+    CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+    CU_ASSERT_EQUAL_FATAL(log_open(path), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        flood(3);
+        CU_ASSERT_EQUAL(log_reopen(), 0);
+        int reader = open(path, O_RDONLY | O_NONBLOCK);
+        log_info("goes again");
+        CU_ASSERT(matches(drain(reader), "^" DATE " warn [^\n]* 3 lines could not be written\n[^\n]* goes again\n$"));
+        close(reader);
+    }
+    unlink(path);
+    begin();
+}
+
+/* A link to what a container gives us; a socket among it can only be copied. */
+static void test_links(void)
+{
+    int ends[2], saved = dup(STDERR_FILENO);
+
+    for (unsigned i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL_FATAL(i ? socketpair(AF_UNIX, SOCK_STREAM, 0, ends) : pipe(ends), 0);
+        dup2(ends[1], STDERR_FILENO);
+        unlink(other_path);
+        CU_ASSERT_EQUAL(symlink("/dev/stderr", other_path), 0);
+        CU_ASSERT_EQUAL(log_open(other_path), 0);
+        log_info("x end");
+        CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 1);
+        dup2(saved, STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+    }
+    close(saved);
+    unlink(other_path);
+    begin();
+}
+
+static void test_socket_path(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    begin();
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
+    CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    errno = 0;
+    CU_ASSERT_EQUAL(log_open(address.sun_path), -1);
+    CU_ASSERT_EQUAL(errno, EOPNOTSUPP);
+    unlink(address.sun_path);
+    close(fd);
+}
+
+static void test_journal(void)
+{
+    int ends[2], saved = dup(STDERR_FILENO);
+    char stream[64];
+    struct stat status;
+
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    fstat(STDERR_FILENO, &status);
+    for (unsigned i = 0; i < 2; i++) { /* also of somebody else */
+        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino + i);
+        setenv("JOURNAL_STREAM", stream, 1);
+        CU_ASSERT_EQUAL(log_open("stderr"), 0);
+        log_set_level(LOG_LEVEL_DEBUG);
+        for (unsigned level = LOG_LEVEL_DEBUG; level < LOG_LEVEL_FATAL; level++)
+            log_write((enum log_level)level, "x");
+        log_write_in_handler("x");
+        log_complain("ccserver: x");
+        const char *text = drain(ends[0]);
+        CU_ASSERT_EQUAL(matches(text, "^<7>" DATE " debug .*\n<6>" DATE " info .*\n<5>.*\n<4>.*\n<3>" DATE
+                                      " error .*\n<3>" DATE " error .*\n<3>ccserver: x\n$"),
+                        i == 0);
+        CU_ASSERT_EQUAL(strchr(text, '<') == NULL, i == 1);
+        begin();
+        log_info("x end");
+        CU_ASSERT_EQUAL(whole_lines(text_of(path)), 1);
+    }
+    unsetenv("JOURNAL_STREAM");
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 int main(void)
@@ -384,8 +776,20 @@ int main(void)
         {"limited, level", test_limited_level},
         {"shared file", test_shared_file},
         {"fatal", test_fatal},
-        {"abort line", test_abort_line},
+        {"line in a handler", test_line_in_handler},
+        {"date", test_date},
         {"backtrace", test_backtrace},
+        {"stack overflow", test_stack_overflow},
+        {"full pipe", test_full_pipe},
+        {"full terminal", test_full_terminal},
+        {"full socket", test_full_socket},
+        {"stopped terminal", test_stopped_terminal},
+        {"file size limit", test_file_size_limit},
+        {"dropped is counted", test_dropped_is_counted},
+        {"FIFO", test_fifo},
+        {"links", test_links},
+        {"socket path", test_socket_path},
+        {"journal", test_journal},
         {0},
     };
 
