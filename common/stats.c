@@ -55,10 +55,14 @@ struct stats_area *stats_without_file(void)
     return area;
 }
 
+/* The counts of a listener whose index is given to another name are kept, since the workers' sums contain them. */
 static void forget_listener(struct stats_area *area, unsigned index)
 {
-    for (unsigned i = 0; i < STATS_NUMBERS_MAX; i++)
-        memset(&area->books[i].total.listeners[index], 0, sizeof(struct stats_listener));
+    for (unsigned i = 0; i < area->numbers_used; i++) {
+        struct stats_listener *counted = &area->books[i].total.listeners[index];
+        stats_add(&area->books[i].forgotten, counted);
+        memset(counted, 0, sizeof(*counted));
+    }
 }
 
 int stats_index(struct stats_area *area, const char *name, const bool *keep)
@@ -118,11 +122,12 @@ uint64_t stats_open(const struct stats_listener *listener)
 
 void stats_add(struct stats_listener *total, const struct stats_listener *listener)
 {
+    /* Ends before beginnings: a session that comes and goes meanwhile must not seem to have ended only. */
+    for (unsigned i = 0; i < CLOSE_REASONS; i++)
+        atomic_fetch_add(&total->closed[i], stats_read(&listener->closed[i]));
 #define X(name, help) atomic_fetch_add(&total->name, stats_read(&listener->name));
     STATS_COUNTERS(X)
 #undef X
-    for (unsigned i = 0; i < CLOSE_REASONS; i++)
-        atomic_fetch_add(&total->closed[i], stats_read(&listener->closed[i]));
 }
 
 static void add_block(struct stats_block *total, const struct stats_block *block)

@@ -99,12 +99,21 @@ struct stats_block {
 /* What is known of all the processes that a slot number has had. */
 struct stats_book {
     stats_counter respawns[RESPAWNS];
-    struct stats_block total; /* of those that are gone */
+    struct stats_block total;        /* of those that are gone */
+    struct stats_listener forgotten; /* what they counted for listeners whose index has gone to another name */
+};
+
+/* What concerns the service as a whole. It survives an upgrade: two masters may count here at the same time. */
+struct stats_service {
+    stats_counter started_ms;  /* monotonic, when the first master started; 0: not yet */
+    stats_counter generations; /* numbers given to generations: no two have the same */
+    stats_counter reloads, reload_failures, upgrade_failures;
 };
 
 struct stats_area {
-    uint64_t layout;                                  /* STATS_LAYOUT of the binary that has made it */
-    stats_counter upgrades;                           /* binaries that have taken over */
+    uint64_t layout;        /* STATS_LAYOUT of the binary that has made it */
+    stats_counter upgrades; /* binaries that have taken over */
+    struct stats_service service;
     _Atomic uint32_t blocks_used;                     /* no block from here on has ever been taken */
     _Atomic uint32_t numbers_used;                    /* nor for a slot with such a number */
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of listeners; "": free */
@@ -113,7 +122,7 @@ struct stats_area {
 };
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(2) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(3) << 48) + sizeof(struct stats_area))
 
 /* A memory file for an area, zeroed, close-on-exec. -1 with errno. Memory is used where something has been counted. */
 int stats_create(void);
@@ -126,7 +135,8 @@ struct stats_area *stats_without_file(void);
 
 /*
  * The index of the listener called `name`, in all blocks and books. A name that is new gets a free one, or else that of
- * a name which is not marked in `keep` (STATS_LISTENERS_MAX flags), whose counts are then forgotten. -1: none is left.
+ * a name which is not marked in `keep` (STATS_LISTENERS_MAX flags): its counts move to `forgotten` of the books, so
+ * that no sum changes. -1: none is left.
  */
 int stats_index(struct stats_area *area, const char *name, const bool *keep);
 

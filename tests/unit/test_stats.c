@@ -471,7 +471,17 @@ static void test_names_are_kept(void)
     end();
 }
 
-/* The name that nobody needs makes room, and what was counted under it goes; the others' counts stay. */
+/* All that a number has counted, for whatever listener. */
+static uint64_t accepted_by(unsigned number)
+{
+    uint64_t sum = stats_read(&area->books[number].forgotten.accepted);
+
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        sum += stats_read(&area->books[number].total.listeners[i].accepted);
+    return sum;
+}
+
+/* The name that nobody needs makes room, and what was counted under it is set aside; the others' counts stay. */
 static void test_names_are_recycled(void)
 {
     enum { GONE = 77, NUMBERS = 3 };
@@ -499,7 +509,13 @@ static void test_names_are_recycled(void)
         CU_ASSERT_EQUAL(memcmp(&listeners[GONE], &zero, sizeof(zero)), 0);
         for (unsigned j = 0; j < STATS_LISTENERS_MAX; j++)
             CU_ASSERT_EQUAL(stats_read(&listeners[j].lost), j == GONE ? 0 : j + 1);
+        CU_ASSERT_EQUAL(stats_read(&area->books[numbers[i]].forgotten.accepted), GONE + 1);
+        CU_ASSERT_EQUAL(stats_read(&area->books[numbers[i]].forgotten.closed[CLOSE_reset]), 1);
+        CU_ASSERT_EQUAL(stats_read(&area->books[numbers[i]].forgotten.lost), GONE);
+        CU_ASSERT_EQUAL(accepted_by(numbers[i]), STATS_LISTENERS_MAX * (STATS_LISTENERS_MAX + 1) / 2);
     }
+    CU_ASSERT_EQUAL(stats_index(area, "yet another", keep), GONE);
+    CU_ASSERT_EQUAL(stats_read(&area->books[0].forgotten.accepted), GONE + 1); /* nothing was added to it */
     keep[GONE] = true;
     CU_ASSERT_EQUAL(stats_index(area, "name 77", keep), -1);
     end();
