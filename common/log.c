@@ -222,3 +222,12 @@ void log_limited(struct log_limit *limit, unsigned burst, enum log_level level, 
     write_line(level, format, arguments);
     va_end(arguments);
 }
+
+void log_always(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    write_line(LOG_LEVEL_NOTICE, format, arguments);
+    va_end(arguments);
+}

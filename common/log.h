@@ -73,4 +73,7 @@ struct log_limit {
 void log_limited(struct log_limit *limit, unsigned burst, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* A line of level notice that log_set_level() does not hold back: the answer to a question, such as SIGUSR1. */
+void log_always(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #endif

@@ -108,6 +108,17 @@ static void test_levels(void)
     }
 }
 
+/* The answer to a question does not depend on the level. */
+static void test_always(void)
+{
+    begin();
+    log_set_level(LOG_LEVEL_FATAL);
+    log_notice("held back");
+    log_always("answer=%d", 42);
+    CU_ASSERT_EQUAL(lines_of(path), 1);
+    CU_ASSERT(matches(text_of(path), "^" DATE " notice tester\\[[0-9]+\\]: answer=42\n$"));
+}
+
 static void test_role_is_cut(void)
 {
     begin();
@@ -760,6 +771,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"line", test_line},
         {"levels", test_levels},
+        {"always", test_always},
         {"role is cut", test_role_is_cut},
         {"appends", test_appends},
         {"reopen", test_reopen},
