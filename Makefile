@@ -71,7 +71,7 @@ $(BUILD)/gen/build_info.h: FORCE
 	   echo '#define CCSERVER_CONF "$(SYSCONFDIR)/ccserver.conf"'; } > $@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 
-$(BUILD)/master/main.o $(BUILD)/master/report.o: | $(BUILD)/gen/build_info.h
+$(BUILD)/master/main.o $(BUILD)/master/report_json.o: | $(BUILD)/gen/build_info.h
 $(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
 
 -include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c))

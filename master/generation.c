@@ -28,6 +28,11 @@ struct generation *generation_new(unsigned number)
     return generation;
 }
 
+unsigned generation_next_number(struct master *master)
+{
+    return (unsigned)atomic_fetch_add(&master->world.stats->service.generations, 1) + 1;
+}
+
 void generation_free(struct generation *generation)
 {
     if (!generation)
@@ -43,6 +48,9 @@ int generation_index_listeners(struct master *master, struct conf *conf, char *w
     bool keep[STATS_LISTENERS_MAX] = {false};
     const struct conf *both[] = {master->current ? &master->current->conf : NULL, conf};
 
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        for (unsigned j = 0; j < master->endpoints.count; j++) /* also those that another master's workers serve */
+            keep[i] |= strcmp(master->world.stats->names[i], master->endpoints.all[j]->listener) == 0;
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         for (unsigned j = 0; j < 2; j++)
             for (unsigned k = 0; both[j] && k < both[j]->listener_count; k++)
@@ -148,7 +156,7 @@ static const struct slot *older_slot(const struct master *master)
 
 static int refuse(struct master *master, struct generation *next, const char *why)
 {
-    master->reload_failures++;
+    atomic_fetch_add(&master->world.stats->service.reload_failures, 1);
     log_error("reload refused: %s", why);
     notify("READY=1\nSTATUS=reload refused: %s", why);
     generation_free(next);
@@ -214,7 +222,7 @@ void generation_reload(struct master *master)
     }
     master->reload_pending = false;
     notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
-    struct generation *next = generation_new(++master->generations);
+    struct generation *next = generation_new(generation_next_number(master));
     if (!next)
         log_fatal("out of memory");
     if (prepare(master, next) < 0)
@@ -276,7 +284,7 @@ static void take_over(struct master *master)
     endpoints_keep_claimed(&master->endpoints, &master->current->conf);
     generation_apply_patience(master);
     log_set_level((enum log_level)master->current->conf.log_level);
-    master->reloads++;
+    atomic_fetch_add(&master->world.stats->service.reloads, 1);
     log_notice("reload: generation %u serves, generation %u drains", master->current->number, old->number);
     notify("READY=1\nSTATUS=%u workers, generation %u", master->current->count, master->current->number);
     generation_free(old);

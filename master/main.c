@@ -193,7 +193,7 @@ static void load_conf(const struct options *options)
     struct conf *conf;
     char why[512];
 
-    self.master.current = generation_new(++self.master.generations);
+    self.master.current = generation_new(0);
     if (!self.master.current)
         fail("", strerror(errno));
     conf = &self.master.current->conf;
@@ -227,6 +227,7 @@ static void map_statistics(void)
     }
     if (!self.master.world.stats)
         fail("statistics", strerror(errno));
+    self.master.current->number = generation_next_number(&self.master);
     if (generation_index_listeners(&self.master, &self.master.current->conf, why, sizeof(why)) < 0)
         fail("", why);
 }

@@ -378,6 +378,7 @@ int master_run(struct master *master)
     int code = EXIT_SUCCESS;
 
     master->started_ms = clock_now_ms();
+    report_start(master);
     master->world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
     generation_apply_patience(master);
     generation_start(master, master->current, master->upgrade.newer ? RESPAWN_upgrade : RESPAWN_none);

@@ -62,8 +62,6 @@ struct master {
     enum master_phase phase;
     bool reload_pending, was_ready;
     bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
-    unsigned generations;           /* that there have been: no two have the same number */
-    unsigned reloads, reload_failures, upgrades_failed;
     struct pid_file *pidfile; /* NULL: none */
     /* Told once: all workers are READY (true), or none can be (false). */
     void (*started)(bool ready);
@@ -101,6 +99,9 @@ void pid_close(struct master *master);
 void pid_remove(struct master *master);
 
 /* ---- generation.c ---- */
+
+/* The number of a generation to come. Numbers go on across an upgrade: no two generations of a service share one. */
+unsigned generation_next_number(struct master *master);
 
 struct generation *generation_new(unsigned number);
 void generation_free(struct generation *generation);

@@ -1,13 +1,20 @@
 /*
  * The statistics, as people read them (log) and as programs do (JSON). Taken from shared memory and the master's own
  * books: no worker is asked.
+ *
+ *   report.c ------> report_sums     reads every counter once
+ *      |-----------> report_table    lines of the log
+ *      `-----------> report_json     the file
  */
 #ifndef MASTER_REPORT_H
 #define MASTER_REPORT_H
 
 #include "master/master.h"
 
-/* Write the table to the log. */
+/* This master starts: what is counted from now on makes the rates of the first report_log(). */
+void report_start(struct master *master);
+
+/* Write the tables to the log, whatever its level, with the rates since the last time. */
 void report_log(struct master *master);
 
 /*

@@ -123,7 +123,7 @@ void upgrade_start(struct master *master)
     close(ends[1]);
     master->upgrade = (struct upgrade){.channel = ends[0], .pid = pid, .due_ms = clock_now_ms() + PATIENCE_MS};
     if (pid < 0) {
-        master->upgrades_failed++;
+        atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
         log_error("upgrade failed: %s; this master goes on", strerror(error));
         hang_up(master);
         return;
@@ -151,7 +151,7 @@ static void tell_failed(struct master *master, int status)
         snprintf(why, size, "killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
     else if (why[0] == '\0')
         snprintf(why, size, "exited with code %d", WEXITSTATUS(status));
-    master->upgrades_failed++;
+    atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
     log_error("upgrade failed: %s; this master goes on", why);
     notify("STATUS=upgrade failed: %s", why);
     if (master->upgrade.offered && pid_replace(master, text, sizeof(text)) < 0)
@@ -184,7 +184,7 @@ static void take_back(struct master *master)
     char why[256];
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
-    master->upgrades_failed++;
+    atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
     master->phase = MASTER_SERVING;
     hang_up(master);
     if (pid_replace(master, why, sizeof(why)) < 0)

@@ -340,7 +340,7 @@ def test_a_hup_during_an_upgrade_reaches_who_is_in_charge(serve, binary):
     server.signal(signal.SIGHUP, old)
     server.wait_log(rf"master\[{new}\]: reload deferred", since=since)
     finish_half(client)
-    server.wait_log(rf"master\[{new}\]: reload: generation 2 serves", since=since)
+    server.wait_log(rf"master\[{new}\]: reload: generation 3 serves", since=since)
 
 
 def test_fewer_workers_lose_no_connection(serve, binary):

@@ -1,0 +1,22 @@
+/*
+ * The statistics as JSON, for programs. docs/statistics.md describes every member.
+ */
+#ifndef MASTER_REPORT_JSON_H
+#define MASTER_REPORT_JSON_H
+
+#include "master/report_sums.h"
+#include <stdio.h>
+
+/*
+ * The number of the layout, in the document and in docs/statistics.md. It grows when a member goes, or changes its
+ * place, its type or its unit; not when one is added.
+ */
+enum { REPORT_JSON_LAYOUT = 1 };
+
+/* Write the document. Errors are those of `out`. */
+void report_json(FILE *out, const struct master *master, const struct report_sums *sums);
+
+/* Write `text` as a JSON string: valid UTF-8, whatever bytes it has. U+FFFD stands for each byte that is not UTF-8. */
+void report_json_string(FILE *out, const char *text);
+
+#endif

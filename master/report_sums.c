@@ -1,0 +1,134 @@
+#include "master/report_sums.h"
+#include "common/clock.h"
+#include <stddef.h>
+#include <string.h>
+
+void report_sums_process(const struct stats_block *block, struct report_row *row)
+{
+    *row = (struct report_row){.turns = stats_read(&block->turns),
+                               .longest_turn_us = stats_read(&block->longest_turn_us),
+                               .accept_pauses = stats_read(&block->accept_pauses)};
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        stats_add(&row->traffic, &block->listeners[i]);
+}
+
+/* The counters are copied before they are summed: the workers go on counting. */
+static void take_number(const struct stats_area *area, unsigned number, struct report_sums *sums)
+{
+    static struct stats_block copy;
+    const struct stats_book *book = &area->books[number];
+    struct report_row *row = &sums->rows[number];
+
+    stats_sum(area, number, &copy);
+    report_sums_process(&copy, row);
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        stats_add(&sums->listeners[i], &copy.listeners[i]);
+    stats_add(&row->traffic, &book->forgotten);
+    stats_add(&sums->forgotten, &book->forgotten);
+    for (unsigned i = 0; i < RESPAWNS; i++)
+        sums->respawns[i] += stats_read(&book->respawns[i]);
+}
+
+void report_sums_take(const struct master *master, struct report_sums *sums)
+{
+    const struct stats_area *area = master->world.stats;
+
+    memset(sums, 0, offsetof(struct report_sums, rows));
+    sums->at_ms = clock_now_ms();
+    sums->numbers = area->numbers_used < STATS_NUMBERS_MAX ? area->numbers_used : STATS_NUMBERS_MAX;
+    for (unsigned i = 0; i < sums->numbers; i++)
+        take_number(area, i, sums);
+    memcpy(sums->names, area->names, sizeof(sums->names));
+}
+
+void report_sums_copy(struct report_sums *to, const struct report_sums *from)
+{
+    memcpy(to, from, offsetof(struct report_sums, rows) + from->numbers * sizeof(from->rows[0]));
+}
+
+static void add_row(struct report_row *total, const struct report_row *row)
+{
+    stats_add(&total->traffic, &row->traffic);
+    total->turns += row->turns;
+    total->accept_pauses += row->accept_pauses;
+    if (row->longest_turn_us > total->longest_turn_us)
+        total->longest_turn_us = row->longest_turn_us;
+}
+
+void report_sums_gone_workers(const struct master *master, const struct report_sums *sums, struct report_row *gone)
+{
+    memset(gone, 0, sizeof(*gone));
+    for (unsigned i = master->current->count; i < sums->numbers; i++)
+        add_row(gone, &sums->rows[i]);
+}
+
+void report_sums_gone_listeners(const struct master *master, const struct report_sums *sums,
+                                struct stats_listener *gone)
+{
+    const struct conf *conf = &master->current->conf;
+    bool configured[STATS_LISTENERS_MAX] = {false};
+
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        configured[conf->listeners[i].index] = true;
+    *gone = sums->forgotten;
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        if (!configured[i])
+            stats_add(gone, &sums->listeners[i]);
+}
+
+const struct stats_listener *report_sums_listener(const struct report_sums *sums,
+                                                  const struct listener_config *listener)
+{
+    static const struct stats_listener nothing;
+
+    return strcmp(sums->names[listener->index], listener->name) == 0 ? &sums->listeners[listener->index] : &nothing;
+}
+
+/* ---- words and times ---- */
+
+const char *report_master_state(const struct master *master)
+{
+    static const char *const states[] = {
+        [MASTER_SERVING] = "serving",
+        [MASTER_HANDED_OVER] = "handed over",
+        [MASTER_STOPPING] = "stopping",
+        [MASTER_KILLING] = "killing",
+    };
+    return master->phase == MASTER_SERVING && !master->was_ready ? "starting" : states[master->phase];
+}
+
+const char *report_respawn_name(enum stats_respawn reason)
+{
+    static const char *const names[] = {
+#define X(name, help) #name,
+        STATS_RESPAWNS(X)
+#undef X
+            "none",
+    };
+    return names[reason];
+}
+
+uint64_t report_ms_since(uint64_t then_ms)
+{
+    uint64_t now_ms = clock_now_ms();
+
+    return then_ms && now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+/* The supervisor's clock is not the real one, but it is the one that `started_ms` is of. */
+uint64_t report_slot_up_ms(const struct master *master, const struct slot *slot)
+{
+    uint64_t now_ms = master->world.now_ms, started_ms = slot->supervised.started_ms;
+
+    return slot->pid && now_ms > started_ms ? now_ms - started_ms : 0;
+}
+
+uint64_t report_slot_ready_ms(const struct slot *slot)
+{
+    return report_ms_since(slot->ready_ms);
+}
+
+bool report_is_adopted(const struct master *master, const struct slot *slot)
+{
+    return slot->conf == &master->current->conf && master->adopted[slot->number];
+}
