@@ -319,6 +319,15 @@ static void poll_slot(struct master *master, struct slot *slot)
         poll_fd(slot->channel, slot);
 }
 
+static unsigned count_running(const struct generation *generation)
+{
+    unsigned running = 0;
+
+    for (unsigned i = 0; i < generation->count; i++)
+        running += generation->slots[i]->supervised.state == SUPERVISOR_RUNNING;
+    return running;
+}
+
 static void tick_slot(struct master *master, struct slot *slot)
 {
     slot_tick(&master->world, slot);
@@ -385,6 +394,7 @@ int master_run(struct master *master)
     while (!is_done(master)) {
         wait_and_hear(master);
         check_started(master);
+        master->world.running = count_running(master->current);
         master_each_slot(master, tick_slot);
         generation_check_next(master);
         upgrade_tick(master);

@@ -175,6 +175,12 @@ static void end(const struct slot_world *world, const struct slot *slot, int num
     kill(slot->pid, number);
 }
 
+/* Who is there to adopt the accept queues of a worker that is silent. */
+static const char *adopters_text(const struct slot_world *world)
+{
+    return world->running > 1 ? "its siblings adopt its accept queues" : "no sibling runs to adopt its accept queues";
+}
+
 void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event, bool own_fault)
 {
     const char *name = slot->role->name;
@@ -187,7 +193,7 @@ void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_ev
         log_warn("%s %u will be started again in %u ms", name, slot->number,
                  (unsigned)(slot->supervised.due_ms - world->now_ms));
         break;
-    case SUPERVISOR_ACT_TELL_SILENT: tell_silent(world, slot, "its siblings adopt its accept queues"); break;
+    case SUPERVISOR_ACT_TELL_SILENT: tell_silent(world, slot, adopters_text(world)); break;
     case SUPERVISOR_ACT_TELL_AWAKE:
         log_notice("%s %u (pid %d) beats again: its accept queues are its own", name, slot->number, (int)slot->pid);
         break;

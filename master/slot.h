@@ -26,6 +26,7 @@ struct slot_world {
     struct stats_area *stats;
     struct supervisor_patience patience;
     uint64_t now_ms;        /* by the supervisor's clock */
+    unsigned running;       /* workers of the current generation that could adopt the queues of another */
     bool for_good;          /* who is told to stop is to let new connections be refused: the whole server stops */
     void (*in_child)(void); /* called first thing in a child: closes what is the master's alone */
 };

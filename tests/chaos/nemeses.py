@@ -100,9 +100,9 @@ def hang(arena, slot, pid, seconds, wake):
     if seconds is None:
         arena.expect(pid, ["SIGABRT", "SIGKILL"])
     if seconds is None or seconds > 1.5 * adopt:
-        text = rf"worker {slot} \(pid {pid}\) (is silent for \d+ ms: its siblings adopt|killed|exited)"
+        text = rf"worker {slot} \(pid {pid}\) (is silent for \d+ ms: (?:its siblings adopt|no sibling)|killed|exited)"
         found = arena.daemon.wait_log(text, since, adopt + 2)
-        adopted = "adopt" in found[1]
+        adopted = "siblings adopt" in found[1]
         arena.note("silence -> adoption", time.monotonic() - start)
         if adopted and not arena.mixed:
             worst = worst_probe(arena)

@@ -76,6 +76,20 @@ def test_a_stopped_worker_is_adopted_until_it_beats_again(serve):
     expect_nobody_was_harmed(server)
 
 
+def test_a_worker_without_siblings_is_adopted_by_nobody(serve):
+    """And nobody says so; not after a resize either, which has left none."""
+    server = serve(listen("pingpong"), workers=2, watchdog_timeout="60s")
+    since = server.mark()
+    server.signal(signal.SIGTTOU)
+    server.wait_log("resize: 1 worker", since=since)
+    (pid,) = server.worker_pids().values()
+    server.signal(signal.SIGSTOP, pid)
+    assert "no sibling runs to adopt its accept queues" in server.wait_log(SILENT, since=since).string
+    server.signal(signal.SIGCONT, pid)
+    server.wait_log(rf"\(pid {pid}\) beats again", since=since)
+    expect_all_served(server)
+
+
 def test_sessions_of_a_stopped_worker_go_on_when_it_does(serve):
     server = serve(listen("pingpong"), workers=3, watchdog_timeout="60s")
     pid = server.worker_pids()[1]
