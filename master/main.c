@@ -6,6 +6,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/signals.h"
+#include "common/title.h"
 #include "master/conf.h"
 #include "master/master.h"
 #include <errno.h>
@@ -25,7 +26,6 @@
 
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
-#include <bsd/unistd.h>
 
 struct options {
     struct conf_overrides overrides;
@@ -180,7 +180,7 @@ static void remember_start(int argc, char **argv)
 
     /* A path is taken as it was given: the link in it may lead to another version by then. */
     path[size > 0 ? size : 0] = '\0';
-    self.master.binary = strdup(size > 0 && !strchr(argv[0], '/') ? path : argv[0]);
+    self.master.binary = strdup(argc > 0 && (size <= 0 || strchr(argv[0], '/')) ? argv[0] : path);
     self.master.arguments = calloc((size_t)argc + 1, sizeof(char *));
     for (int i = 0; self.master.arguments && i < argc; i++)
         self.master.arguments[i] = strdup(argv[i]);
@@ -398,6 +398,7 @@ int main(int argc, char **argv, char **environment)
     static struct options options; /* the master refers to it */
 
     signals_ignore_write_errors();
+    title_make_room(argc, argv, environment);
     fill_standard_descriptors();
     log_open("stderr"); /* until the configuration is known */
     remember_start(argc, argv);
@@ -415,7 +416,7 @@ int main(int argc, char **argv, char **environment)
     if (options.check || options.dump)
         finish_output();
 
-    setproctitle_init(argc, argv, environment);
+    title_init(argc, argv, environment, options.overrides.file);
     open_log();
     backtrace_on_crash(); /* workers inherit it */
     raise_descriptor_limit();
@@ -428,7 +429,7 @@ int main(int argc, char **argv, char **environment)
     bind_all();
     if (as_daemon)
         detach();
-    setproctitle("master");
+    title_set("master");
     announce();
 
     self.master.started = tell_started;

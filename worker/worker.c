@@ -2,6 +2,7 @@
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/signals.h"
+#include "common/title.h"
 #include "worker/core.h"
 #include <errno.h>
 #include <signal.h>
@@ -11,8 +12,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include <bsd/unistd.h>
 
 /* How long sessions may finish when the master is gone or somebody else than the master sent SIGTERM. */
 enum {
@@ -211,7 +210,7 @@ int worker_run(const struct worker_env *env)
 
     snprintf(role, sizeof(role), "worker %u", env->slot);
     log_set_role(role);
-    setproctitle("worker %u", env->slot);
+    title_set("worker %u", env->slot);
     end_with_master();
     if (!worker || start(worker, env) < 0) {
         log_error("cannot start: %s", strerror(errno));

@@ -233,9 +233,9 @@ def test_every_log_line_has_its_form(server):
 
 
 def test_process_titles(server):
-    assert title(server.pid) == "ccserver: master"
+    assert title(server.pid) == f"ccserver: master {server.config}"
     for slot, pid in server.worker_pids().items():
-        assert title(pid) == f"ccserver: worker {slot}"
+        assert title(pid) == f"ccserver: worker {slot} {server.config}"
         assert process_stat(pid)[1] == server.pid
 
 

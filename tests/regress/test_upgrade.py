@@ -444,7 +444,7 @@ def test_options_of_the_command_line_are_kept(serve, binary):
         server.upgrade()
         server.wait_replaced_masters()
         assert server.stats()["master"]["workers"] == 3
-        assert title(server.pid) == "ccserver: master"
+        assert title(server.pid) == f"ccserver: master {server.config}"
 
 
 def test_a_daemon(tmp_path, binary):
