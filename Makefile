@@ -79,7 +79,7 @@ $(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
 # ---- what a person types ----
 
 run: setup-build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@exec $(BUILD)/ccserver -c etc/ccserver.conf
 
 check: setup-test

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/conf.h"
+#include "master/limit.h"
 #include "master/master.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -228,6 +229,7 @@ void generation_reload(struct master *master)
     if (prepare(master, next) < 0)
         return;
     conf_log_changes(&master->current->conf, &next->conf);
+    limit_check(&next->conf, &master->current->conf);
     log_notice("reload: generation %u starts", next->number);
     master->next = next;
     master->next_due_ms = clock_now_ms() + START_MS + (uint64_t)START_EACH_MS * next->conf.workers;

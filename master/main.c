@@ -8,6 +8,7 @@
 #include "common/signals.h"
 #include "common/title.h"
 #include "master/conf.h"
+#include "master/limit.h"
 #include "master/master.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -232,17 +232,6 @@ static void map_statistics(void)
         fail("", why);
 }
 
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-            log_warn("cannot raise the descriptor limit: %s", strerror(errno));
-    }
-}
-
 static void lock_pidfile(void)
 {
     char why[512];
@@ -385,6 +374,7 @@ _Noreturn static void finish_output(void)
 
 static void announce(void)
 {
+    limit_check(&self.master.current->conf, NULL);
     if (self.master.upgrade.newer) {
         log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)self.master.upgrade.pid);
         return;
@@ -419,7 +409,7 @@ int main(int argc, char **argv, char **environment)
     title_init(argc, argv, environment, options.overrides.file);
     open_log();
     backtrace_on_crash(); /* workers inherit it */
-    raise_descriptor_limit();
+    limit_raise();
     read_signals_from_descriptor();
     map_statistics();
     check_stats_file();

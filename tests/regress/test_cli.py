@@ -120,7 +120,8 @@ def test_the_command_line_wins(good, serve):
     assert re.search(r"^workers\s*=\s*7$", run("-T", "-w", 7, "-c", good).stdout, re.M)
     server = serve(listen("echo"), workers=1, args=["-w", "3", "--log-level", "debug"])
     assert server.workers == 3
-    server = serve(listen("echo"), workers=1, args=["-l", "warn"], ready=False, stats_file="")
+    server = serve(listen("echo"), workers=1, args=["-l", "warn"], ready=False, stats_file="",
+                   max_sessions=100)
     server.signal(signal.SIGTERM)
     server.wait()
     assert not server.lines
@@ -259,3 +260,9 @@ def test_a_stale_pidfile_does_not_matter(serve, tmp_path):
     (tmp_path / "pid").write_text("1\n")
     server = serve(listen("echo"), args=["-p", str(tmp_path / "pid")])
     assert int((tmp_path / "pid").read_text()) == server.pid
+
+
+def test_make_run_builds_with_all_cpus():
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    made = subprocess.run(["make", "-n", "run", "JOBS=7"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert re.search(r"^make .*-j7 all$", made.stdout, re.M), made.stdout[:300] + made.stderr[-300:]

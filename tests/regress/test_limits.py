@@ -64,6 +64,36 @@ def test_the_soft_limit_is_raised(serve):
         client.ask(b"x", b"x")
 
 
+LIMIT_WARNING = r" warn master\[\d+\]: the descriptor limit, (\d+), is too low for max_sessions = (\d+) \((\d) descriptors? each\)"
+
+
+def test_a_limit_below_max_sessions_is_warned_of(serve):
+    """At the start, and at a reload that wants more; not at one that does not."""
+    server = serve(listen("pingpong"), max_sessions=1000, preexec=descriptors_at_most(256))
+    assert server.wait_log(LIMIT_WARNING).groups() == ("256", "1000", "1")
+    since = server.mark()
+    server.reload()
+    server.reload(max_sessions=900)
+    server.reload(max_sessions=200)
+    assert not any("descriptor limit" in line for line in server.lines[since:])
+    server.reload(max_sessions=300)
+    assert server.wait_log(LIMIT_WARNING, since=since).groups() == ("256", "300", "1")
+
+
+def test_an_upstream_needs_a_descriptor_more(serve):
+    server = serve(listen("proxy", upstream="127.0.0.1:1"), max_sessions=200, preexec=descriptors_at_most(300))
+    assert server.wait_log(LIMIT_WARNING).groups() == ("300", "200", "2")
+    since = server.mark()
+    server.reload(listen("pingpong"))
+    server.stats()
+    assert not any("descriptor limit" in line for line in server.lines[since:])
+
+
+def test_a_limit_that_does_is_not_mentioned(serve):
+    server = serve(listen("pingpong"), max_sessions=200, preexec=descriptors_at_most(256))
+    assert not any("descriptor limit" in line for line in server.lines)
+
+
 def test_max_sessions(serve):
     server = serve(listen("pingpong", backlog=200), workers=1, max_sessions=10)
     crowd_against_a_limit(server, 30, expected=10)

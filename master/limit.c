@@ -1,0 +1,55 @@
+#include "master/limit.h"
+#include "common/log.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { OTHERS = 16 }; /* descriptors of a worker that are no session's and no accept queue's, generously */
+
+void limit_raise(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            log_warn("cannot raise the descriptor limit: %s", strerror(errno));
+    }
+}
+
+/* A session of a service that has an upstream has a descriptor more. */
+static bool has_upstream(const struct listener_config *listener)
+{
+    return listener->service->options && option_find(listener->service->options, "upstream");
+}
+
+/* What a worker needs at most; `per_session` descriptors of it for each session. */
+static uint64_t descriptors_wanted(const struct conf *conf, unsigned *per_session)
+{
+    uint64_t queues = 0;
+
+    *per_session = 1;
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        queues += conf->listeners[i].address_count;
+        if (has_upstream(&conf->listeners[i]))
+            *per_session = 2;
+    }
+    return (uint64_t)conf->max_sessions * *per_session + queues + OTHERS;
+}
+
+void limit_check(const struct conf *conf, const struct conf *old)
+{
+    struct rlimit limit;
+    unsigned per_session, ignored;
+    uint64_t wanted = descriptors_wanted(conf, &per_session);
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+        return;
+    if (old && wanted <= descriptors_wanted(old, &ignored))
+        return;
+    log_warn(
+        "the descriptor limit, %llu, is too low for max_sessions = %u (%u descriptor%s each): accepting will pause "
+        "earlier; raise the limit (ulimit -Hn, LimitNOFILE=) to %llu, or lower max_sessions",
+        (unsigned long long)limit.rlim_cur, conf->max_sessions, per_session, per_session > 1 ? "s" : "",
+        (unsigned long long)wanted);
+}
