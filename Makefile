@@ -50,9 +50,14 @@ $(BUILD)/%.o: %.c Makefile
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/gen/%.pb-c.c: proto/%.proto
+# protobuf-c keeps a `string` as a C string, which ends at its first NUL: encoded again it would be cut there. On the wire
+# string and bytes are the same, so the server is generated with bytes, and proto/ keeps the types that clients know.
+$(BUILD)/gen/%.proto: proto/%.proto Makefile
 	@mkdir -p $(@D)
-	protoc-c --proto_path=proto --c_out=$(@D) $<
+	sed -E 's/\bstring( +[a-z0-9_]+ *=)/bytes\1/' $< > $@
+
+$(BUILD)/gen/%.pb-c.c: $(BUILD)/gen/%.proto
+	protoc-c --proto_path=$(@D) --c_out=$(@D) $<
 
 # The list of services is the list of files. It is written again only when it changes.
 $(BUILD)/gen/services.c: $(SERVICES) FORCE

@@ -178,6 +178,21 @@ static int apply_listen_row(struct conf_reader *reader, const struct conf_row *r
     return unknown_key(reader, row, where, conf_listen_options, own_options);
 }
 
+/*
+ * The default of max_output grows with max_frame: a reply as long as the largest message must fit behind what may be
+ * queued before reading stops, or an accepted message could end its session. A written max_output stays, and a
+ * high_water above the default remains an error.
+ */
+static void derive_max_output(const struct conf_reader *reader, struct listener_config *listener)
+{
+    const uint64_t needed = (uint64_t)listener->max_frame + listener->high_water + 4096;
+
+    if (conf_find_row(reader, "max_output") || listener->high_water > listener->max_output)
+        return;
+    if (needed > listener->max_output)
+        listener->max_output = (uint32_t)needed;
+}
+
 /* What one row cannot see. */
 static int check_listener(struct conf_reader *reader, struct listener_config *listener)
 {
@@ -242,5 +257,6 @@ int conf_apply_listen(struct conf_reader *reader)
     for (unsigned i = 0; i < reader->row_count; i++)
         if (apply_listen_row(reader, &reader->rows[i], listener) < 0)
             return -1;
+    derive_max_output(reader, listener);
     return check_listener(reader, listener);
 }

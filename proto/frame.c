@@ -1,4 +1,5 @@
 #include "proto/frame.h"
+#include <stdbool.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -33,6 +34,12 @@ static uint32_t checksum(const uint8_t *bytes, size_t size)
     return (uint32_t)adler32(1, bytes, (uInt)size);
 }
 
+/* Earlier clients store the checksum big-endian, so both orders are valid. */
+static bool checksum_matches(const uint8_t *stored, uint32_t sum)
+{
+    return get_le32(stored) == sum || get_be32(stored) == sum;
+}
+
 enum frame_result frame_decode(const void *bytes, size_t size, struct frame *frame)
 {
     const uint8_t *b = bytes;
@@ -46,7 +53,7 @@ enum frame_result frame_decode(const void *bytes, size_t size, struct frame *fra
     frame->name_size = name_length - 1;
     if (memchr(frame->name, '\0', name_length) != frame->name + frame->name_size)
         return FRAME_BAD_NAME;
-    if (get_le32(b + size - 4) != checksum(b + 4, size - 8))
+    if (!checksum_matches(b + size - 4, checksum(b + 4, size - 8)))
         return FRAME_BAD_CHECKSUM;
     frame->body = b + 8 + name_length;
     frame->body_size = size - FRAME_OVERHEAD - name_length;

@@ -4,6 +4,8 @@
  *   | be32 length | be32 name_length | name ... \0 | body ... | le32 adler32 |
  *                 |<-------------------- length ---------------------------->|
  *                 |<-------------- checksummed ------------>|
+ *
+ * The checksum is written in little-endian order, and accepted in either: earlier clients send it big-endian.
  */
 #ifndef PROTO_FRAME_H
 #define PROTO_FRAME_H
@@ -19,7 +21,8 @@
     X(BAD_NAME, "the type name is not a NUL-terminated string")                                                        \
     X(BAD_CHECKSUM, "the checksum is wrong")                                                                           \
     X(UNKNOWN_TYPE, "the message type is not known")                                                                   \
-    X(BAD_BODY, "the message does not parse")
+    X(BAD_BODY, "the message does not parse")                                                                          \
+    X(OUT_OF_MEMORY, "the server is out of memory for this message")
 
 enum frame_result {
 #define X(name, text) FRAME_##name,

@@ -1,22 +1,25 @@
 """The bank: length-prefixed, checksummed protobuf frames. Hostile ones first."""
 import random
+import re
+import resource
 import struct
 import subprocess
 
 import pytest
 from bank import VECTORS, WITHDRAW, expect_error, field, fields, frame, message, padded, recv_frame
-from harness import ROOT, first_difference, listen, random_bytes
+from harness import ROOT, SANITIZED, first_difference, listen, random_bytes
 
-TYPES = ["withdraw", "deposit", "withdraw-negative", "withdraw-empty", "time_stamp", "outs_head", "app_inter"]
+TYPES = ["withdraw", "deposit", "withdraw-nul", "withdraw-negative", "withdraw-empty", "time_stamp", "outs_head",
+         "app_inter"]
 ANSWERED_WITH_ERROR = ["unknown-type", "bad-body"]
-HOSTILE = [name for name in VECTORS if name not in TYPES + ANSWERED_WITH_ERROR + ["outsourcing"]]
+HOSTILE = [name for name in VECTORS if name not in TYPES + ANSWERED_WITH_ERROR + ["outsourcing", "withdraw-checksum-big-endian"]]
 EVIL = {
     "no-name": struct.pack(">II", 8, 0) + struct.pack("<I", 0x00040001),
     "name-of-one-nul": struct.pack(">II", 10, 2) + b"\0\0" + b"\0\0\0\0",
     "name-length-sign-bit": struct.pack(">II", 100, 0x80000012) + b"x" * 96,
     "name-length-all-ones": struct.pack(">II", 100, 0xFFFFFFFF) + b"x" * 96,
     "name-length-one-past": struct.pack(">II", 20, 13) + b"x" * 16,
-    "checksum-big-endian": WITHDRAW[:-4] + WITHDRAW[-4:][::-1],
+    "checksum-half-turned": WITHDRAW[:-4] + WITHDRAW[-2:] + WITHDRAW[-4:-2],
     "checksum-of-everything-flipped": WITHDRAW[:-4] + bytes(byte ^ 0xFF for byte in WITHDRAW[-4:]),
     "length-sign-bit": struct.pack(">I", 0x80000000) + WITHDRAW,
     "length-nine": struct.pack(">I", 9) + b"x" * 9,
@@ -172,6 +175,47 @@ def test_every_field_comes_back(client):
     client.ask(frame("ccserver.withdraw", body), frame("ccserver.withdraw", body))
 
 
+def test_a_checksum_in_the_other_byte_order(server, client):
+    """Earlier clients send it big-endian. The reply's is little-endian, whatever the request's was."""
+    turned = VECTORS["withdraw-checksum-big-endian"]
+    client.ask(turned + WITHDRAW + turned * 2, WITHDRAW * 4)
+    assert server.listener("bank")["protocol_errors"] == 0
+
+
+STRINGS = {"time_stamp": [2, 3], "app_inter": [5, 6, 7, 9, 11, 14], "outs_head": [2, 3, 4, 5, 6],
+           "withdraw": [1, 2, 3, 5, 6], "deposit": [1, 2, 3, 5, 6], "error": [2, 3]}
+STAMPS = {"app_inter": 15, "outs_head": 14, "withdraw": 15, "deposit": 15}
+
+
+def test_there_is_no_string_that_is_not_tried():
+    schema, found = (ROOT / "proto/bank.proto").read_text(), {}
+    for name, body in re.findall(r"^message (\w+) \{(.*?)^\}", schema, re.M | re.S):
+        found[name] = [int(number) for number in re.findall(r"^ +(?:string|bytes) \w+ = (\d+);", body, re.M)]
+    assert found == {**STRINGS, "outsourcing": [15]}
+    assert set(re.findall(r"^message (\w+) \{[^}]*repeated time_stamp ", schema, re.M)) == set(STAMPS)
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_strings_hold_any_bytes(client, name):
+    """A C string would end at the NUL, and the reply would be another transaction."""
+    for value in (b"a\0secret", b"\0", b"\0\0\0", b"\xff\xfe\0\x80", b"x\0" * 500):
+        body = b"".join(field(number, value) for number in STRINGS[name])
+        if name in STAMPS:
+            body += field(STAMPS[name], field(2, value) + field(3, value)) * 2
+        client.ask(frame(f"ccserver.{name}", body), frame(f"ccserver.{name}", body))
+
+
+def test_empty_strings_and_zeroes_are_not_encoded(client):
+    body = b"\x0a\x00\x12\x01s\x12\x00\x20\x00"
+    client.ask(frame("ccserver.withdraw", body), frame("ccserver.withdraw"))
+
+
+def test_unknown_fields_come_back_last(client):
+    unknown = field(100, b"new\0field") + field(7, -3)
+    client.ask(frame("ccserver.withdraw", unknown + field(3, "card")),
+               frame("ccserver.withdraw", field(3, "card") + unknown))
+
+
 def test_every_cut_of_two_frames(server, client):
     """The barrier: the one worker answers another session only after it has read what was there before."""
     barrier, batch = server.connect("bank"), WITHDRAW + VECTORS["deposit"]
@@ -217,6 +261,52 @@ def test_the_largest_frame_and_one_byte_more(serve, largest):
     client.expect_end()
     client.close()
     server.await_closed("bank", "oversize")
+
+
+DENSE = {"withdraw": b"\x7a\0", "deposit": b"\x38\0", "app_inter": b"\x7a\0", "outs_head": b"\x72\0",
+         "error": b"\x20\0", "time_stamp": b"\x20\0"}
+
+
+@pytest.mark.parametrize("max_frame", [65536, 1 << 20, 4 << 20])
+def test_no_frame_is_too_dense(serve, max_frame):
+    """Two bytes of a frame can become over a hundred when it is decoded: whatever fits into max_frame is served."""
+    server = serve(listen("bank", max_frame=max_frame), workers=1)
+    client = server.connect("bank")
+    for name, pair in DENSE.items():
+        room = max_frame - len(frame(f"ccserver.{name}"))
+        sent = frame(f"ccserver.{name}", pair * (room // 2))
+        got = client.exchange(sent, len(sent))
+        assert got == sent, first_difference(got, sent)
+    room = max_frame - len(frame("ccserver.outsourcing"))
+    for head in b"\x0a\0", b"\x0a\x02\x72\0":
+        client.ask(frame("ccserver.outsourcing", head * (room // len(head))) + WITHDRAW, WITHDRAW)
+    assert server.listener("bank")["protocol_errors"] == 0
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs more address space")
+def test_out_of_memory_is_not_the_client_s_fault(serve):
+    """It is told so, it goes on, and the log has a line; a smaller message needs no more than there is."""
+    limit = 256 << 20
+    server = serve(listen("bank", max_frame="8m"), workers=1,
+                   preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    client = server.connect("bank")
+    for _ in range(2):
+        client.send(frame("ccserver.withdraw", b"\x7a\0" * 4_000_000))
+        assert "out of memory" in expect_error(client)[2].decode()
+        client.ask(WITHDRAW, WITHDRAW)
+    server.wait_log(r" error worker 0\[\d+\]: bank: out of memory for a message of 8000\d\d\d bytes from 127")
+    dense = frame("ccserver.withdraw", b"\x7a\0" * 500_000)
+    assert client.exchange(dense, len(dense)) == dense
+    assert server.listener("bank")["protocol_errors"] == 0
+
+
+def test_the_reply_to_the_largest_frame_fits_the_output(serve):
+    """max_output has to follow where max_frame is raised beyond its default."""
+    client = serve(listen("bank", max_frame="20m")).connect("bank")
+    for _ in range(2):
+        batch = padded(20 << 20) + WITHDRAW
+        got = client.exchange(batch, len(batch))
+        assert got == batch, first_difference(got, batch)
 
 
 def test_a_long_error_fits_nowhere(serve):

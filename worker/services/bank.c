@@ -5,25 +5,100 @@
 #include "proto/frame.h"
 #include "worker/session.h"
 #include <string.h>
+#include <sys/mman.h>
 
-/* ---- the arena: one per worker, filled by decoding one message, then reset ---- */
+/*
+ * ---- the arena: the memory of one decoded message ----
+ *
+ *   first_room, then, for messages that need more:   chunk -> chunk -> ...
+ *
+ * Decoding allocates, and arena_reset() gives everything back at once. The first room is enough for every frame of the
+ * default max_frame; larger messages map further chunks, which do not outlive the message.
+ */
 
-enum { ARENA_SIZE = 8 * 1024 * 1024, ARENA_ALIGNMENT = 16 };
+enum {
+    ARENA_ALIGNMENT = 16,
+    ARENA_FIRST = 8 << 20,
+    ARENA_CHUNK = 16 << 20,
+    ARENA_MAX = 1 << 30, /* bytes in chunks: what one hostile frame may take of this machine */
+};
+
+/*
+ * The largest growth of a message by decoding. The smallest field takes two bytes of a frame: an empty `head` becomes a
+ * struct, a pointer to it, and a note of protobuf-c's scanner, whose tables are up to twice as long as needed.
+ */
+enum {
+    SCANNED_MEMBER = 32,
+    EXPANSION = (sizeof(Ccserver__OutsHead) + sizeof(Ccserver__OutsHead *) + 2 * SCANNED_MEMBER) / 2,
+    DEFAULT_MAX_FRAME = 65536,
+};
+_Static_assert((size_t)DEFAULT_MAX_FRAME *EXPANSION + 4096 <= ARENA_FIRST, "a frame of the default size always fits");
+
+struct chunk {
+    struct chunk *next;
+    size_t size;
+};
+_Static_assert(sizeof(struct chunk) % ARENA_ALIGNMENT == 0, "what follows the header is aligned");
+
+static _Alignas(ARENA_ALIGNMENT) char first_room[ARENA_FIRST];
 
 static struct {
-    size_t used;
-    _Alignas(ARENA_ALIGNMENT) char bytes[ARENA_SIZE];
-} arena;
+    char *next, *end; /* free bytes of the room in use */
+    struct chunk *chunks;
+    size_t mapped;  /* bytes of all chunks */
+    bool exhausted; /* an allocation has failed: the message is not to blame */
+} arena = {.next = first_room, .end = first_room + ARENA_FIRST};
+
+/* Go on in a new chunk with room for `size` bytes. 0, or -1 when there is no memory. */
+static int arena_grow(size_t size)
+{
+    const size_t left = ARENA_MAX - arena.mapped;
+    struct chunk *chunk = MAP_FAILED;
+    size_t total = ARENA_CHUNK;
+
+    if (size > ARENA_CHUNK - sizeof(*chunk))
+        total = size < left ? size + sizeof(*chunk) : SIZE_MAX;
+    if (total <= left)
+        chunk = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (chunk == MAP_FAILED) {
+        arena.exhausted = true;
+        return -1;
+    }
+    *chunk = (struct chunk){.next = arena.chunks, .size = total};
+    arena.chunks = chunk;
+    arena.mapped += total;
+    arena.next = (char *)(chunk + 1);
+    arena.end = (char *)chunk + total;
+    return 0;
+}
+
+static void arena_unmap(void)
+{
+    for (struct chunk *chunk; (chunk = arena.chunks);) {
+        arena.chunks = chunk->next;
+        munmap(chunk, chunk->size);
+    }
+    arena.mapped = 0;
+    arena.exhausted = false;
+    arena.end = first_room + ARENA_FIRST;
+}
+
+static void arena_reset(void)
+{
+    if (arena.chunks || arena.exhausted)
+        arena_unmap();
+    arena.next = first_room;
+}
 
 static void *arena_alloc(void *unused, size_t size)
 {
     size_t aligned = (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
 
     (void)unused;
-    if (aligned < size || aligned > ARENA_SIZE - arena.used)
+    if (aligned < size || (aligned > (size_t)(arena.end - arena.next) && arena_grow(aligned) < 0))
         return NULL;
-    void *memory = arena.bytes + arena.used;
-    arena.used += aligned;
+    void *memory = arena.next;
+    arena.next += aligned;
     return memory;
 }
 
@@ -94,9 +169,26 @@ static void reply_error(struct session *session, enum frame_result result)
 {
     Ccserver__Error error = CCSERVER__ERROR__INIT;
 
+    const char *text = frame_text(result);
+
     error.code = (int32_t)result;
-    error.text = (char *)frame_text(result);
+    error.text = (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)text};
     reply(session, &error.base);
+}
+
+/* The client is told whose fault it is. Only its own one counts as an error of the protocol. */
+static void reply_not_decoded(struct session *session, size_t size)
+{
+    static struct log_limit limit;
+
+    if (!arena.exhausted) {
+        reply_error(session, FRAME_BAD_BODY);
+        session_count_error(session);
+        return;
+    }
+    log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s: out of memory for a message of %zu bytes from %s (%zu MiB taken)",
+                session_listener(session), size, session_peer(session), arena.mapped >> 20);
+    reply_error(session, FRAME_OUT_OF_MEMORY);
 }
 
 static enum verdict message(struct session *session, const char *bytes, size_t size)
@@ -114,17 +206,14 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
         session_count_error(session);
         return SESSION_CONTINUE;
     }
-    arena.used = 0;
     const ProtobufCMessage *request = protobuf_c_message_unpack(skill->type, &arena_allocator, frame.body_size,
                                                                 frame.body);
-    if (!request) {
-        reply_error(session, FRAME_BAD_BODY);
-        session_count_error(session);
-        return SESSION_CONTINUE;
-    }
-    const ProtobufCMessage *answer = skill->handle(request);
-    if (answer)
+    const ProtobufCMessage *answer = request ? skill->handle(request) : NULL;
+    if (!request)
+        reply_not_decoded(session, size);
+    else if (answer)
         reply(session, answer);
+    arena_reset();
     return SESSION_CONTINUE;
 }
 
@@ -136,7 +225,7 @@ static void oversize(struct session *session)
 const struct service bank_service = {
     .name = "bank",
     .framing = {.kind = FRAMING_LENGTH32},
-    .max_frame = 65536,
+    .max_frame = DEFAULT_MAX_FRAME,
     .message = message,
     .oversize = oversize,
 };
