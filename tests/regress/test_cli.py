@@ -112,7 +112,7 @@ def test_defaults_depend_on_the_service(tmp_path):
         "echo": "2m", "proxy": "2m", "pingpong": "off"}
     assert sections["bank"]["max_frame"] == "64k"
     assert sections["proxy"]["upstream"] == "127.0.0.1:6379" and sections["proxy"]["protocol"] == "raw"
-    assert sections["echo"]["shutdown_command"] == "loopback"
+    assert sections["echo"]["shutdown_command"] == "off"
     assert (sections["server"]["drain_timeout"], sections["server"]["max_sessions"]) == ("30s", "100000")
 
 

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from harness import DEADLINE, TICK, connect_to, listen, random_bytes
+from harness import DEADLINE, TICK, connect_to, listen, own_address, random_bytes
 
 TOO_LONG = b"ccserver error: line too long\r\n"
 SHUTDOWN = (b"SHUTDOWN\r\n", b"ccserver echo:SHUTDOWN\r\n")
@@ -13,7 +13,7 @@ SHUTDOWN = (b"SHUTDOWN\r\n", b"ccserver echo:SHUTDOWN\r\n")
 
 @pytest.fixture
 def server(serve):
-    return serve(listen("echo", max_frame=64))
+    return serve(listen("echo", max_frame=64, shutdown_command="loopback"))
 
 
 @pytest.fixture
@@ -128,32 +128,48 @@ def test_shutdown_in_pieces(server, client):
     assert server.wait() == 0
 
 
-def test_shutdown_later_is_a_line_like_any_other(server, client):
+LATE = b"ccserver error: SHUTDOWN is taken as the first line only\r\n"
+OFF = b"ccserver error: SHUTDOWN is off here (shutdown_command)\r\n"
+
+
+def test_shutdown_later_is_echoed_and_refused(server, client):
     client.ask(b"first\r\n", b"ccserver echo:first\r\n")
-    client.ask(*SHUTDOWN)
+    client.ask(SHUTDOWN[0] * 2 + b"x\n", (SHUTDOWN[1] + LATE) * 2 + b"ccserver echo:x\r\n")
     server.connect("echo").ask(b"x\n", b"ccserver echo:x\r\n")
 
 
 def test_refused_shutdowns_do_not_flood_the_log(server, client):
     client.ask(b"first\r\n", b"ccserver echo:first\r\n")
-    client.ask(1000 * SHUTDOWN[0], 1000 * SHUTDOWN[1])
+    client.ask(1000 * SHUTDOWN[0], 1000 * (SHUTDOWN[1] + LATE))
     server.stats()  # its line comes after all of those
     assert 1 <= len([line for line in server.lines if "is refused" in line]) <= 3
 
 
 def test_shutdown_in_the_body_of_a_post(server, client):
     post = b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSHUTDOWN\r\n"
-    client.ask(post, b"".join(b"ccserver echo:%s\r\n" % line for line in post.split(b"\r\n")[:-1]))
+    client.ask(post, b"".join(b"ccserver echo:%s\r\n" % line for line in post.split(b"\r\n")[:-1]) + LATE)
     server.connect("echo").ask(b"x\n", b"ccserver echo:x\r\n")
 
 
-def test_shutdown_switched_off(serve):
-    server = serve(listen("echo", shutdown_command="off"))
-    server.connect("echo").ask(*SHUTDOWN)
+@pytest.mark.parametrize("keys", [{}, {"shutdown_command": "off"}], ids=["default", "off"])
+def test_shutdown_switched_off(serve, keys):
+    server = serve(listen("echo", **keys))
+    client = server.connect("echo")
+    client.ask(SHUTDOWN[0], SHUTDOWN[1] + OFF)
+    client.ask(b"x\n" + SHUTDOWN[0], b"ccserver echo:x\r\n" + SHUTDOWN[1] + OFF)
     server.connect("echo").ask(b"x\n", b"ccserver echo:x\r\n")
 
 
-def test_shutdown_from_another_address(serve):
+def test_shutdown_through_a_proxy(serve):
+    """Whoever comes through a proxy of this machine is local: so it is off unless somebody has written otherwise."""
+    echo = own_address()
+    server = serve(listen("echo", bind=echo), listen("proxy", upstream=echo))
+    client = server.connect("proxy")
+    client.ask(SHUTDOWN[0] + b"x\n", SHUTDOWN[1] + OFF + b"ccserver echo:x\r\n")
+
+
+@pytest.mark.parametrize("command", ["loopback", "off"])
+def test_shutdown_from_another_address(serve, command):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -162,10 +178,9 @@ def test_shutdown_from_another_address(serve):
         own = probe.getsockname()[0]
     if own.startswith("127."):
         pytest.skip("no address but the loopback's")
-    server = serve(listen("echo", bind="0.0.0.0:0"))
+    server = serve(listen("echo", bind="0.0.0.0:0", shutdown_command=command))
     with connect_to(f"{own}:{server.port('echo')}") as client:
-        client.ask(*SHUTDOWN)
-        client.ask(b"x\n", b"ccserver echo:x\r\n")
+        client.ask(SHUTDOWN[0] * 2 + b"x\n", SHUTDOWN[1] * 2 + b"ccserver echo:x\r\n")
 
 
 # ---- idle_timeout ----

@@ -406,7 +406,7 @@ def test_a_hup_that_comes_too_late_is_nothing(serve, binary):
 
 def test_shutdown_reaches_who_is_in_charge(serve, binary):
     """From a session of a master that only drains."""
-    server = serve(listen("bank"), listen("echo"), binary=binary)
+    server = serve(listen("bank"), listen("echo", shutdown_command="loopback"), binary=binary)
     half, clients = half_done(server), [server.connect("echo") for _ in range(2)]
     for client in clients:
         client.send(b"SHUT")

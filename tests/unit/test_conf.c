@@ -37,7 +37,7 @@ static int proxy_configure(void *base, struct option_error *error)
 }
 
 static const struct option_row echo_options[] = {
-    {"shutdown_command", OPTION_ENUM, 0, 0, 0, NULL, "loopback|off", "loopback", "who"},
+    {"shutdown_command", OPTION_ENUM, 0, 0, 0, NULL, "loopback|off", "off", "who"},
     {0},
 };
 
