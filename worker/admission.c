@@ -25,6 +25,22 @@ void admission_pause(struct core *core, const char *reason)
     listener_want_all(core, 0);
 }
 
+bool admission_failed(struct core *core, int error)
+{
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO: /* and what accept(2) says may be pending on the new connection */
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH: return true;
+    default: admission_pause(core, strerror(error)); return false;
+    }
+}
+
 void admission_park(struct listener *listener, int fd, const struct peer_address *peer, int error)
 {
     struct core *core = listener->core;
@@ -52,7 +68,7 @@ static int unpark(struct core *core)
 
 void admission_resume(struct core *core, bool room)
 {
-    if (!core->accept_again_ms || (!room && core->reactor.now_ms < core->accept_again_ms))
+    if (!room && core->reactor.now_ms < core->accept_again_ms)
         return;
     if (unpark(core) < 0 || listener_want_all(core, EPOLLIN) < 0)
         admission_pause(core, strerror(errno));

@@ -81,14 +81,17 @@ char *session_reserve(struct session *session, size_t size)
 {
     struct core *core = core_of(session);
 
-    if (is_open(session) && fits_cork(session, size))
-        return core->cork + core->cork_used;
-    if (is_open(session) && core->corked == session)
-        conn_uncork(session); /* it may end the session */
     if (!is_open(session))
         return NULL;
     if (fits_cork(session, size))
         return core->cork + core->cork_used;
+    if (core->corked == session) {
+        conn_uncork(session); /* which may end it */
+        if (!is_open(session))
+            return NULL;
+        if (fits_cork(session, size))
+            return core->cork + core->cork_used;
+    }
     char *room = buffer_reserve(&session->client.out, size);
     if (!room)
         session_end(session, CLOSE_memory);

@@ -6,11 +6,8 @@ enum {
     PAUSE = 64,     /* ... for so many sleeps */
 };
 
-static int poll_for_budget(struct busy_poll *poll, int epoll_fd, struct epoll_event *events, int count, int timeout_ms)
+static int poll_for_budget(struct busy_poll *poll, int epoll_fd, struct epoll_event *events, int count, uint64_t end_us)
 {
-    uint64_t limit_us = (uint64_t)timeout_ms * 1000;
-    uint64_t end_us = clock_now_us() + (poll->budget_us < limit_us ? poll->budget_us : limit_us);
-
     do {
         int found = epoll_wait(epoll_fd, events, count, 0);
         if (found != 0) {
@@ -25,18 +22,25 @@ static int poll_for_budget(struct busy_poll *poll, int epoll_fd, struct epoll_ev
     return 0;
 }
 
-int busy_poll_wait(struct busy_poll *poll, int epoll_fd, struct epoll_event *events, int count, int timeout_ms)
+/* Poll, then sleep for what is left of the timeout: a timer is not late for having been waited for. */
+static int poll_and_sleep(struct busy_poll *poll, int epoll_fd, struct epoll_event *events, int count, int timeout_ms)
 {
-    bool willing = poll->budget_us > 0 && poll->asleep == 0 && timeout_ms > 0;
-    uint64_t begin_us = willing ? clock_now_us() : 0;
-    int found = willing ? poll_for_budget(poll, epoll_fd, events, count, timeout_ms) : 0;
+    uint64_t begin_us = clock_now_us(), limit_us = (uint64_t)timeout_ms * 1000;
+    uint64_t budget_us = poll->budget_us < limit_us ? poll->budget_us : limit_us;
+    int found = poll_for_budget(poll, epoll_fd, events, count, begin_us + budget_us);
 
     if (found != 0)
         return found;
-    if (willing) { /* the sleep is shorter by what was spent: a timer is not late for having been waited for */
-        uint64_t spent_ms = (clock_now_us() - begin_us + 999) / 1000;
-        timeout_ms = spent_ms < (uint64_t)timeout_ms ? timeout_ms - (int)spent_ms : 0;
-    }
+    if (poll->asleep > 0)
+        poll->asleep--;
+    uint64_t spent_ms = (clock_now_us() - begin_us + 999) / 1000;
+    return epoll_wait(epoll_fd, events, count, spent_ms < (uint64_t)timeout_ms ? timeout_ms - (int)spent_ms : 0);
+}
+
+int busy_poll_wait(struct busy_poll *poll, int epoll_fd, struct epoll_event *events, int count, int timeout_ms)
+{
+    if (poll->budget_us > 0 && poll->asleep == 0 && timeout_ms > 0)
+        return poll_and_sleep(poll, epoll_fd, events, count, timeout_ms);
     if (poll->asleep > 0)
         poll->asleep--;
     return epoll_wait(epoll_fd, events, count, timeout_ms);

@@ -30,6 +30,16 @@ static bool service_reads(const struct conn *conn)
     return !conn->upstream && conn->session->listener->config->service->ready && conn->phase == CONN_OPEN;
 }
 
+/* epoll refuses: a client's session has to end; of an upstream the timer tells the service. */
+static void not_watched(struct conn *conn)
+{
+    conn->error = errno;
+    if (conn->upstream)
+        conn_expire(conn, 0);
+    else
+        session_end(conn->session, CLOSE_memory);
+}
+
 void conn_update_events(struct conn *conn)
 {
     uint32_t events = 0;
@@ -43,14 +53,8 @@ void conn_update_events(struct conn *conn)
         events |= EPOLLOUT;
     if (events == 0 && conn->handler.events == REACTOR_OFF)
         return;
-    if (reactor_want(&core_of(conn->session)->reactor, &conn->handler, events) == 0)
-        return;
-    if (!conn->upstream) {
-        session_end(conn->session, CLOSE_memory);
-        return;
-    }
-    conn->error = errno; /* the timer tells the service */
-    conn_expire(conn, 0);
+    if (reactor_want(&core_of(conn->session)->reactor, &conn->handler, events) < 0)
+        not_watched(conn);
 }
 
 /* ---- back-pressure ---- */
@@ -246,6 +250,7 @@ static void flush(struct conn *conn)
 {
     struct session *session = conn->session;
 
+    buffer_cancel(&conn->out); /* a reservation that was not committed: there is nothing to wait for */
     if (!buffer_is_empty(&conn->out)) {
         ssize_t sent = send(conn->handler.fd, buffer_bytes(&conn->out), buffer_size(&conn->out), MSG_NOSIGNAL);
         if (sent < 0) {

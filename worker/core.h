@@ -160,7 +160,11 @@ void admission_pause(struct core *core, const char *reason);
 /* The same, since there could be no session for the accepted descriptor `fd`, which is tried again first. */
 void admission_park(struct listener *listener, int fd, const struct peer_address *peer, int error);
 
-/* Accept again if the pause is over, or if `room` says that something has been freed. */
+/* accept4() has failed. True when that was the fault of one connection: the next may do better. Else accepting pauses.
+ */
+bool admission_failed(struct core *core, int error);
+
+/* It is paused. Accept again if the pause is over, or if `room` says that something has been freed. */
 void admission_resume(struct core *core, bool room);
 
 /* The worker ends: close what is parked. */

@@ -18,23 +18,15 @@ static void close_queue(struct queue *queue)
     queue->handler.fd = -1;
 }
 
-/* True when the next connection may fare better: what failed was one connection, not accepting. */
+/* True when the next connection may fare better. */
 static bool accept_goes_on(struct queue *queue, int error)
 {
-    switch (error) {
-    case EAGAIN: return false;
-    case EINVAL: /* somebody has shut it down: it would report that for ever */ close_queue(queue); return false;
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO: /* and what accept(2) says may be pending on the new connection */
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case ENETUNREACH: return true;
-    default: admission_pause(queue->listener->core, strerror(error)); return false;
-    }
+    if (error == EAGAIN)
+        return false;
+    if (error != EINVAL)
+        return admission_failed(queue->listener->core, error);
+    close_queue(queue); /* somebody has shut it down: it would report that for ever */
+    return false;
 }
 
 static void accept_batch(struct queue *queue, unsigned limit)

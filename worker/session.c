@@ -95,7 +95,8 @@ void session_bury(struct core *core)
         core->session_count--;
     }
     LIST_INIT(&core->dead);
-    admission_resume(core, room);
+    if (core->accept_again_ms)
+        admission_resume(core, room);
 }
 
 /* ---- an event ---- */
@@ -126,7 +127,6 @@ void session_leave(struct session *session)
 
     for (struct conn *conn = client; conn; conn = conn->next)
         relay_forward_rest(conn);
-    buffer_cancel(&client->out); /* a reservation that was not committed */
     conn_uncork(session);
     core->corked = NULL;
     if (core->draining)
