@@ -62,7 +62,7 @@ struct master {
     enum master_phase phase;
     bool reload_pending, was_ready;
     bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
-    struct pid_file *pidfile; /* NULL: none */
+    struct pid_file *pidfile;       /* NULL: none */
     /* Told once: all workers are READY (true), or none can be (false). */
     void (*started)(bool ready);
 };
