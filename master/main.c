@@ -390,7 +390,6 @@ int main(int argc, char **argv, char **environment)
     signals_ignore_write_errors();
     title_make_room(argc, argv, environment);
     fill_standard_descriptors();
-    log_open("stderr"); /* until the configuration is known */
     remember_start(argc, argv);
     if (upgrade_inherit(&self.master) < 0)
         fail("cannot take over", strerror(errno));
@@ -398,6 +397,7 @@ int main(int argc, char **argv, char **environment)
     bool as_daemon = options.overrides.daemonise && !self.master.upgrade.newer;
     if (as_daemon)
         closefrom(STDERR_FILENO + 1); /* a lock of our starter, for example: nothing of ours is open yet */
+    log_open("stderr");               /* until the configuration is known */
     load_conf(&options);
     if (options.check)
         printf("%s: configuration is valid\n", options.overrides.file);

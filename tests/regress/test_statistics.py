@@ -61,7 +61,7 @@ def test_whatever_the_log_level(serve, level):
 def test_when_the_file_cannot_be_written(serve, tmp_path):
     server = serve(listen("pingpong"), stats_file=tmp_path / "none" / "stats")
     ask(server)
-    server.wait_log("cannot write statistics to")
+    server.wait_log("cannot write statistics: ")
     server.reload(stats_file=server.stats_file)
 
 
