@@ -123,6 +123,16 @@ void master_stop_at_once(struct master *master, const char *why)
     master_each_slot(master, kill_slot);
 }
 
+static void hurry_slot(struct master *master, struct slot *slot)
+{
+    slot_hurry(&master->world, slot);
+}
+
+void master_hurry(struct master *master)
+{
+    master_each_slot(master, hurry_slot);
+}
+
 /* Because it must: an older master that still drains may take over again. */
 static void give_in(struct master *master, const char *why)
 {
@@ -134,6 +144,7 @@ static void give_in(struct master *master, const char *why)
     master->stop_ms = clock_now_ms();
     master->world.for_good = !master->upgrade.newer;
     generation_retire_all(master);
+    master_hurry(master);
 }
 
 static void stop(struct master *master, const char *why)

@@ -74,6 +74,9 @@ int master_run(struct master *master);
 /* Kill all workers, and be gone when they are. */
 void master_stop_at_once(struct master *master, const char *why);
 
+/* The whole server stops: workers that are leaving close their quiet sessions at once. */
+void master_hurry(struct master *master);
+
 /* A client has asked for the end of the server. */
 void master_shut_down(struct master *master);
 

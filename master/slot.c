@@ -209,6 +209,12 @@ void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_ev
     }
 }
 
+void slot_hurry(struct slot_world *world, struct slot *slot)
+{
+    if (slot->supervised.state == SUPERVISOR_STOPPING)
+        tell_drain(world, slot);
+}
+
 void slot_tick(struct slot_world *world, struct slot *slot)
 {
     uint64_t turns = slot->block ? stats_read(&slot->block->turns) : 0;

@@ -67,6 +67,9 @@ void slot_tick(struct slot_world *world, struct slot *slot);
 /* Its process has been reaped: `status` as from waitpid(). Logs why. */
 void slot_reaped(struct slot_world *world, struct slot *slot, int status);
 
+/* Tell a worker that is leaving once more: then its quiet sessions go at once, instead of within drain_spread. */
+void slot_hurry(struct slot_world *world, struct slot *slot);
+
 /* To a worker that is dying or that will be killed it makes no difference: only CHANNEL_AGAIN is told apart. */
 enum channel_result slot_tell(const struct slot *slot, enum channel_type type, uint32_t value);
 

@@ -343,9 +343,10 @@ static bool hear_one(struct master *master)
         offer(master);
     else if (strcmp(text, mine) == 0 && master->phase == MASTER_SERVING)
         hand_over(master);
-    else if (strcmp(text, stopping) == 0)
+    else if (strcmp(text, stopping) == 0) {
         master->upgrade.stopping = true;
-    else if (strcmp(text, quickly) == 0 && master->phase == MASTER_HANDED_OVER)
+        master_hurry(master);
+    } else if (strcmp(text, quickly) == 0 && master->phase == MASTER_HANDED_OVER)
         master_stop_at_once(master, "the master in charge does");
     else if (strcmp(text, shutdown_all) == 0)
         master_shut_down(master);

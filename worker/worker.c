@@ -32,10 +32,8 @@ static uint32_t spread_of(const struct worker *worker, uint32_t timeout_ms, enum
 {
     uint32_t spread_ms = worker->core.env->drain_spread_ms, most_ms = timeout_ms - timeout_ms / 4;
 
-    if (why != STOP_LEAVE)
-        return 0; /* all of the server goes: nobody can come back at once */
-    if (worker->core.draining && worker->core.leave_spread_ms < most_ms)
-        most_ms = worker->core.leave_spread_ms;
+    if (why != STOP_LEAVE || worker->core.draining)
+        return 0; /* the whole server goes, or it is said again because it is: nobody can come back at once */
     return spread_ms < most_ms ? spread_ms : most_ms;
 }
 
@@ -44,19 +42,17 @@ static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
     struct core *core = &worker->core;
     uint64_t now_ms = core->reactor.now_ms;
     uint64_t exit_ms = timeout_ms ? now_ms + timeout_ms + LAST_WORDS_MS : now_ms;
+    uint32_t spread_ms = spread_of(worker, timeout_ms, why);
 
-    if (core->draining && exit_ms >= worker->exit_ms && why == STOP_LEAVE)
-        return;
     if (!core->draining || exit_ms < worker->exit_ms) {
         worker->exit_ms = exit_ms;
         worker->close_ms = timeout_ms ? now_ms + timeout_ms : UINT64_MAX;
     }
-    uint32_t spread_ms = spread_of(worker, timeout_ms, why);
     if (!core->draining) {
         listener_stop(core, why);
         log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
     }
-    drain_begin(core, why == STOP_REFUSE, spread_ms); /* also again: a stop is in more of a hurry than a reload */
+    drain_begin(core, why == STOP_REFUSE, spread_ms);
 }
 
 static void signals_ready(struct reactor_handler *handler, uint32_t events)
