@@ -129,7 +129,7 @@ static void begin_syslog(struct log_line *line, const struct log_stamp *stamp)
     add(line, "<", 1);
     add_digits(line, LOG_DAEMON | levels[stamp->level].priority, 10, 1, '0');
     add(line, ">", 1);
-    add(line, months + 3 * stamp->date.tm_mon, 3);
+    add(line, months + (size_t)3 * (size_t)stamp->date.tm_mon, 3);
     add(line, " ", 1);
     add_digits(line, (unsigned)stamp->date.tm_mday, 10, 2, ' ');
     add(line, " ", 1);

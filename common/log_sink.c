@@ -325,7 +325,7 @@ static bool lock(void)
     if (error == EBUSY && !in_vain) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOCK_MS * 1000 * 1000;
+        until.tv_nsec += 1000L * 1000 * LOCK_MS;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         error = pthread_mutex_clocklock(&rest->mutex, CLOCK_MONOTONIC, &until);
