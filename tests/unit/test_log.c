@@ -516,9 +516,12 @@ static void expect_whole_or_dropped(int fd, int reader)
     CU_ASSERT_FATAL(asprintf(&all, "%s%s", text, drain(reader)) > 0);
     whole_lines(all);
     CU_ASSERT(matches(all, "goes again\r?\n$"));
-    const char *report = strstr(all, " warn ");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(report);
-    CU_ASSERT_EQUAL(sscanf(report, " warn tester[%*d]: %llu", &said), 1);
+    for (const char *report = all; (report = strstr(report, " warn "));
+         report++) { /* a terminal may move on by itself */
+        unsigned long long number = 0;
+        CU_ASSERT_EQUAL(sscanf(report, " warn tester[%*d]: %llu", &number), 1);
+        said += number;
+    }
     CU_ASSERT_EQUAL(said, dropped);
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
     free(text);
