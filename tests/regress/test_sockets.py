@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import pytest
-from harness import DEADLINE, SANITIZED, cpu_seconds, listen
+from harness import DEADLINE, SANITIZED, cpu_seconds, listen, process_stat
 
 PING = b"ping", b"ping"
 KEEPALIVE_TIMER = "02"  # in the column `tr` of /proc/net/tcp
@@ -260,6 +260,7 @@ def test_a_stop_is_as_quick_as_ever(serve, how):
     for client in old + new:
         client.expect_end()
         client.close()
-    assert server.wait() == 0
     server.wait_replaced_masters()
+    if process_stat(server.pid):  # else an old master was the last to go, and has reaped it
+        assert server.wait() == 0
     assert time.monotonic() - begin < 5
