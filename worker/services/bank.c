@@ -29,7 +29,7 @@ enum {
  */
 enum {
     SCANNED_MEMBER = 32,
-    EXPANSION = (sizeof(Ccserver__OutsHead) + sizeof(Ccserver__OutsHead *) + 2 * SCANNED_MEMBER) / 2,
+    EXPANSION = (sizeof(Ccserver__OutsHead) + sizeof(Ccserver__OutsHead *) + (size_t)2 * SCANNED_MEMBER) / 2,
     DEFAULT_MAX_FRAME = 65536,
 };
 _Static_assert((size_t)DEFAULT_MAX_FRAME *EXPANSION + 4096 <= ARENA_FIRST, "a frame of the default size always fits");
