@@ -29,12 +29,12 @@ LDLIBS   := -lprotobuf-c -lbsd -lz -linih
 
 SERVICES := $(sort $(wildcard worker/services/*.c))
 SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c master/*.c)) $(SERVICES)
-GENERATED := $(BUILD)/gen/bank.pb-c.c $(BUILD)/gen/services.c
+GENERATED := $(BUILD)/gen/bank.pb-c.c $(BUILD)/gen/services.c $(BUILD)/gen/builtin.c
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:%.c=%.o)
 LIBRARY  := $(BUILD)/libccserver.a
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
-all: need-modules $(BUILD)/ccserver
+all: need-modules $(BUILD)/ccserver $(BUILD)/bench/ccpp_client
 
 $(BUILD)/ccserver: $(BUILD)/master/main.o $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -70,6 +70,13 @@ $(BUILD)/gen/services.c: $(SERVICES) FORCE
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 FORCE:
 
+# What `make run` serves is also served without a configuration file: its lines are part of the program. The sources
+# alone, without etc/, build as well; what they make needs a file.
+$(BUILD)/gen/builtin.c: $(wildcard etc/ccserver.conf) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "master/conf.h"'; echo 'const char conf_builtin_text[] = ""'; \
+	   cat $(filter %.conf,$^) /dev/null | sed -E '/^(#|$$)/d; s/[\\"]/\\&/g; s/.*/    "&\\n"/'; echo '    ;'; } > $@
+
 $(BUILD)/gen/build_info.h: FORCE
 	@mkdir -p $(@D)
 	@{ echo '#define CCSERVER_VERSION "$(VERSION)"'; \
@@ -77,6 +84,7 @@ $(BUILD)/gen/build_info.h: FORCE
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 
 $(BUILD)/master/main.o $(BUILD)/master/report_json.o: | $(BUILD)/gen/build_info.h
+$(BUILD)/master/conf_builtin.o: | $(BUILD)/gen/build_info.h
 $(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
 
 -include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c))
@@ -88,7 +96,7 @@ run: setup-build
 	@exec $(BUILD)/ccserver -c etc/ccserver.conf
 
 check: setup-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs $(BUILD)/fuzz/random_core gate-driver $(BUILD)/bench/ccpp_client
+	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs $(BUILD)/fuzz/random_core gate-driver
 	@$(MAKE) --no-print-directory unit random-core regress
 
 san: setup-test
@@ -114,14 +122,18 @@ lint: setup-lint
 format:
 	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 
+# The installed configuration lets no client stop the server: behind a proxy on the same machine everybody is local.
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR) $(DESTDIR)$(PREFIX)/lib/systemd/system \
-	    $(DESTDIR)$(PREFIX)/share/doc/ccserver
-	install -m 755 $(BUILD)/ccserver $(DESTDIR)$(PREFIX)/sbin/ccserver
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR) \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/ccserver
+	install -m 755 $(BUILD)/ccserver etc/shutdown_ccserver.sh $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(BUILD)/bench/ccpp_client $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/ccserver/
 	sed 's|/usr/local/etc/|$(SYSCONFDIR)/|; s|/usr/local|$(PREFIX)|' etc/ccserver.service \
 	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/ccserver.service
-	test -e $(DESTDIR)$(SYSCONFDIR)/ccserver.conf || install -m 644 etc/ccserver.conf $(DESTDIR)$(SYSCONFDIR)/ccserver.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/ccserver.conf || \
+	    sed 's/^shutdown_command = loopback$$/shutdown_command = off/' etc/ccserver.conf | \
+	    install -m 644 /dev/stdin $(DESTDIR)$(SYSCONFDIR)/ccserver.conf
 
 clean:
 	rm -rf build

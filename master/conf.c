@@ -161,6 +161,12 @@ static int add_row(void *user, const char *section, const char *name, const char
     return 1;
 }
 
+static int copy_builtin(struct conf_reader *reader)
+{
+    reader->size = strlcpy(reader->text, conf_builtin_text, FILE_MAX);
+    return 0;
+}
+
 /* The whole file, into memory. */
 static int slurp(struct conf_reader *reader)
 {
@@ -182,7 +188,7 @@ static int slurp(struct conf_reader *reader)
 
 static int read_file(struct conf_reader *reader)
 {
-    if (slurp(reader) < 0)
+    if ((reader->path == conf_builtin_name ? copy_builtin(reader) : slurp(reader)) < 0)
         return -1;
     int syntax_line = ini_parse_stream(read_line, reader, add_row, reader);
     end_section(reader);

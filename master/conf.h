@@ -13,7 +13,7 @@ enum { CONF_WORKERS_MAX = STATS_NUMBERS_MAX, CONF_LISTENERS_MAX = 64 };
 
 /* What the command line says, now and at every reload. */
 struct conf_overrides {
-    const char *file;    /* absolute, or relative to a directory that is never left */
+    const char *file;    /* absolute, or relative to a directory that is never left; or conf_builtin_name */
     uint32_t workers;    /* 0: as the file says */
     int log_level;       /* -1: as the file says */
     const char *pidfile; /* NULL: as the file says */
@@ -47,6 +47,18 @@ extern const struct option_row
     conf_listen_options[]; /* describes struct listener_config; `bind` and `service` are apart */
 
 /*
+ * The text of etc/ccserver.conf, without its comments. It is read for the path conf_builtin_name: for this very
+ * pointer, so that a file may have any name.
+ */
+extern const char conf_builtin_text[], conf_builtin_name[];
+
+/* The installed file, or conf_builtin_name when there is none. */
+const char *conf_default_file(void);
+
+/* What to read now: a file that has been installed meanwhile takes the place of the built-in text. */
+const char *conf_file(const struct conf_overrides *overrides);
+
+/*
  * Read and check `path`. Returns 0, or -1 with "FILE:LINE: what is wrong" (for an unreadable file "FILE: why") in
  * `why`, and `conf` empty. Resolves names, so it can block. conf_free() gives everything back.
  */
@@ -58,6 +70,9 @@ uint32_t conf_online_cpus(void);
 
 /* The command line beats the file. Returns 0, or -1 with a sentence in `why`. */
 int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *why, size_t why_size);
+
+/* Log what is valid but opens a door: a proxy through which strangers become local clients of another listener. */
+void conf_warn(const struct conf *conf);
 
 /* Log what differs, a line each: "reload: [listen echo] - backlog = 16". */
 void conf_log_changes(const struct conf *old, const struct conf *new);

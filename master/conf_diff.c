@@ -92,4 +92,5 @@ void conf_log_changes(const struct conf *old, const struct conf *new)
     free(lines);
     free(before);
     free(after);
+    conf_warn(new);
 }

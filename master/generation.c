@@ -177,7 +177,7 @@ static int prepare(struct master *master, struct generation *next)
 {
     char why[512];
 
-    if (conf_load(&next->conf, master->overrides->file, why, sizeof(why)) < 0 ||
+    if (conf_load(&next->conf, conf_file(master->overrides), why, sizeof(why)) < 0 ||
         conf_override(&next->conf, master->overrides, why, sizeof(why)) < 0 ||
         generation_index_listeners(master, &next->conf, why, sizeof(why)) < 0)
         return refuse(master, next, why);

@@ -46,9 +46,11 @@ static const struct option_row *log_level_row(void)
 
 _Noreturn static void usage(void)
 {
-    printf("usage: ccserver [-c FILE] [-w N] [-t] [-T] [-d] [-p PIDFILE] [-l LOGLEVEL] [-V] [-h]\n"
-           "  -c, --config FILE      configuration file (default " CCSERVER_CONF ")\n"
-           "  -w, --workers N        number of workers, 1 to %d (default: as the file says, else one per CPU)\n"
+    printf("usage: ccserver [-c FILE] [-w N] [-t] [-T] [-d] [-p PIDFILE] [-l LOGLEVEL] [-V] [-h] [N]\n"
+           "  -c, --config FILE      configuration file (default " CCSERVER_CONF ";\n"
+           "                         if that is not there: the four ports of 127.0.0.1, see -T)\n"
+           "  -w, --workers N        number of workers, 1 to %d (default: as the file says, else one per CPU);\n"
+           "                         a lone N means the same\n"
            "  -t, --test             check the configuration and exit\n"
            "  -T, --dump             print the effective configuration and exit\n"
            "  -d, --daemon           go to the background when all workers are ready\n"
@@ -77,13 +79,13 @@ _Noreturn static void bad_usage(const char *format, ...)
     exit(EX_USAGE);
 }
 
-static uint32_t parse_workers(const char *text)
+static uint32_t parse_workers(const char *what, const char *text)
 {
     const char *why = NULL;
     long long number = strtonum(text, 1, CONF_WORKERS_MAX, &why);
 
     if (why || text[0] < '0' || text[0] > '9') /* strtonum allows white space and a sign */
-        bad_usage("-w %s: the number of workers must be 1 to %d", text, CONF_WORKERS_MAX);
+        bad_usage("%s%s: the number of workers must be 1 to %d", what, text, CONF_WORKERS_MAX);
     return (uint32_t)number;
 }
 
@@ -95,6 +97,20 @@ static int parse_log_level(const char *text)
     if (option_set(log_level_row(), text, &scratch, why, sizeof(why)) < 0)
         bad_usage("-l %s: %s", text, why);
     return (int)scratch.log_level;
+}
+
+/* `ccserver N`: as the original takes its threads. */
+static void parse_arguments(struct options *options, char **arguments)
+{
+    if (!arguments[0])
+        return;
+    if (arguments[0][0] < '0' || arguments[0][0] > '9')
+        bad_usage("unexpected argument '%s'", arguments[0]);
+    if (arguments[1])
+        bad_usage("unexpected argument '%s'", arguments[1]);
+    if (options->overrides.workers)
+        bad_usage("the number of workers is given twice: -w %u and %s", options->overrides.workers, arguments[0]);
+    options->overrides.workers = parse_workers("", arguments[0]);
 }
 
 static struct options parse_options(int argc, char **argv)
@@ -112,13 +128,13 @@ static struct options parse_options(int argc, char **argv)
         {"keys", no_argument, NULL, 'k'},
         {0},
     };
-    struct options options = {.overrides = {.file = CCSERVER_CONF, .log_level = -1}};
+    struct options options = {.overrides = {.log_level = -1}};
 
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":c:w:tTdp:l:Vh", names, NULL)) != -1;) {
         switch (c) {
         case 'c': options.overrides.file = optarg; break;
-        case 'w': options.overrides.workers = parse_workers(optarg); break;
+        case 'w': options.overrides.workers = parse_workers("-w ", optarg); break;
         case 't': options.check = true; break;
         case 'T': options.dump = true; break;
         case 'd': options.overrides.daemonise = true; break;
@@ -134,8 +150,9 @@ static struct options parse_options(int argc, char **argv)
             bad_usage("unknown option %s", argv[optind - 1]);
         }
     }
-    if (optind < argc)
-        bad_usage("unexpected argument '%s'", argv[optind]);
+    parse_arguments(&options, argv + optind);
+    if (!options.overrides.file)
+        options.overrides.file = conf_default_file();
     return options;
 }
 
@@ -375,6 +392,9 @@ _Noreturn static void finish_output(void)
 static void announce(void)
 {
     limit_check(&self.master.current->conf, NULL);
+    if (self.master.overrides->file == conf_builtin_name)
+        log_notice("there is no " CCSERVER_CONF ": the built-in configuration is served (ccserver -T prints it)");
+    conf_warn(&self.master.current->conf);
     if (self.master.upgrade.newer) {
         log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)self.master.upgrade.pid);
         return;
@@ -399,6 +419,8 @@ int main(int argc, char **argv, char **environment)
         closefrom(STDERR_FILENO + 1); /* a lock of our starter, for example: nothing of ours is open yet */
     log_open("stderr");               /* until the configuration is known */
     load_conf(&options);
+    if (options.check)
+        conf_warn(&self.master.current->conf);
     if (options.check)
         printf("%s: configuration is valid\n", options.overrides.file);
     if (options.dump)

@@ -1,12 +1,18 @@
 """The command line, the configuration file, and what can go wrong before the first client comes."""
+import ctypes
+import fcntl
 import os
+import pathlib
 import re
 import signal
 import socket
+import struct
 import subprocess
+import threading
 
 import harness
 import pytest
+from bank import WITHDRAW
 from harness import BINARY, DEADLINE, ROOT, connect_to, listen, wait_exit
 
 CONF = ROOT / "tests/conf"
@@ -34,6 +40,7 @@ def good(tmp_path):
 @pytest.mark.parametrize("args", [
     ["-w", "0"], ["-w", "1025"], ["-w", "5000"], ["-w", "abc"], ["-w", "3x"], ["-w", ""], ["-w", "-1"],
     ["-w", "3 "], ["-w", "99999999999999999999"], ["--workers=0"], ["-w"], ["-x"], ["--nonsense"], ["extra"],
+    ["0"], ["1025"], ["4x"], ["4", "5"], ["-w", "2", "4"], ["4", "extra"], [""],
     ["-l", "nonsense"], ["-l", ""], ["--log-level=loud"], ["-c"],
 ], ids=" ".join)
 def test_wrong_usage(good, args):
@@ -125,6 +132,263 @@ def test_the_command_line_wins(good, serve):
     server.signal(signal.SIGTERM)
     server.wait()
     assert not server.lines
+
+
+# ---- without a configuration file ----
+
+INSTALLED = pathlib.Path("/usr/local/etc/ccserver.conf")
+PORTS = {"proxy": 9996, "echo": 9997, "pingpong": 9998, "bank": 9999}
+CLONE_NEWNS, CLONE_NEWNET, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x40000000, 4096, 16384, 1 << 18
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check_libc(result):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+class Bare:
+    """
+    A ccserver with this command line only, in a network of its own, where the four ports are free, and with a folder of
+    its own in the place of /usr/local/etc.
+    """
+
+    def __init__(self, folder, *args):
+        self.installed = folder / INSTALLED.name
+
+        def isolate():
+            check_libc(libc.unshare(CLONE_NEWNS | CLONE_NEWNET))
+            with socket.socket() as sock:
+                fcntl.ioctl(sock, 0x8914, struct.pack("16sH", b"lo", 1))  # SIOCSIFFLAGS: IFF_UP
+            check_libc(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+            check_libc(libc.mount(bytes(folder), bytes(INSTALLED.parent), None, MS_BIND, None))
+        self.log, self.args = folder / "log", args
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([BINARY, *args], preexec_fn=isolate, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, cwd=folder, start_new_session=True)
+        self.pid = self.process.pid
+
+    def run(self, *command, **options):
+        """A program in its network."""
+        def enter():
+            with open(f"/proc/{self.process.pid}/ns/net") as network:
+                check_libc(libc.setns(network.fileno(), CLONE_NEWNET))
+        return subprocess.run([*map(str, command)], preexec_fn=enter, capture_output=True, text=True, timeout=DEADLINE,
+                              **options)
+
+    def connect(self, name):
+        """A socket stays in the network where it was made: a thread goes there for us."""
+        made = []
+
+        def enter():
+            with open(f"/proc/{self.process.pid}/ns/net") as network:
+                check_libc(libc.setns(network.fileno(), CLONE_NEWNET))
+            made.append(connect_to(f"127.0.0.1:{PORTS[name]}"))
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        return made[0]
+
+    def wait(self):
+        return self.process.wait(DEADLINE)
+
+    def end(self):
+        if group := harness.group_members(self.process.pid):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pid in group:
+            wait_exit(pid)
+        self.log.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root may make a network and a mount of its own")
+    if not INSTALLED.parent.is_dir():
+        pytest.skip(f"no {INSTALLED.parent}")
+    started = []
+
+    def start(*args):
+        started.append(Bare(tmp_path, *args))
+        return started[-1]
+    yield start
+    for each in started:
+        each.end()
+
+
+def test_without_a_file_the_four_ports_are_served(bare):
+    server = bare()
+    harness.await_file(server.log, "ready: ")
+    with server.connect("pingpong") as client:
+        client.ask(b"ping", b"ping")
+    with server.connect("bank") as client:
+        client.ask(WITHDRAW, WITHDRAW)
+    with server.connect("proxy") as client:  # there is no Redis in that network
+        client.send(b"PING\r\n")
+        assert b"127.0.0.1:6379: Connection refused" in client.recv_to_end()
+    with server.connect("echo") as client:
+        client.ask(b"x\n", b"ccserver echo:x\r\n")
+    with server.connect("echo") as client:
+        client.ask(b"SHUTDOWN\r\n", b"ccserver echo:SHUTDOWN\r\n")
+        client.expect_end()
+    assert server.wait() == 0
+    (line,) = [line for line in server.log.read_text().splitlines() if "built-in" in line]
+    assert " notice master[" in line and str(INSTALLED) in line
+    assert not re.search(" (warn|error|fatal) ", re.sub(".*Connection refused.*", "", server.log.read_text()))
+
+
+def test_a_lone_number_is_the_number_of_workers(bare, good):
+    assert re.search(r"^workers\s*=\s*7$", run("-T", "7", "-c", good).stdout, re.M)
+    assert re.search(r"^workers\s*=\s*7$", run("-T", "-c", good, "7").stdout, re.M)
+    server = bare("3")
+    harness.await_file(server.log, "ready: 3 workers, 4 listeners")
+    os.kill(server.pid, signal.SIGUSR2)
+    pid = int(harness.await_file(server.log, r"upgrade: pid (\d+) is in charge")[1])
+    harness.await_file(server.log, rf"master\[{pid}\]: ready: 3 workers, 4 listeners")
+    os.kill(pid, signal.SIGTERM)
+    harness.await_file(server.log, rf"master\[{pid}\]: stopped")
+
+
+def test_hup_without_a_file(bare):
+    """Nothing to read anew, until a file is installed."""
+    server = bare("1")
+    harness.await_file(server.log, "ready: 1 worker")
+    os.kill(server.pid, signal.SIGHUP)
+    harness.await_file(server.log, "reload: generation 2 serves|log reopened")
+    assert "reload: [" not in server.log.read_text()
+    server.installed.write_text(listen("echo", bind="127.0.0.1:9997") + listen("pingpong", bind="127.0.0.1:9998"))
+    os.kill(server.pid, signal.SIGHUP)
+    harness.await_file(server.log, r"\[listen echo\] \+ shutdown_command = off(?s:.*)reload: generation \d+ serves")
+    with server.connect("echo") as client:
+        client.ask(b"SHUTDOWN\r\n", b"ccserver echo:SHUTDOWN\r\nccserver error: SHUTDOWN is off")
+    os.kill(server.pid, signal.SIGTERM)
+    assert server.wait() == 0
+
+
+def test_an_installed_file_is_used(bare, tmp_path):
+    (tmp_path / INSTALLED.name).write_text(listen("echo", bind="127.0.0.1:9997"))
+    server = bare("1")
+    harness.await_file(server.log, "ready: 1 workers, 1 listeners")
+    os.kill(server.pid, signal.SIGTERM)
+    assert server.wait() == 0
+    assert "built-in" not in server.log.read_text()
+
+
+def test_an_installed_file_that_cannot_be_read_is_an_error(bare, tmp_path):
+    (tmp_path / INSTALLED.name).mkdir()
+    server = bare()
+    assert server.wait() == 1
+    assert one_line(server.log.read_text()) == f"{INSTALLED}: Is a directory"
+
+
+def test_the_built_in_configuration_is_that_of_make_run(bare):
+    server = bare("-T")
+    assert server.wait() == 0
+    assert server.log.read_text() == run("-T", "-c", ROOT / "etc/ccserver.conf").stdout
+    assert "shutdown_command = loopback\n" in server.log.read_text()
+    server = bare("-t")
+    assert server.wait() == 0
+    assert server.log.read_text() == "built-in: configuration is valid\n"
+
+
+SHUTDOWN_SCRIPT = ROOT / "etc/shutdown_ccserver.sh"
+
+
+@pytest.mark.parametrize("shell", [[], ["sh"]], ids=["itself", "sh"])
+def test_the_shutdown_script(bare, shell):
+    server = bare("1")
+    harness.await_file(server.log, "ready: 1 worker")
+    done = server.run(*shell, SHUTDOWN_SCRIPT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ccserver echo:SHUTDOWN\n", "")
+    assert server.wait() == 0
+
+
+def test_the_shutdown_script_is_refused(serve):
+    server = serve(listen("echo"), listen("pingpong"))
+    done = subprocess.run([SHUTDOWN_SCRIPT, "127.0.0.1", str(server.port("echo"))], capture_output=True, text=True,
+                          timeout=DEADLINE)
+    assert done.returncode == 1
+    assert done.stdout == "ccserver echo:SHUTDOWN\nccserver error: SHUTDOWN is off here (shutdown_command)\n"
+    assert one_line(done.stderr) == f"shutdown_ccserver.sh: 127.0.0.1:{server.port('echo')} does not shut down"
+
+
+def test_the_shutdown_script_takes_silence_for_no(serve):
+    """Elsewhere the echo comes back and nothing else: that is no acknowledgement, since the connection stays."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with subprocess.Popen([SHUTDOWN_SCRIPT, "127.0.0.1", str(port)], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as script:
+            with harness.Client(listener.accept()[0]) as client:
+                client.expect(b"SHUTDOWN\r\n")
+                client.send(b"ccserver echo:SHUTDOWN\r\n")
+                assert script.wait(DEADLINE) == 1
+            assert script.stdout.read() == "ccserver echo:SHUTDOWN\n" and "does not shut down" in script.stderr.read()
+
+
+def test_the_shutdown_script_where_nobody_listens():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        for args, code in (["127.0.0.1", str(sock.getsockname()[1])], 1), (["a", "b", "c"], 64):
+            done = subprocess.run([SHUTDOWN_SCRIPT, *args], capture_output=True, text=True, timeout=DEADLINE)
+            assert (done.returncode, done.stdout) == (code, "")
+            one_line(done.stderr)
+
+
+# ---- installed ----
+
+def test_what_is_installed(tmp_path):
+    """Two configurations: no client may stop the installed server, and that is the only difference."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    build = os.path.relpath(pathlib.Path(BINARY).parent, ROOT)
+    command = ["make", "-s", f"BUILD={build}", f"DESTDIR={tmp_path}", "install"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    prefix = tmp_path / "usr/local"
+    for program in "sbin/ccserver", "sbin/shutdown_ccserver.sh", "bin/ccpp_client":
+        assert os.access(prefix / program, os.X_OK), program
+    installed, sample = (prefix / "etc/ccserver.conf").read_text(), (ROOT / "etc/ccserver.conf").read_text()
+    assert sample.count("\nshutdown_command = loopback\n") == 1
+    assert installed == sample.replace("\nshutdown_command = loopback\n", "\nshutdown_command = off\n")
+    assert run("-t", "-c", prefix / "etc/ccserver.conf").returncode == 0
+
+
+# ---- a proxy that leads to an echo ----
+
+@pytest.mark.parametrize("bind, upstream", [
+    ("127.0.0.1:9997", "127.0.0.1:9997"), ("0.0.0.0:9997", "127.0.0.1:9997"), ("0.0.0.0:9997", "0.0.0.0:9997"),
+    ("[::1]:9997", "[::1]:9997"), ("unix:/run/echo", "unix:/run/echo"), ("127.0.0.1:1, 127.0.0.2:9997", "127.0.0.2:9997"),
+])
+def test_a_proxy_to_an_echo_with_loopback_is_warned_of(tmp_path, bind, upstream):
+    path = tmp_path / "c"
+    door = listen("proxy", "door", bind="0.0.0.0:9996", upstream=upstream)
+    path.write_text(door + listen("echo", "back", bind=bind, shutdown_command="loopback"))
+    done = run("-t", "-c", path)
+    assert (done.returncode, done.stdout) == (0, f"{path}: configuration is valid\n")
+    assert re.search(r" warn .*\[listen door\] leads to \[listen back\].*shutdown_command", one_line(done.stderr))
+    path.write_text(door + listen("echo", "back", bind=bind, shutdown_command="off"))
+    assert run("-t", "-c", path).stderr == ""
+
+
+@pytest.mark.parametrize("bind, upstream", [
+    ("127.0.0.1:9997", "127.0.0.1:9998"), ("127.0.0.1:9997", "127.0.0.2:9997"), ("0.0.0.0:9997", "192.0.2.7:9997"),
+    ("127.0.0.1:9997", "unix:/run/echo"),
+])
+def test_other_proxies_are_not(tmp_path, bind, upstream):
+    path = tmp_path / "c"
+    path.write_text(listen("proxy", bind="0.0.0.0:9996", upstream=upstream) +
+                    listen("echo", bind=bind, shutdown_command="loopback"))
+    assert run("-t", "-c", path).stderr == ""
+
+
+def test_the_warning_comes_at_the_start_and_at_a_reload(serve):
+    echo = harness.own_address()
+    door, back = listen("proxy", "door", upstream=echo), listen("echo", "back", bind=echo, shutdown_command="loopback")
+    server = serve(door, back)
+    server.wait_log(r" warn .*\[listen door\] leads to \[listen back\]")
+    since = server.mark()
+    server.reload(door, back, workers=1)
+    server.wait_log(r" warn .*\[listen door\] leads to \[listen back\]", since=since)
 
 
 # ---- addresses ----

@@ -183,6 +183,25 @@ static void test_the_sample(void)
     check_good("etc/ccserver.conf");
 }
 
+/* What the program serves without a file is what the sample says. Only its own name leads to it. */
+static void test_builtin(void)
+{
+    struct conf builtin, sample;
+    char why[512] = "";
+
+    CU_ASSERT_EQUAL_FATAL(conf_load(&builtin, conf_builtin_name, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL_FATAL(conf_load(&sample, "etc/ccserver.conf", why, sizeof(why)), 0);
+    check_equal(&builtin, &sample);
+    CU_ASSERT_EQUAL(builtin.listener_count, 4);
+    CU_ASSERT_PTR_NULL(strchr(conf_builtin_text, '#'));
+    conf_free(&builtin);
+    conf_free(&sample);
+    char same[] = "built-in";
+    CU_ASSERT_STRING_EQUAL(same, conf_builtin_name);
+    CU_ASSERT_EQUAL(conf_load(&builtin, same, why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why, "built-in: No such file or directory");
+}
+
 /* ---- what no file shows ---- */
 
 static void expect_file_error(const char *path, const char *expected)
@@ -365,6 +384,7 @@ int main(void)
     CU_add_test(suite, "good files", test_good_files);
     CU_add_test(suite, "bad files", test_bad_files);
     CU_add_test(suite, "the sample", test_the_sample);
+    CU_add_test(suite, "built-in", test_builtin);
     CU_add_test(suite, "unreadable", test_unreadable);
     CU_add_test(suite, "defaults", test_defaults);
     CU_add_test(suite, "configure", test_configure);
