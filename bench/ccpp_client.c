@@ -1,9 +1,11 @@
 /*
- * The load client of the benchmarks. It takes the arguments of the original's client and prints the same five figures,
- * but a message is a frame, not a read. See client.h for its files, --help for its options.
+ * The load client, of the benchmarks and for whoever has scripts for the original's. It takes the same arguments and
+ * prints the same five figures, but a message is a frame, not a read. See client.h for its files, --help for its
+ * options.
  */
 #include "bench/client.h"
 #include <err.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -24,9 +26,25 @@ static void raise_descriptor_limit(const struct config *config)
         err(EXIT_FAILURE, "%u sessions need %lu descriptors", config->sessions, (unsigned long)need);
 }
 
-static struct worker *start_workers(struct run *run)
+static struct run run;
+
+static void interrupt(int number)
 {
-    const struct config *config = run->config;
+    (void)number;
+    atomic_store_explicit(&run.interrupted, true, memory_order_relaxed);
+}
+
+/* Ctrl-C asks for the figures so far; a second one, or one before anything was measured, ends the process. */
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static struct worker *start_workers(const struct config *config)
+{
     struct worker *workers = aligned_alloc(_Alignof(struct worker), config->threads * sizeof(*workers));
     uint32_t next = 0;
 
@@ -35,7 +53,7 @@ static struct worker *start_workers(struct run *run)
     memset(workers, 0, config->threads * sizeof(*workers));
     for (unsigned i = 0; i < config->threads; i++) {
         struct worker *worker = &workers[i];
-        worker->run = run;
+        worker->run = &run;
         worker->number = i;
         worker->first_session = next;
         worker->session_count = config->sessions / config->threads + (i < config->sessions % config->threads);
@@ -48,15 +66,17 @@ static struct worker *start_workers(struct run *run)
 }
 
 /* Let the threads go when all of them are connected. */
-static void run_workers(struct run *run, const struct worker *workers)
+static void run_workers(const struct worker *workers)
 {
-    pthread_barrier_wait(&run->barrier);
-    for (unsigned i = 0; i < run->config->threads; i++)
+    pthread_barrier_wait(&run.barrier);
+    for (unsigned i = 0; i < run.config->threads; i++)
         if (workers[i].first_failure[0])
-            run->abandoned = true;
-    run->start_ns = client_now_ns();
-    pthread_barrier_wait(&run->barrier);
-    for (unsigned i = 0; i < run->config->threads; i++)
+            run.abandoned = true;
+    if (!run.abandoned)
+        catch_interrupt();
+    run.start_ns = client_now_ns();
+    pthread_barrier_wait(&run.barrier);
+    for (unsigned i = 0; i < run.config->threads; i++)
         pthread_join(workers[i].thread, NULL);
 }
 
@@ -64,10 +84,11 @@ int main(int argc, char **argv)
 {
     struct config config;
     struct payload payload;
-    struct run run = {.config = &config, .payload = &payload};
     FILE *text = stdout, *json = NULL;
 
     options_parse(&config, argc, argv);
+    run.config = &config;
+    run.payload = &payload;
     if (config.json) {
         bool to_stdout = strcmp(config.json, "-") == 0;
         json = to_stdout ? stdout : fopen(config.json, "w");
@@ -79,8 +100,10 @@ int main(int argc, char **argv)
     if (payload_init(&payload, &config) == -1)
         err(EXIT_FAILURE, "payload");
     pthread_barrier_init(&run.barrier, NULL, config.threads + 1);
-    struct worker *workers = start_workers(&run);
-    run_workers(&run, workers);
+    struct worker *workers = start_workers(&config);
+    run_workers(workers);
+    if (atomic_load(&run.interrupted))
+        fputs("ccpp_client: interrupted: the figures so far\n", stderr);
     uint64_t errors = report(&run, workers, config.threads, text, json);
     if (json && fclose(json) == EOF)
         err(EXIT_FAILURE, "%s", config.json);

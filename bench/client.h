@@ -8,14 +8,16 @@
  *   client_session.c   one connection: sends, receives, counts
  *   client_report.c    the figures, for people and as JSON
  *
- * Threads share nothing that is written while they run, and allocate nothing then. A session is a few offsets into the
- * shared payload, so ten thousand of them with 54,500 bytes under way each need no memory here.
+ * Threads share nothing that is written while they run, the word of an interruption aside, and allocate nothing then. A
+ * session is a few offsets into the shared payload, so ten thousand of them with 54,500 bytes under way each need no
+ * memory here.
  */
 #ifndef BENCH_CLIENT_H
 #define BENCH_CLIENT_H
 
 #include "bench/histogram.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -103,7 +105,8 @@ struct run {
     const struct payload *payload;
     pthread_barrier_t barrier; /* everybody has connected; then: everybody may start */
     uint64_t start_ns;
-    bool abandoned; /* somebody could not connect */
+    bool abandoned;          /* somebody could not connect */
+    atomic_bool interrupted; /* Ctrl-C: end the measurement now */
 };
 
 enum phase { PHASE_START, PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN, PHASE_OVER };

@@ -2,6 +2,7 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -14,7 +15,8 @@ static const char usage[] =
     "usage: ccpp_client [options] <host_ip> <port> <threads> <msg_size> <sessions> <time>\n"
     "\n"
     "Opens `sessions` connections from `threads` threads and sends `msg_size` (1 to 500) withdraw frames of 109 bytes\n"
-    "on each, in one write. Sends back what it reads, for `time` seconds, and prints the figures.\n"
+    "on each, in one write. Sends back what it reads, for `time` seconds, and prints the figures; Ctrl-C ends that\n"
+    "earlier. What is out of range is clamped, with a warning. Msg/s is a whole number: frames, not reads.\n"
     "\n"
     "  --batch            send the next batch when the whole last one is back\n"
     "  --rate R           open loop: R batches a second over all sessions; latency counts from when a batch was due\n"
@@ -33,6 +35,7 @@ static const char usage[] =
     "\n"
     "Exit code 0: all went well; 1: a connection failed or a reply was wrong; 64: wrong usage.\n";
 
+enum { TIME_MAX_S = 86400, FRAMES_MAX = 500 };
 enum { BYTES_MAX = 16 << 20, LINES_MAX = 65536, LINE_MAX_LENGTH = 65000, SESSIONS_MAX = 1000000, THREADS_MAX = 256 };
 
 _Noreturn static void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -66,6 +69,37 @@ static double decimal(const char *name, const char *text, double min, double max
     if (end == text || *end || !isfinite(value) || value < min || value > max)
         fail("%s: \"%s\" is not a number from %g to %g", name, text, min, max);
     return value;
+}
+
+/* As the original does: the nearest value that is possible, but not in silence. */
+static void warn_clamped(const char *name, const char *text, double used)
+{
+    fprintf(stderr, "ccpp_client: %s %s is out of range, %.15g is used\n", name, text, used);
+}
+
+static uint32_t clamped_number(const char *name, const char *text, uint32_t max)
+{
+    const char *error;
+    long long value = strtonum(text, LLONG_MIN, LLONG_MAX, &error);
+
+    if (error && strcmp(error, "invalid") == 0)
+        fail("%s: \"%s\" is not a number", name, text);
+    if (error) /* beyond any range: strtonum says 0 */
+        value = text[strspn(text, " \t")] == '-' ? LLONG_MIN : LLONG_MAX;
+    if (value >= 1 && value <= max)
+        return (uint32_t)value;
+    warn_clamped(name, text, value < 1 ? 1 : max);
+    return value < 1 ? 1 : max;
+}
+
+static double clamped_time(const char *text)
+{
+    double value = decimal("time", text, -HUGE_VAL, HUGE_VAL);
+
+    if (value > 0 && value <= TIME_MAX_S)
+        return value;
+    warn_clamped("time", text, value > 0 ? TIME_MAX_S : 1);
+    return value > 0 ? TIME_MAX_S : 1;
 }
 
 static void resolve(struct config *config)
@@ -180,12 +214,15 @@ void options_parse(struct config *config, int argc, char **argv)
         fail("%d arguments instead of 6: host_ip port threads msg_size sessions time", argc);
     config->host = argv[0];
     config->port = argv[1];
-    config->threads = (uint32_t)number("threads", argv[2], 1, THREADS_MAX);
-    config->frames = (uint32_t)number("msg_size", argv[3], 1, 500);
-    config->sessions = (uint32_t)number("sessions", argv[4], 1, SESSIONS_MAX);
-    config->time_s = decimal("time", argv[5], config->batches ? 0 : 0.001, 86400);
-    if (config->threads > config->sessions)
-        config->threads = config->sessions; /* the others would have nothing to do */
+    config->threads = clamped_number("threads", argv[2], THREADS_MAX);
+    config->frames = clamped_number("msg_size", argv[3], FRAMES_MAX);
+    config->sessions = clamped_number("sessions", argv[4], SESSIONS_MAX);
+    config->time_s = config->batches ? 0 : clamped_time(argv[5]);
+    if (config->threads > config->sessions) { /* the others would have nothing to do */
+        fprintf(stderr, "ccpp_client: threads %u for %u sessions, %u is used\n", config->threads, config->sessions,
+                config->sessions);
+        config->threads = config->sessions;
+    }
     check(config);
     resolve(config);
 }

@@ -114,7 +114,10 @@ static void advance(struct worker *worker)
         worker->phase = PHASE_WARMUP;
         worker->warmup_ns = worker->now_ns;
     }
-    bool is_over = worker->unfinished_sessions == 0 || worker->now_ns >= phase_end_ns(worker);
+    bool is_interrupted = atomic_load_explicit(&worker->run->interrupted, memory_order_relaxed);
+    bool is_over = worker->unfinished_sessions == 0 || worker->now_ns >= phase_end_ns(worker) || is_interrupted;
+    if (worker->phase == PHASE_START && is_interrupted)
+        worker->phase = PHASE_WARMUP; /* the figures are those of no time at all */
     if (worker->phase == PHASE_WARMUP && is_over) {
         begin_measurement(worker);
     } else if (worker->phase == PHASE_MEASURE) {

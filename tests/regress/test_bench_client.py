@@ -1,9 +1,12 @@
 """The load client: what it counts is what was there, and a server that answers wrongly is found out."""
 import json
 import pathlib
+import re
+import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from bank import WITHDRAW
@@ -117,3 +120,108 @@ def test_latency_counts_from_when_a_batch_was_due():
     with Liar(answer) as liar:
         _, text, figures = run_client(liar.port, "--batch", "--rate", 200, sessions=1, seconds=0.5)
     assert figures["latency"]["p90"] > 50_000, text
+
+
+# ---- as the original's: for its scripts, and for people ----
+
+def run_plain(*arguments):
+    return subprocess.run([CLIENT, *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+
+def scripted_rate(text):
+    """What scripts do: grep -o '[0-9]* Msg/s'. One match, and digits in it."""
+    done = subprocess.run(["grep", "-o", "[0-9]* Msg/s"], input=text, capture_output=True, text=True, check=True)
+    (rate,) = done.stdout.splitlines()
+    return int(rate.removesuffix(" Msg/s"))
+
+
+def check_figures(text):
+    """The rates of frames and of reads are those of the totals, over the same time."""
+    total = int(re.search(r"^(\d+) total bytes read$", text, re.M)[1])
+    frames = int(re.search(r"^(\d+) total messages read$", text, re.M)[1])
+    assert frames == total // 109 > 0
+    assert re.search(r"^109\.\d\d average message size$", text, re.M)
+    assert re.search(r"^\d+\.\d\d MiB/s throughput$", text, re.M)
+    rate = scripted_rate(text)
+    assert f"\n{rate} Msg/s throughput (messages: frames of 109 bytes)\n" in text
+    reads_a_second, reads = re.search(r"^(\d+) reads/s \(what the original calls messages: (\d+) reads,", text, re.M).groups()
+    assert int(reads) < frames and abs(rate / int(reads_a_second) / (frames / int(reads)) - 1) < 0.2
+    return rate, frames
+
+
+def test_scripts_of_the_original_find_the_rate_of_frames(serve):
+    server = serve(listen("bank"))
+    done = run_plain("127.0.0.1", port_of(server, "bank"), 1, 50, 2, 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    rate, frames = check_figures(done.stdout)
+    assert rate == pytest.approx(frames, rel=0.2)  # of one second
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_prints_the_figures_so_far(serve, number):
+    server = serve(listen("bank"))
+    with subprocess.Popen([CLIENT, "127.0.0.1", str(port_of(server, "bank")), "2", "50", "4", "3600"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+        server.await_stats(lambda stats: server.pick(stats, "bank")["messages_in"] > 1000)
+        client.send_signal(number)
+        text, complaint = client.communicate(timeout=DEADLINE)
+    assert (client.returncode, complaint) == (0, "ccpp_client: interrupted: the figures so far\n")
+    check_figures(text)
+
+
+def await_uncaught(pid, number):
+    """Await that a signal has been handled by a handler that is there once; for want of an event it is looked again."""
+    end = time.monotonic() + DEADLINE
+    while int(re.search(r"SigCgt:\s+(\w+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1], 16) >> number - 1 & 1:
+        assert time.monotonic() < end, "the first one was not handled"
+        time.sleep(0.001)
+
+
+def test_a_second_interruption_does_not_wait_for_replies():
+    asked = threading.Event()
+    with Liar(lambda data: asked.set() or b"") as liar, subprocess.Popen(
+            [CLIENT, "127.0.0.1", str(liar.port), "1", "1", "1", "3600"], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE) as client:
+        assert asked.wait(DEADLINE)
+        client.send_signal(signal.SIGINT)
+        await_uncaught(client.pid, signal.SIGINT)
+        client.send_signal(signal.SIGINT)
+        assert client.wait(DEADLINE) == -signal.SIGINT
+
+
+def test_sizes_out_of_range_are_clamped(serve):
+    port = port_of(serve(listen("bank")), "bank")
+    done = run_plain("--messages", 3, "127.0.0.1", port, 0, 700, -2, 0)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [f"ccpp_client: {name} is out of range, {used} is used" for name, used in
+                                        (("threads 0", 1), ("msg_size 700", 500), ("sessions -2", 1))]
+    assert f"{3 * 500 * 109} total bytes read\n" in done.stdout
+    done = run_plain("127.0.0.1", port, 99999999999999999999, 0, 2, -1)
+    assert done.stderr.splitlines() == [
+        "ccpp_client: threads 99999999999999999999 is out of range, 256 is used",
+        "ccpp_client: msg_size 0 is out of range, 1 is used", "ccpp_client: time -1 is out of range, 1 is used",
+        "ccpp_client: threads 256 for 2 sessions, 2 is used"]
+    assert done.returncode == 0 and scripted_rate(done.stdout) > 0
+
+
+@pytest.mark.parametrize("arguments", [[], [1, 1, 1], ["x", 1, 1, 1], [1, "5x", 1, 1], [1, 1, "", 1], [1, 1, 1, "nan"]],
+                         ids=str)
+def test_what_is_no_number_is_wrong_usage(arguments):
+    done = run_plain("127.0.0.1", 9, *arguments)
+    assert (done.returncode, done.stdout) == (64, "") and done.stderr.startswith("ccpp_client: ")
+
+
+def test_where_nobody_listens_there_are_no_figures():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        done = run_plain("127.0.0.1", sock.getsockname()[1], 1, 1, 2, 1)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "could not connect: Connection refused" in done.stderr
+
+
+def test_a_server_that_closes_is_an_error_with_figures():
+    with Liar(lambda data: None) as liar:
+        done = run_plain("127.0.0.1", liar.port, 1, 1, 2, 1)
+    assert done.returncode == 1
+    assert "0 total bytes read\n" in done.stdout and scripted_rate(done.stdout) == 0
+    assert "ccpp_client: 2 x " in done.stderr
