@@ -428,7 +428,8 @@ int main(int argc, char **argv, char **environment)
     if (options.check || options.dump)
         finish_output();
 
-    title_init(argc, argv, environment, options.overrides.file);
+    bool builtin = options.overrides.file == conf_builtin_name;
+    title_init(argc, argv, environment, builtin ? NULL : options.overrides.file);
     open_log();
     backtrace_on_crash(); /* workers inherit it */
     limit_raise();
