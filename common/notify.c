@@ -8,6 +8,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+bool notify_has_manager(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+
+    return path && path[0] != '\0';
+}
+
 void notify(const char *format, ...)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -5,7 +5,11 @@
 #ifndef COMMON_NOTIFY_H
 #define COMMON_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/* There is a service manager that listens, and so follows MAINPID=. */
+bool notify_has_manager(void);
 
 /* Lines such as "READY=1\nSTATUS=4 workers", printf style. Errors are ignored: the manager may be gone. */
 void notify(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -7,20 +7,26 @@
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/title.h"
+#include "master/binary.h"
 #include "master/conf.h"
 #include "master/limit.h"
 #include "master/master.h"
+#include "master/upgrade_fork.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -35,7 +41,8 @@ struct options {
 static struct {
     struct master master;
     int ready_pipe; /* -d: the parent waits at its other end; -1 otherwise */
-} self = {.master = {.signal_fd = -1, .upgrade.channel = -1, .stats_fd = -1}, .ready_pipe = -1};
+} self = {.master = {.signal_fd = -1, .upgrade.channel = -1, .guardian = {.hears = -1, .tells = -1}, .stats_fd = -1},
+          .ready_pipe = -1};
 
 /* ---- the command line ---- */
 
@@ -189,15 +196,27 @@ _Noreturn static void fail(const char *what, const char *why)
     exit(EXIT_FAILURE);
 }
 
-/* What an upgrade starts again. The arguments are copied, since their place will hold the title of the process. */
+/*
+ * What an upgrade starts again: the name we were started by, if it leads to our own binary, by PATH or as it stands; it
+ * may lead to a newer one by then. Else argv[0] is no name of ours, and the path of our binary is taken.
+ */
+static char *choose_binary(const char *name)
+{
+    char path[PATH_MAX], why[PATH_MAX + 64];
+    struct stat ours, found;
+
+    if (binary_find(name, path, sizeof(path), why, sizeof(why)) == 0 && stat("/proc/self/exe", &ours) == 0 &&
+        stat(path, &found) == 0 && ours.st_dev == found.st_dev && ours.st_ino == found.st_ino)
+        return strdup(name);
+    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[size > 0 ? size : 0] = '\0';
+    return strdup(size > 0 ? path : name);
+}
+
+/* The arguments are copied: their place will hold the title of the process. */
 static void remember_start(int argc, char **argv)
 {
-    char path[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-    /* A path is taken as it was given: the link in it may lead to another version by then. */
-    path[size > 0 ? size : 0] = '\0';
-    self.master.binary = strdup(argc > 0 && (size <= 0 || strchr(argv[0], '/')) ? argv[0] : path);
+    self.master.binary = choose_binary(argc > 0 ? argv[0] : "");
     self.master.arguments = calloc((size_t)argc + 1, sizeof(char *));
     for (int i = 0; self.master.arguments && i < argc; i++)
         self.master.arguments[i] = strdup(argv[i]);
@@ -253,7 +272,9 @@ static void lock_pidfile(void)
 {
     char why[512];
 
-    if (!self.master.upgrade.newer && pid_lock(&self.master, why, sizeof(why)) < 0)
+    int result = self.master.upgrade.newer ? pid_check(&self.master, why, sizeof(why))
+                                           : pid_lock(&self.master, why, sizeof(why));
+    if (result < 0)
         fail("", why);
 }
 
@@ -343,6 +364,7 @@ static void leave_to_master(void)
     close(self.master.stats_fd);
     if (self.master.upgrade.channel >= 0)
         close(self.master.upgrade.channel);
+    guardian_close(&self.master.guardian);
     pid_close(&self.master);
     if (self.ready_pipe >= 0)
         close(self.ready_pipe);
@@ -403,12 +425,46 @@ static void announce(void)
     endpoints_keep_claimed(&self.master.endpoints, &self.master.current->conf);
 }
 
+/* Nothing of the master is left but its log and its signals: there may be many upgrades, and many years, to come. */
+static int stay_as_guardian(void)
+{
+    struct upgrade *upgrade = &self.master.upgrade;
+    pid_t in_charge = upgrade->channel >= 0 ? upgrade->pid : 0;
+
+    if (upgrade->channel >= 0)
+        close(upgrade->channel);
+    munmap(self.master.world.stats, sizeof(*self.master.world.stats));
+    close(self.master.stats_fd);
+    malloc_trim(0);
+    int code = guardian_run(&self.master.guardian, self.master.signal_fd, in_charge);
+    log_notice("stopped");
+    return code;
+}
+
+static void end_early(int number)
+{
+    _exit(128 + number);
+}
+
+/*
+ * Until the signals are read from a descriptor, their default action is the right one. PID 1 has none: the kernel
+ * ignores what it does not handle, and a container would have to be killed.
+ */
+static void be_stoppable(void)
+{
+    static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
+
+    for (unsigned i = 0; getpid() == 1 && i < sizeof(stops) / sizeof(stops[0]); i++)
+        signal(stops[i], end_early);
+}
+
 int main(int argc, char **argv, char **environment)
 {
     static struct options options; /* the master refers to it */
 
     signals_ignore_write_errors();
     title_make_room(argc, argv, environment);
+    be_stoppable();
     fill_standard_descriptors();
     remember_start(argc, argv);
     if (upgrade_inherit(&self.master) < 0)
@@ -419,6 +475,8 @@ int main(int argc, char **argv, char **environment)
         closefrom(STDERR_FILENO + 1); /* a lock of our starter, for example: nothing of ours is open yet */
     log_open("stderr");               /* until the configuration is known */
     load_conf(&options);
+    if (!self.master.upgrade.newer)
+        guardian_decide(&self.master.guardian, options.overrides.daemonise);
     if (options.check)
         conf_warn(&self.master.current->conf);
     if (options.check)
@@ -457,5 +515,7 @@ int main(int argc, char **argv, char **environment)
     endpoints_fini(&self.master.endpoints, in_charge && !taken_back);
     pid_remove(&self.master);
     generation_free(self.master.current);
+    if (self.master.phase == MASTER_HANDED_OVER && self.master.guardian.stays)
+        code = stay_as_guardian();
     return code;
 }

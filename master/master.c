@@ -195,7 +195,7 @@ static void tell_reopen(struct master *master, struct slot *slot)
     slot_tell(slot, CHANNEL_REOPEN_LOG, 0);
 }
 
-static void hang_up(struct master *master)
+static void reopen_logs(struct master *master)
 {
     if (log_reopen() < 0)
         log_error("cannot reopen the log: %s", strerror(errno));
@@ -204,13 +204,27 @@ static void hang_up(struct master *master)
     if (master->phase == MASTER_SERVING)
         endpoints_check_files(&master->endpoints);
     master_each_slot(master, tell_reopen);
-    if (master->phase == MASTER_HANDED_OVER)
+}
+
+static void hang_up(struct master *master, const struct signalfd_siginfo *info)
+{
+    if (master->phase == MASTER_HANDED_OVER && !guardian_has_reached_all(info))
         upgrade_pass_hup(master);
     generation_reload(master);
 }
 
 static void handle_signal(struct master *master, const struct signalfd_siginfo *info)
 {
+    if (guardian_repeats(&master->guardian, info)) {
+        log_info("SIG%s: once for the process group and once from the guardian", sigabbrev_np((int)info->ssi_signo));
+        return;
+    }
+    if (info->ssi_signo == SIGHUP)
+        reopen_logs(master);
+    if (master->phase == MASTER_HANDED_OVER)
+        reap(master); /* whoever has just died cannot be told anything; this master may serve again */
+    if (info->ssi_signo != SIGCHLD && upgrade_pass_signal(master, info))
+        return;
     switch (info->ssi_signo) {
     case SIGCHLD: reap(master); break;
     case SIGTERM: stop(master, "SIGTERM"); break;
@@ -220,7 +234,7 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
         report_log(master);
         write_stats_file(master);
         break;
-    case SIGHUP: hang_up(master); break;
+    case SIGHUP: hang_up(master, info); break;
     case SIGUSR2: upgrade_start(master); break;
     case SIGTTIN: generation_resize(master, 1); break;
     case SIGTTOU: generation_resize(master, -1); break;
@@ -358,7 +372,7 @@ static void wait_and_hear(struct master *master)
 
     polled.count = 0;
     poll_fd(master->signal_fd, NULL);
-    poll_fd(master->upgrade.closed ? -1 : master->upgrade.channel, NULL);
+    poll_fd(upgrade_poll_fd(master), NULL);
     master_each_slot(master, poll_slot);
     if (poll(polled.fds, polled.count, tick) < 0 && errno != EINTR)
         log_fatal("poll: %s", strerror(errno));
@@ -425,6 +439,9 @@ int master_run(struct master *master)
     tell_started(master, false);
     free(polled.fds);
     free(polled.slots);
-    log_notice("stopped");
-    return code;
+    if (master->phase != MASTER_HANDED_OVER || !master->guardian.stays)
+        log_notice("stopped");
+    else if (master->upgrade.channel >= 0)
+        log_notice("drained: this process stays as the guardian of pid %d", (int)master->upgrade.pid);
+    return master->phase == MASTER_HANDED_OVER ? master->guardian.code : code;
 }

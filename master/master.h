@@ -6,6 +6,7 @@
  *         |--- leaving   slots of older generations, and retired ones: they drain and go
  *         |--- endpoints the accept queues                   endpoint.c; adopt.c: who serves whose
  *         |--- upgrade   the other master, during a change of the binary      upgrade.c
+ *         |--- guardian  who waits for us, or what we become then             guardian.c
  *         `--- world     counters in shared memory, patience, the clock       slot.c
  */
 #ifndef MASTER_MASTER_H
@@ -13,6 +14,7 @@
 
 #include "master/conf.h"
 #include "master/endpoint.h"
+#include "master/guardian.h"
 #include "master/slot.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,20 +43,24 @@ struct upgrade {
     bool newer;       /* and we are not in charge yet */
     unsigned workers; /* of the newer that have been READY at a time */
     bool offered;     /* the newer has been told that all is its own */
+    bool accepted;    /* the newer has put its pid file in place, and is in charge as soon as MINE has been sent */
     bool stopping;    /* it is in charge, and stops: who dies then is not to be replaced by us */
     char why[512];    /* the newer has failed */
     bool closed;      /* it has nothing more to say; its end will be reaped */
+    unsigned unsaid;  /* set of enum upgrade_word: what could not be sent yet */
+    uint64_t deaf_until_ms; /* real time; until then the channel is left alone, since reading from it has failed */
 };
 
 struct master {
     const struct conf_overrides *overrides;
-    char *binary, **arguments; /* how we were started, and how an upgrade starts the next one */
+    char *binary, **arguments; /* argv[0], argv: how we were started, and how an upgrade starts the next one */
     struct generation *current, *next;
     struct slot_list leaving;
     struct endpoints endpoints;
     struct slot_world world;
     struct supervisor_clock clock;
     struct upgrade upgrade;
+    struct guardian guardian;
     int stats_fd; /* the memory file behind world.stats */
     int signal_fd;
     uint64_t started_ms, next_due_ms; /* real time; `next` must be READY by then */
@@ -162,12 +168,11 @@ unsigned adopt_count(const struct slot *slot);
 /* SIGUSR2: start the binary anew, with our sockets. */
 void upgrade_start(struct master *master);
 
-/*
- * In the newer master: take what the older one hands over. Returns 0 when there is none, 1 when there is, or -1 with
- * errno. To be called before anything else is opened; `upgrade_fail` tells the older one why we cannot go on.
- */
-int upgrade_inherit(struct master *master);
-void upgrade_fail(struct master *master, const char *why);
+/* In the newer master: tell the older one why we cannot go on. */
+void upgrade_fail(const struct master *master, const char *why);
+
+/* In the newer master, while something takes its time: its silence is not to be taken for a hang. */
+void upgrade_tell_alive(struct master *master);
 
 /* In the newer master: so many workers are READY, or all that can be. */
 void upgrade_tell_ready(struct master *master, unsigned workers, bool all);
@@ -184,9 +189,17 @@ bool upgrade_has_orphans(const struct master *master);
 
 /* What is the business of the master in charge, where that is the other one. */
 void upgrade_pass_hup(const struct master *master);
-bool upgrade_pass_shutdown(const struct master *master);
+bool upgrade_pass_shutdown(struct master *master);
 
-/* The other master has something to say, has died, or has been silent for too long. */
+/*
+ * The same for signals, in a process that stays as the guardian, or that the guardian takes for the one in charge since
+ * it has not heard of the change yet. True when there is nothing more to be done with this one.
+ */
+bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *info);
+
+/* The other master has something to say (when the descriptor can be read), has died, or has been silent for too long.
+ */
+int upgrade_poll_fd(const struct master *master);
 void upgrade_hear(struct master *master);
 void upgrade_reaped(struct master *master, int status);
 void upgrade_tick(struct master *master);

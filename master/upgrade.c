@@ -15,21 +15,23 @@
  *
  *   "FAILED why", its end, or ten seconds of silence: the older one kills it and goes on as if nothing had happened.
  *
- * Messages are words on a SOCK_SEQPACKET pair. The newer's sockets are copies: whatever it does, ours stay.
+ * Messages are words on a SOCK_SEQPACKET pair (upgrade_words.h). The newer's sockets are copies: whatever it does, ours
+ * stay. The newer one does nothing that the older one could not take back before MINE has been sent. Where somebody
+ * waits for the first master, that one does not exit when it has drained: see guardian.h.
  */
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/stats.h"
+#include "master/binary.h"
 #include "master/master.h"
+#include "master/upgrade_fork.h"
+#include "master/upgrade_words.h"
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,18 +40,9 @@
 enum {
     PATIENCE_MS = 10 * 1000,
     ORPHANS_MS = 5000, /* a worker that has lost its master has ended by itself long before */
-    TEXT_SIZE = 640,
 };
 
-static const char variable[] = "CCSERVER_UPGRADE", ready[] = "READY", yours[] = "YOURS", mine[] = "MINE",
-                  stopping[] = "STOPPING", quickly[] = "QUICKLY", shutdown_all[] = "SHUTDOWN", alive[] = "ALIVE",
-                  failed[] = "FAILED ";
-
-static void say(const struct master *master, const char *text)
-{
-    if (send(master->upgrade.channel, text, strlen(text), MSG_NOSIGNAL) < 0)
-        log_warn("the other master does not listen: %s", strerror(errno));
-}
+static void settle_charge(struct master *master);
 
 static void hang_up(struct master *master)
 {
@@ -59,77 +52,29 @@ static void hang_up(struct master *master)
 
 /* ---- the older ---- */
 
-static int write_manifest(const struct master *master)
+static void log_failure(struct master *master, const char *why)
 {
-    int fd = memfd_create("ccserver-upgrade", MFD_CLOEXEC);
-    int copy = fd < 0 ? -1 : dup(fd);
-    FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
-
-    if (out && endpoints_write(&master->endpoints, out) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
-        fclose(out);
-        return fd;
-    }
-    if (out)
-        fclose(out);
-    else if (copy >= 0)
-        close(copy);
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-_Noreturn static void become_newer(const struct master *master, int channel, int manifest)
-{
-    const int kept[] = {channel, manifest, master->stats_fd};
-    char value[64], text[TEXT_SIZE];
-
-    for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-        fcntl(kept[i], F_SETFD, 0);
-    endpoints_inherit(&master->endpoints);
-    snprintf(value, sizeof(value), "%d %d %d", channel, manifest, master->stats_fd);
-    setenv(variable, value, 1);
-    if (getenv("WATCHDOG_PID")) { /* the service manager will hear of the change */
-        snprintf(value, sizeof(value), "%d", (int)getpid());
-        setenv("WATCHDOG_PID", value, 1);
-    }
-    execv(master->binary, master->arguments);
-    snprintf(text, sizeof(text), "%s%s: %s", failed, master->binary, strerror(errno));
-    if (send(channel, text, strlen(text), MSG_NOSIGNAL) < 0)
-        _exit(126);
-    _exit(127);
+    atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
+    log_error("upgrade failed: %s; this master goes on", why);
+    notify("STATUS=upgrade failed: %s", why);
 }
 
 void upgrade_start(struct master *master)
 {
-    int ends[2];
+    char path[PATH_MAX], why[UPGRADE_TEXT_SIZE];
 
+    upgrade_hear(master); /* the master that drained may be gone by now */
     if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0) {
         log_warn("upgrade refused: a reload, an upgrade or a stop is under way");
-        return;
+    } else if (binary_find(master->binary, path, sizeof(path), why, sizeof(why)) < 0) {
+        log_failure(master, why);
+    } else if (upgrade_fork(master, path) < 0) {
+        log_failure(master, strerror(errno));
+    } else {
+        master->upgrade.due_ms = clock_now_ms() + PATIENCE_MS;
+        log_notice("upgrade: starting %s (pid %d)", path, (int)master->upgrade.pid);
+        notify("STATUS=upgrading, pid %d starts", (int)master->upgrade.pid);
     }
-    int manifest = write_manifest(master);
-    if (manifest < 0 || channel_open(ends) < 0) {
-        log_error("upgrade failed: %s; this master goes on", strerror(errno));
-        if (manifest >= 0)
-            close(manifest);
-        return;
-    }
-    prctl(PR_SET_CHILD_SUBREAPER, 1); /* workers of a newer one that fails must not stay behind */
-    pid_t pid = fork();
-    if (pid == 0)
-        become_newer(master, ends[1], manifest);
-    int error = errno;
-    close(manifest);
-    close(ends[1]);
-    master->upgrade = (struct upgrade){.channel = ends[0], .pid = pid, .due_ms = clock_now_ms() + PATIENCE_MS};
-    if (pid < 0) {
-        atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
-        log_error("upgrade failed: %s; this master goes on", strerror(error));
-        hang_up(master);
-        return;
-    }
-    log_notice("upgrade: starting %s (pid %d)", master->binary, (int)pid);
-    notify("STATUS=upgrading, pid %d starts", (int)pid);
 }
 
 /* It is given up; what is left of it will be reaped, and then it is said. */
@@ -145,36 +90,45 @@ static void tell_failed(struct master *master, int status)
 {
     char *why = master->upgrade.why;
     size_t size = sizeof(master->upgrade.why);
-    char text[256];
+    char text[512];
 
     if (why[0] == '\0' && WIFSIGNALED(status))
         snprintf(why, size, "killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
     else if (why[0] == '\0')
         snprintf(why, size, "exited with code %d", WEXITSTATUS(status));
-    atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
-    log_error("upgrade failed: %s; this master goes on", why);
-    notify("STATUS=upgrade failed: %s", why);
-    if (master->upgrade.offered && pid_replace(master, text, sizeof(text)) < 0)
-        log_error("%s", text); /* it may have put its own file in the place of ours */
+    log_failure(master, why);
+    if (master->upgrade.offered) { /* it may have put its own pid file in the place of ours, and shut what it drops */
+        if (pid_replace(master, text, sizeof(text)) < 0)
+            log_error("%s", text);
+        endpoints_listen(&master->endpoints, &master->current->conf);
+    }
     hang_up(master);
+    guardian_take_back(&master->guardian);
 }
 
 static void offer(struct master *master)
 {
     master->upgrade.offered = true;
-    say(master, yours);
+    master->upgrade.due_ms = clock_now_ms() + PATIENCE_MS;
+    words_say(&master->upgrade, WORD_YOURS);
 }
 
 static void hand_over(struct master *master)
 {
+    int pid = (int)master->upgrade.pid;
+
     pid_remove(master);
     if (master->reload_pending)
         upgrade_pass_hup(master);
     master->reload_pending = false;
     master->upgrade.due_ms = 0;
     master->phase = MASTER_HANDED_OVER;
-    log_notice("upgrade: pid %d is in charge, this master drains", (int)master->upgrade.pid);
-    notify("MAINPID=%d\nSTATUS=pid %d is in charge", (int)master->upgrade.pid, (int)master->upgrade.pid);
+    log_notice("upgrade: pid %d is in charge, this master drains", pid);
+    if (master->guardian.stays)
+        notify("STATUS=pid %d is in charge", pid);
+    else
+        notify("MAINPID=%d\nSTATUS=pid %d is in charge", pid, pid);
+    guardian_handed_over(&master->guardian);
     generation_retire_all(master);
 }
 
@@ -187,11 +141,22 @@ static void take_back(struct master *master)
     atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
     master->phase = MASTER_SERVING;
     hang_up(master);
+    guardian_take_back(&master->guardian);
     if (pid_replace(master, why, sizeof(why)) < 0)
         log_error("%s", why);
     endpoints_listen(&master->endpoints, &master->current->conf); /* it may have dropped some */
     generation_start(master, master->current, RESPAWN_upgrade);
-    notify("MAINPID=%d\nREADY=1", (int)getpid());
+    if (!master->guardian.stays)
+        notify("MAINPID=%d", (int)getpid());
+    notify("READY=1");
+}
+
+/* It has ended as it was told to. What this master still drains is all that is left of the server. */
+static void outlive(struct master *master, int status)
+{
+    hang_up(master);
+    guardian_note_end(&master->guardian, status);
+    guardian_take_back(&master->guardian);
 }
 
 void upgrade_reaped(struct master *master, int status)
@@ -202,11 +167,14 @@ void upgrade_reaped(struct master *master, int status)
     else if (!master->upgrade.stopping && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
         take_back(master);
     else
-        hang_up(master);
+        outlive(master, status);
 }
 
 void upgrade_tick(struct master *master)
 {
+    words_flush(&master->upgrade);
+    settle_charge(master);
+    guardian_tick(&master->guardian);
     if (master->upgrade.due_ms && clock_now_ms() >= master->upgrade.due_ms)
         give_up(master, "silent for 10 s");
 }
@@ -239,48 +207,25 @@ bool upgrade_has_orphans(const struct master *master)
 
 /* ---- the newer ---- */
 
-int upgrade_inherit(struct master *master)
+void upgrade_fail(const struct master *master, const char *why)
 {
-    const char *value = getenv(variable);
-    int fds[3];
-
-    master->upgrade.channel = -1;
-    if (!value)
-        return 0;
-    if (sscanf(value, "%d %d %d", &fds[0], &fds[1], &fds[2]) != 3) {
-        errno = EINVAL;
-        return -1;
-    }
-    unsetenv(variable);
-    for (unsigned i = 0; i < 3; i++)
-        if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0) /* statistics need not have a descriptor */
-            return -1;
-    master->upgrade = (struct upgrade){.channel = fds[0], .pid = getppid(), .older = true, .newer = true};
-    FILE *in = fdopen(fds[1], "r");
-    int result = in ? endpoints_read(&master->endpoints, in) : -1;
-    if (in)
-        fclose(in);
-    master->stats_fd = fds[2];
-    return result < 0 ? -1 : 1;
+    if (master->upgrade.newer)
+        words_fail(master->upgrade.channel, why);
 }
 
-void upgrade_fail(struct master *master, const char *why)
+void upgrade_tell_alive(struct master *master)
 {
-    char text[TEXT_SIZE];
-
-    if (!master->upgrade.newer)
-        return;
-    snprintf(text, sizeof(text), "%s%s", failed, why);
-    say(master, text);
+    if (master->upgrade.newer)
+        words_say(&master->upgrade, WORD_ALIVE);
 }
 
 void upgrade_tell_stopping(struct master *master, bool at_once)
 {
-    if (master->upgrade.channel >= 0 && master->upgrade.older) {
-        say(master, stopping);
-        if (at_once)
-            say(master, quickly);
-    }
+    if (master->upgrade.channel < 0 || !master->upgrade.older)
+        return;
+    words_say(&master->upgrade, WORD_STOPPING);
+    if (at_once)
+        words_say(&master->upgrade, WORD_QUICKLY);
 }
 
 void upgrade_pass_hup(const struct master *master)
@@ -291,11 +236,30 @@ void upgrade_pass_hup(const struct master *master)
     kill(master->upgrade.pid, SIGHUP);
 }
 
-bool upgrade_pass_shutdown(const struct master *master)
+bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *info)
+{
+    int number = (int)info->ssi_signo, pid = (int)master->upgrade.pid;
+    bool is_stop = number == SIGTERM || number == SIGINT || number == SIGQUIT;
+
+    if (master->phase != MASTER_HANDED_OVER || master->upgrade.channel < 0)
+        return false;
+    if (!master->guardian.stays && !guardian_has_sent(&master->guardian, info))
+        return false;
+    if (guardian_has_reached_all(info)) {
+        log_notice("SIG%s: this master drains already; pid %d has received it, too", sigabbrev_np(number), pid);
+        return true;
+    }
+    log_notice("SIG%s is passed on to pid %d", sigabbrev_np(number), pid);
+    kill(master->upgrade.pid, number);
+    master->upgrade.stopping |= is_stop; /* also when it dies of something else before it has seen the signal */
+    return true;
+}
+
+bool upgrade_pass_shutdown(struct master *master)
 {
     if (master->upgrade.channel < 0 || (master->phase != MASTER_HANDED_OVER && !master->upgrade.newer))
         return false;
-    say(master, shutdown_all);
+    words_say(&master->upgrade, WORD_SHUTDOWN);
     return true;
 }
 
@@ -304,19 +268,38 @@ void upgrade_tell_ready(struct master *master, unsigned workers, bool all)
     if (!master->upgrade.newer || (!all && workers <= master->upgrade.workers))
         return;
     master->upgrade.workers = workers;
-    say(master, all ? ready : alive);
+    words_say(&master->upgrade, all ? WORD_READY : WORD_ALIVE);
 }
 
-static void take_charge(struct master *master)
+/* The pid file comes first: it can fail, and as long as MINE has not been said the older master can go on. */
+static void take_charge(struct master *master, bool is_alone)
 {
-    char why[256];
+    char why[UPGRADE_TEXT_SIZE];
 
-    master->upgrade.newer = false;
-    endpoints_yield_covered(&master->endpoints);
-    stats_count(&master->world.stats->upgrades, 1);
-    if (pid_replace(master, why, sizeof(why)) < 0)
+    if (!master->upgrade.accepted && pid_replace(master, why, sizeof(why)) < 0) {
         log_error("%s", why);
-    say(master, mine);
+        if (!is_alone) {
+            upgrade_fail(master, why);
+            exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
+        }
+    }
+    master->upgrade.accepted = true;
+    guardian_tell(&master->guardian);
+    words_say(&master->upgrade, WORD_MINE);
+    settle_charge(master);
+}
+
+/* MINE is on its way, or there is nobody left to hear it: there is no way back. */
+static void settle_charge(struct master *master)
+{
+    if (!master->upgrade.accepted || words_owe(&master->upgrade, WORD_MINE))
+        return;
+    master->upgrade.accepted = false;
+    master->upgrade.newer = false;
+    if (master->phase != MASTER_SERVING)
+        return;
+    stats_count(&master->world.stats->upgrades, 1);
+    endpoints_yield_covered(&master->endpoints);
     endpoints_shut_unclaimed(&master->endpoints);
     endpoints_keep_claimed(&master->endpoints, &master->current->conf);
     generation_start_rest(master);
@@ -326,41 +309,73 @@ static void take_charge(struct master *master)
 
 /* ---- both ---- */
 
-/* False when there is nothing more to read. */
-static bool hear_one(struct master *master)
+static void hear_word(struct master *master, enum upgrade_word word, const char *why)
 {
-    char text[TEXT_SIZE];
-    ssize_t size = recv(master->upgrade.channel, text, sizeof(text) - 1, MSG_DONTWAIT);
+    struct upgrade *upgrade = &master->upgrade;
 
-    if (size < 0)
-        return false;
-    text[size] = '\0';
-    if (master->upgrade.newer && master->phase == MASTER_SERVING && (size == 0 || strcmp(text, yours) == 0))
-        take_charge(master); /* also when the older one is no more */
-    else if (strcmp(text, alive) == 0 && master->upgrade.due_ms)
-        master->upgrade.due_ms = clock_now_ms() + PATIENCE_MS;
-    else if (strcmp(text, ready) == 0)
-        offer(master);
-    else if (strcmp(text, mine) == 0 && master->phase == MASTER_SERVING)
-        hand_over(master);
-    else if (strcmp(text, stopping) == 0) {
-        master->upgrade.stopping = true;
+    switch (word) {
+    case WORD_ALIVE:
+        if (upgrade->due_ms)
+            upgrade->due_ms = clock_now_ms() + PATIENCE_MS;
+        break;
+    case WORD_READY:
+        if (upgrade->due_ms)
+            offer(master);
+        break;
+    case WORD_YOURS:
+        if (upgrade->newer && master->phase == MASTER_SERVING)
+            take_charge(master, false);
+        break;
+    case WORD_MINE:
+        if (upgrade->due_ms && master->phase == MASTER_SERVING)
+            hand_over(master);
+        break;
+    case WORD_STOPPING:
+        upgrade->stopping = true;
         master_hurry(master);
-    } else if (strcmp(text, quickly) == 0 && master->phase == MASTER_HANDED_OVER)
-        master_stop_at_once(master, "the master in charge does");
-    else if (strcmp(text, shutdown_all) == 0)
-        master_shut_down(master);
-    else if (size > 0 && strncmp(text, failed, strlen(failed)) == 0)
-        give_up(master, text + strlen(failed));
-    if (size == 0 && master->upgrade.older)
-        hang_up(master);
-    else if (size == 0)
+        break;
+    case WORD_QUICKLY:
+        if (master->phase == MASTER_HANDED_OVER)
+            master_stop_at_once(master, "the master in charge does");
+        break;
+    case WORD_SHUTDOWN: master_shut_down(master); break;
+    case WORD_FAILED:
+        if (!upgrade->older)
+            give_up(master, why);
+        break;
+    default: break;
+    }
+}
+
+static void hear_end(struct master *master)
+{
+    if (!master->upgrade.older) {
         master->upgrade.closed = true; /* it dies, or will have to */
-    return size > 0 && master->upgrade.channel >= 0;
+        return;
+    }
+    if (master->upgrade.newer && master->phase == MASTER_SERVING)
+        take_charge(master, true);
+    hang_up(master);
 }
 
 void upgrade_hear(struct master *master)
 {
-    while (master->upgrade.channel >= 0 && hear_one(master))
-        ;
+    char why[UPGRADE_TEXT_SIZE];
+    enum upgrade_word word = WORD_UNKNOWN;
+
+    while (master->upgrade.channel >= 0 && word != WORD_NONE && word != WORD_END) {
+        word = words_hear(&master->upgrade, why);
+        if (word == WORD_END)
+            hear_end(master);
+        else
+            hear_word(master, word, why);
+    }
+}
+
+int upgrade_poll_fd(const struct master *master)
+{
+    const struct upgrade *upgrade = &master->upgrade;
+
+    return upgrade->closed || (upgrade->deaf_until_ms && clock_now_ms() < upgrade->deaf_until_ms) ? -1
+                                                                                                  : upgrade->channel;
 }

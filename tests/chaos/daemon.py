@@ -110,6 +110,7 @@ class Daemon(Server):
                          "pidfile": self.home / "pid", **settings}
         self.extra, self.max_output = False, "16m"
         self.alive, self.ready_at, self.readies, self.deaths, self.seen = {}, {}, [], [], 0
+        self.replaced_codes = {}  # {pid: exit code} of masters that an upgrade has put out of charge
         self.hups, self.reloads = 0, Reloads()
         self.lock = threading.Lock()
         self.install()
@@ -151,6 +152,7 @@ class Daemon(Server):
 
     # ---- what the log says ----
 
+    REPLACED = re.compile(r"guardian: the master that was replaced \(pid (\d+)\) (?:exited with code (\d+)|killed)")
     WORKER = re.compile(r"worker (\d+) \(pid (\d+)\) (ready after|killed by (SIG\w+)|exited with code (\d+))")
 
     @staticmethod
@@ -165,6 +167,8 @@ class Daemon(Server):
                 line = self.lines[self.seen]
                 self.seen += 1
                 self.reloads.read(line, self.time_of)
+                if match := self.REPLACED.search(line):
+                    self.replaced_codes[int(match[1])] = int(match[2] or -1)
                 if not (match := self.WORKER.search(line)):
                     continue
                 slot, pid, when = int(match[1]), int(match[2]), self.time_of(line)
@@ -215,22 +219,20 @@ class Daemon(Server):
         """Of the master: descriptors and resident memory; of the workers: descriptors of the one with most."""
         status = open(f"/proc/{self.pid}/status").read()
         workers = [len(descriptors(pid)) for pid in self.newest().values()]
-        return {"master descriptors": len(descriptors(self.pid)),
+        to_guardian = 1 if self.pid != self.process.pid else 0
+        return {"master descriptors": len(descriptors(self.pid)) - to_guardian,
                 "worker descriptors": max(workers),
                 "master KiB": int(re.search(r"VmRSS:\s+(\d+)", status)[1])}
 
     def members(self):
-        return group_members(self.group)
+        return {pid: state for pid, state in group_members(self.group).items() if not self.is_guardian(pid)}
 
     def ended(self, pid):
-        """The exit code of a master that has ended, once; None while it runs or when it is not ours."""
+        """The exit code of a master that has ended; None while it runs. The first one, now the guardian, reaps the rest."""
         if pid == self.process.pid:
             return self.process.poll()
-        try:
-            found, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            return None
-        return os.waitstatus_to_exitcode(status) if found else None
+        self.follow()
+        return self.replaced_codes.get(pid)
 
     def reap(self):
         """Collect masters that have handed over. Anybody else who becomes our child is an orphan, see orphans()."""
@@ -239,18 +241,19 @@ class Daemon(Server):
                 self.exit_codes[pid] = code
 
     def terminate(self):
-        """SIGTERM to the master in charge; returns its exit code."""
+        """SIGTERM to the master in charge; returns its exit code, which is its guardian's."""
         self.signal(signal.SIGTERM)
         end = time.monotonic() + DEADLINE
-        while (code := self.ended(self.pid)) is None:
+        while (code := self.process.poll()) is None:
             assert time.monotonic() < end, "the master still runs"
             time.sleep(0.01)
         return code
 
     def orphans(self):
-        """Of our group, and our own children: their parents have left them."""
+        """Of our group, and children of ours or of the guardian: their parents have left them."""
+        parents = {os.getpid()} | {pid for pid in [self.process.pid] if self.is_guardian(pid)}
         return [pid for pid in self.members() if pid not in self.masters and not self.is_leak_checker(pid)
-                and (stat := process_stat(pid)) and stat[1] == os.getpid()]
+                and (stat := process_stat(pid)) and stat[1] in parents]
 
     def kill_group(self):
         """Whatever happened, nothing stays behind."""

@@ -6,7 +6,8 @@ The daemon under test: the real binary, in a directory and process group of its 
     server.wait_log("worker 1 .* ready")            awaits a line, does not sleep
     server.stats()["listeners"]                     SIGUSR1, then the JSON file
     server.reload(listen("bank"), workers=3)        a new configuration, in effect on return
-    server.upgrade()                                SIGUSR2; server.pid is the new master's from then on
+    server.upgrade()                                SIGUSR2; server.pid is the new master's from then on, while
+                                                    server.process stays as its guardian (not with a manager)
     server.finish()                                 the footer of every test: see there
 
 Everything that waits gives up with an AssertionError after DEADLINE seconds.
@@ -374,8 +375,10 @@ class Server:
         self.configure(*sections, **keys)
         self.clients, self.lines, self.addresses, self.baseline = [], [], {}, {}
         self._log_changed, self._log_ended, self._usr1 = threading.Condition(), False, threading.Lock()
+        environment = {**self.environment(), **(env or {})}
+        self.stays = not environment.get("NOTIFY_SOCKET")  # the first process, after an upgrade
         self.process = subprocess.Popen(
-            [binary or BINARY, "-c", self.config, *args], cwd=self.dir, env={**self.environment(), **(env or {})},
+            [binary or BINARY, "-c", self.config, *args], cwd=self.dir, env=environment,
             start_new_session=True, preexec_fn=preexec, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE)
         self.pid = self.group = self.process.pid
@@ -460,8 +463,8 @@ class Server:
         os.kill(pid or self.pid, number)
 
     def wait(self):
-        """The master's exit code."""
-        if self.pid != self.process.pid:
+        """The master's exit code, which is its guardian's."""
+        if self.pid != self.process.pid and not self.stays:
             return exit_code(self.pid)
         try:
             return self.process.wait(DEADLINE)
@@ -496,10 +499,16 @@ class Server:
         self.pid = pid
 
     def wait_replaced_masters(self):
-        """Await that the masters which an upgrade has put out of charge have ended as they should."""
+        """Await that the masters which an upgrade has put out of charge have drained and ended as they should."""
         while self.replaced:
             pid = self.replaced.pop(0)
-            code = self.process.wait(DEADLINE) if pid == self.process.pid else exit_code(pid)
+            if not self.stays:
+                code = self.process.wait(DEADLINE) if pid == self.process.pid else exit_code(pid)
+            elif pid == self.process.pid:
+                code = 0 if self.wait_log(rf"master\[{pid}\]: (guardian: pid|stopped$)") else 1
+            else:
+                end = self.wait_log(rf"guardian: the master that was replaced \(pid {pid}\) .*?(code (\d+)|SIG\w+)")
+                code = int(end[2] or -1)
             assert code == 0, self.tail()
 
     def kill_group(self):
@@ -606,8 +615,12 @@ class Server:
         assert not zombies, f"zombies: {zombies}"
 
     def members(self):
-        """{pid: state} of all that belong to the server."""
-        return {pid: state for pid, state in group_members(self.group).items() if not self.is_leak_checker(pid)}
+        """{pid: state} of all that belong to the server; a guardian that has drained serves nobody."""
+        return {pid: state for pid, state in group_members(self.group).items()
+                if not self.is_leak_checker(pid) and not self.is_guardian(pid)}
+
+    def is_guardian(self, pid):
+        return pid == self.process.pid and self.process.poll() is None and "guardian" in title(pid)
 
     def await_members(self, number, also_unknown=False):
         """

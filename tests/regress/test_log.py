@@ -257,7 +257,8 @@ def test_a_limit_for_the_size_of_files(daemon, tmp_path):
 def test_an_upgrade_under_a_limit_for_the_size_of_files(daemon, tmp_path):
     """Shared memory is no file: it does not prevent the start of either."""
     limit, log = 1 << 14, tmp_path / "log"
-    server = daemon(log=log, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    server = daemon(log=log, env={"NOTIFY_SOCKET": "/nonexistent/manager"},
+                    preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     os.kill(server.pid, signal.SIGUSR2)
     new = int(until(lambda: re.search(r"upgrade: pid (\d+) is in charge", log.read_text()), "no upgrade")[1])
     assert server.process.wait(DEADLINE) == 0
@@ -368,7 +369,8 @@ def test_syslog(daemon, tmp_path, kind):
 def test_lines_for_the_journal_carry_their_level(daemon, tmp_path):
     ours, journal = socket.socketpair()
     status = os.fstat(journal.fileno())
-    server = daemon(stderr=journal.fileno(), env={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+    server = daemon(stderr=journal.fileno(), env={"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}",
+                                                         "NOTIFY_SOCKET": "/nonexistent/manager"})
     server.write_statistics()
     server.expect_healthy()
     os.kill(server.pid, signal.SIGUSR2)
