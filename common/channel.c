@@ -1,5 +1,6 @@
 #include "common/channel.h"
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,9 +11,10 @@ int channel_open(int fds[2])
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
 }
 
+/* The kernel is short of memory for a moment, or a signal came: nothing has been sent or received. */
 static enum channel_result failed(void)
 {
-    if (errno == EAGAIN || errno == EINTR)
+    if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM)
         return CHANNEL_AGAIN;
     return errno == EPIPE || errno == ECONNRESET ? CHANNEL_CLOSED : CHANNEL_BROKEN;
 }
@@ -43,7 +45,7 @@ enum channel_result channel_send(int fd, enum channel_type type, uint32_t value)
     return channel_send_fds(fd, &message, NULL);
 }
 
-/* Store what came along. Where nobody has room for it, it is closed and -1 comes back. */
+/* Store what came along. What is more than CHANNEL_FDS_MAX is closed. */
 static int take_fds(struct msghdr *packet, int *fds)
 {
     int count = 0;
@@ -55,15 +57,24 @@ static int take_fds(struct msghdr *packet, int *fds)
         for (size_t i = 0; i < received; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-            if (fds && count < CHANNEL_FDS_MAX)
+            if (count < CHANNEL_FDS_MAX)
                 fds[count++] = fd;
             else
                 close(fd);
         }
-        if (!fds && received > 0)
-            return -1;
     }
     return count;
+}
+
+/* Is it a whole message of ours, with no more descriptors than it says? */
+static bool is_sound(const struct channel_message *message, ssize_t size, const struct msghdr *packet, int received,
+                     bool takes_fds)
+{
+    if (size != sizeof(*message) || (packet->msg_flags & MSG_TRUNC) || message->type >= CHANNEL_TYPES)
+        return false;
+    if (!takes_fds) /* the kernel has dropped them: a process that expects none need not hold what others send it */
+        return message->count == 0 && !(packet->msg_flags & MSG_CTRUNC);
+    return (uint32_t)received <= message->count && message->count <= CHANNEL_FDS_MAX;
 }
 
 enum channel_result channel_receive(int fd, struct channel_message *message, int *fds)
@@ -73,17 +84,18 @@ enum channel_result channel_receive(int fd, struct channel_message *message, int
         struct cmsghdr header;
         char room[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
     } control;
-    struct msghdr packet = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = fds ? &control : NULL,
+                            .msg_controllen = fds ? sizeof(control) : 0};
     ssize_t size = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC);
 
     if (size < 0)
         return failed();
     if (size == 0)
         return CHANNEL_CLOSED;
-    int received = take_fds(&packet, fds);
-    if (size != sizeof(*message) || (packet.msg_flags & MSG_TRUNC) || message->type >= CHANNEL_TYPES || received < 0 ||
-        (uint32_t)received > message->count) {
+    int received = fds ? take_fds(&packet, fds) : 0;
+    if (!is_sound(message, size, &packet, received, fds)) {
         for (int i = 0; i < received; i++)
             close(fds[i]);
         errno = EBADMSG;

@@ -14,7 +14,8 @@
  *     | -------------- REOPEN_LOG ------------> |
  *   EOF to the child: the master is gone. EOF to the master: the child is (about to be) gone.
  *
- * One packet is one message; a message of another size or type is a broken invariant of our own.
+ * One packet is one message. The master believes no child: a packet of another size or type, descriptors from a child,
+ * or a message at the wrong time end that child. What cannot be sent now, each side sends again.
  */
 #ifndef COMMON_CHANNEL_H
 #define COMMON_CHANNEL_H
@@ -54,9 +55,9 @@ struct channel_message {
 
 enum channel_result {
     CHANNEL_OK,
-    CHANNEL_AGAIN,  /* nothing there, or no room: try when the descriptor is ready */
+    CHANNEL_AGAIN,  /* nothing there, no room, or the kernel is short of memory: try again */
     CHANNEL_CLOSED, /* the other side is gone */
-    CHANNEL_BROKEN, /* not one of our messages, or an error that errno tells */
+    CHANNEL_BROKEN, /* EBADMSG: not one of our messages, and thrown away; or another error that errno tells */
 };
 
 /* A pair of connected ends, non-blocking and close-on-exec: fds[0] for the master, fds[1] for the child. 0 or -1/errno.
@@ -71,8 +72,8 @@ enum channel_result channel_send_fds(int fd, const struct channel_message *messa
 
 /*
  * Receive a message. Descriptors, close-on-exec and the caller's from now on, are stored in `fds` (CHANNEL_FDS_MAX);
- * when this process has no room for all of them, `count` is what has arrived, `lost` the rest. Without `fds` none are
- * expected.
+ * when this process has no room for all of them, `count` is what has arrived, `lost` the rest. Without `fds` a message
+ * that brings some is CHANNEL_BROKEN, and they are closed.
  */
 enum channel_result channel_receive(int fd, struct channel_message *message, int *fds)
     __attribute__((warn_unused_result));

@@ -1,5 +1,4 @@
 #include "common/option.h"
-#include "common/log.h"
 #include "common/sock.h"
 #include <stdarg.h>
 #include <string.h>
@@ -209,13 +208,16 @@ void option_format(const struct option_row *row, const void *base, char *text, s
     }
 }
 
-void option_defaults(const struct option_row *table, void *base)
+int option_defaults(const struct option_row *table, void *base, char *why, size_t why_size)
 {
-    char why[256];
+    char reason[224];
 
     for (const struct option_row *row = table; row && row->name; row++)
-        if (row->value && option_set(row, row->value, base, why, sizeof(why)) < 0)
-            log_fatal("the default of %s: %s", row->name, why);
+        if (row->value && option_set(row, row->value, base, reason, sizeof(reason)) < 0) {
+            snprintf(why, why_size, "the default of %s: %s", row->name, reason);
+            return -1;
+        }
+    return 0;
 }
 
 void option_print(FILE *out, const struct option_row *table, const void *base)

@@ -46,8 +46,11 @@ struct option_error {
 /* Row of `table` called `name`, or NULL. */
 const struct option_row *option_find(const struct option_row *table, const char *name);
 
-/* Store every default of `table` into `base`. Defaults are part of the program: a bad one is fatal. */
-void option_defaults(const struct option_row *table, void *base);
+/*
+ * Store every default of `table` into `base`. 0, or -1 with a sentence in `why`: an address may need a name server, or
+ * memory that is not there.
+ */
+int option_defaults(const struct option_row *table, void *base, char *why, size_t why_size);
 
 /*
  * Parse `text` as `row` says and store it into `base`. Returns 0, or -1 with a sentence in `why` (of `why_size` bytes)

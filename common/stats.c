@@ -1,5 +1,6 @@
 #include "common/stats.h"
 #include "common/memory_file.h"
+#include "common/stats_file.h"
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -8,6 +9,14 @@
 #include <unistd.h>
 
 #include <bsd/string.h>
+
+/* The blocks as this process has mapped them, by the index of their entries. It is the process's own: a child has them
+ * no longer, and what one master writes here is nothing to the other. */
+static struct view {
+    struct stats_block *block; /* NULL: not mapped */
+    uint64_t serial;           /* of whose block it is */
+    int fd;                    /* its file; -1 unless we are the owner */
+} views[STATS_PROCESSES_MAX];
 
 /* ---- the area ---- */
 
@@ -55,6 +64,21 @@ struct stats_area *stats_without_file(void)
     return area;
 }
 
+static void drop_view(struct view *view)
+{
+    if (view->block && view->fd >= 0)
+        close(view->fd);
+    stats_file_unmap(view->block);
+    *view = (struct view){.block = NULL};
+}
+
+void stats_detach(struct stats_area *area)
+{
+    for (uint32_t i = 0; i < area->blocks_used; i++)
+        drop_view(&views[i]);
+    munmap(area, sizeof(*area));
+}
+
 /* The counts of a listener whose index is given to another name are kept, since the workers' sums contain them. */
 static void forget_listener(struct stats_area *area, unsigned index)
 {
@@ -83,6 +107,8 @@ int stats_index(struct stats_area *area, const char *name, const bool *keep)
     return index;
 }
 
+/* ---- workers ---- */
+
 /* The other master may have gone further meanwhile. */
 static void raise_to(_Atomic uint32_t *used, uint32_t count)
 {
@@ -92,19 +118,145 @@ static void raise_to(_Atomic uint32_t *used, uint32_t count)
         ;
 }
 
-struct stats_block *stats_take(struct stats_area *area, unsigned number, pid_t owner)
+static int map_own(struct view *view, unsigned number, pid_t owner)
+{
+    view->fd = stats_file_create(number, owner);
+    if (view->fd >= 0)
+        view->block = stats_file_map(view->fd, true);
+    else if (errno == EFBIG)
+        view->block = stats_without_block_file(number, owner);
+    if (view->block)
+        return 0;
+    int error = errno;
+    if (view->fd >= 0)
+        close(view->fd);
+    errno = error;
+    return -1;
+}
+
+/* The index of a free entry, which is ours now; -1 with ENOMEM. */
+static int claim_entry(struct stats_area *area, unsigned number)
 {
     for (uint32_t i = 0; i < STATS_PROCESSES_MAX; i++) {
         uint32_t none = 0;
-        if (!atomic_compare_exchange_strong(&area->blocks[i].taken, &none, number + 1))
+        if (!atomic_compare_exchange_strong(&area->entries[i].taken, &none, number + 1))
             continue;
-        area->blocks[i].owner = owner;
-        area->blocks[i].pid = 0;
         raise_to(&area->blocks_used, i + 1);
         raise_to(&area->numbers_used, number + 1);
-        return &area->blocks[i];
+        return (int)i;
     }
     errno = ENOMEM;
+    return -1;
+}
+
+static void release_entry(struct stats_entry *entry)
+{
+    atomic_store(&entry->serial, 0);
+    atomic_store(&entry->taken, 0);
+}
+
+struct stats_block *stats_take(struct stats_area *area, unsigned number, pid_t owner)
+{
+    int index = claim_entry(area, number);
+
+    if (index < 0)
+        return NULL;
+    struct stats_entry *entry = &area->entries[index];
+    struct view *view = &views[index];
+    drop_view(view); /* of a worker that the other master has entered here before */
+    if (map_own(view, number, owner) < 0) {
+        release_entry(entry);
+        return NULL;
+    }
+    entry->owner = owner;
+    entry->pid = 0;
+    entry->fd = view->fd;
+    view->serial = atomic_fetch_add(&area->serials_used, 1) + 1;
+    atomic_store(&entry->serial, view->serial);
+    return view->block;
+}
+
+/* The index of the entry that `block` belongs to. */
+static uint32_t index_of(const struct stats_area *area, const struct stats_block *block)
+{
+    uint32_t index = 0;
+
+    while (index + 1 < area->blocks_used && views[index].block != block)
+        index++;
+    return index;
+}
+
+void stats_set_pid(struct stats_area *area, const struct stats_block *block, pid_t pid)
+{
+    area->entries[index_of(area, block)].pid = pid;
+}
+
+struct stats_block *stats_enter(struct stats_area *area, const struct stats_block *block)
+{
+    uint32_t used = area->blocks_used, own = index_of(area, block);
+
+    area->entries[own].pid = getpid(); /* should the master die before it has done so */
+    munmap(area, sizeof(*area));
+    for (uint32_t i = 0; i < used; i++) /* those without a file have been inherited; of the others nothing is here */
+        if (i != own && views[i].fd < 0)
+            stats_file_unmap(views[i].block);
+    struct stats_block *mapped = views[own].fd < 0 ? views[own].block : stats_file_map(views[own].fd, true);
+    for (uint32_t i = 0; i < used; i++) /* the mappings have stayed behind */
+        if (views[i].block && views[i].fd >= 0)
+            close(views[i].fd);
+    memset(views, 0, sizeof(views));
+    return mapped;
+}
+
+/* ---- what a worker has written ---- */
+
+const char *stats_error(const struct stats_block *block, unsigned number, pid_t owner)
+{
+    bool intact = block->layout == STATS_LAYOUT && block->taken == number + 1 && block->owner == owner;
+
+    return intact ? NULL : "has written over the head of its counters";
+}
+
+/* The ends are read before the beginnings: whatever a worker counts meanwhile, no session ends that has not begun. */
+static void read_listener(struct stats_listener *copy, const struct stats_listener *listener)
+{
+    for (unsigned i = 0; i < CLOSE_REASONS; i++)
+        copy->closed[i] = stats_read(&listener->closed[i]);
+    copy->lost = stats_read(&listener->lost);
+    atomic_thread_fence(memory_order_acquire);
+#define X(name, help) copy->name = stats_read(&listener->name);
+    STATS_COUNTERS(X)
+#undef X
+}
+
+/* More than any process can have counted: sums of such numbers would overflow. */
+#define IMPOSSIBLE (UINT64_C(1) << 56)
+
+static bool contradicts_itself(const struct stats_listener *listener)
+{
+    uint64_t ended = listener->lost, largest = 0;
+
+    for (unsigned i = 0; i < CLOSE_REASONS; i++) {
+        ended += listener->closed[i];
+        largest |= listener->closed[i];
+    }
+#define X(name, help) largest |= listener->name;
+    STATS_COUNTERS(X)
+#undef X
+    return largest >= IMPOSSIBLE || ended > listener->accepted;
+}
+
+const char *stats_counters_error(const struct stats_area *area, const struct stats_block *block)
+{
+    struct stats_listener copy;
+
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++) {
+        if (area->names[i][0] == '\0')
+            continue;
+        read_listener(&copy, &block->listeners[i]);
+        if (contradicts_itself(&copy) || copy.lost)
+            return "has counted what cannot be";
+    }
     return NULL;
 }
 
@@ -130,62 +282,125 @@ void stats_add(struct stats_listener *total, const struct stats_listener *listen
 #undef X
 }
 
-static void add_block(struct stats_block *total, const struct stats_block *block)
+/* What stands before the listeners. */
+static void add_process(struct stats_block *total, const struct stats_block *block)
 {
     uint64_t longest = stats_read(&block->longest_turn_us);
 
     atomic_fetch_add(&total->turns, stats_read(&block->turns));
     atomic_fetch_add(&total->accept_pauses, stats_read(&block->accept_pauses));
+    atomic_fetch_add(&total->log_dropped, stats_read(&block->log_dropped));
     if (longest > stats_read(&total->longest_turn_us))
         atomic_store(&total->longest_turn_us, longest);
+}
+
+static bool is_used(const struct stats_listener *listener)
+{
+    return stats_read(&listener->accepted) || stats_read(&listener->refused);
+}
+
+static void add_book(struct stats_block *total, const struct stats_book *book)
+{
+    add_process(total, &book->total);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
-        if (stats_read(&block->listeners[i].accepted) || stats_read(&block->listeners[i].refused))
-            stats_add(&total->listeners[i], &block->listeners[i]);
+        if (is_used(&book->total.listeners[i]))
+            stats_add(&total->listeners[i], &book->total.listeners[i]);
+}
+
+/* A worker has written this. `is_gone`: what it has not closed is lost. */
+static void add_block(struct stats_block *total, const struct stats_block *block, bool is_gone)
+{
+    struct stats_listener copy;
+
+    add_process(total, block);
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++) {
+        if (!is_used(&block->listeners[i]))
+            continue;
+        read_listener(&copy, &block->listeners[i]);
+        if (contradicts_itself(&copy))
+            continue;
+        if (is_gone)
+            copy.lost += stats_open(&copy);
+        stats_add(&total->listeners[i], &copy);
+    }
+}
+
+static void fold(struct stats_area *area, uint32_t index)
+{
+    struct stats_entry *entry = &area->entries[index];
+    struct view *view = &views[index];
+
+    if (view->block && view->serial == entry->serial)
+        add_block(&area->books[entry->taken - 1].total, view->block, true);
+    drop_view(view);
+    release_entry(entry);
 }
 
 void stats_fold(struct stats_area *area, struct stats_block *block)
 {
-    unsigned number = block->taken - 1;
-
-    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
-        stats_count(&block->listeners[i].lost, stats_open(&block->listeners[i]));
-    add_block(&area->books[number].total, block);
-    memset(&block->pid, 0, sizeof(*block) - offsetof(struct stats_block, pid));
-    atomic_store(&block->taken, 0);
+    fold(area, index_of(area, block));
 }
+
+void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total)
+{
+    memset(total, 0, sizeof(*total));
+    add_book(total, &area->books[number]);
+    for (uint32_t i = 0; i < area->blocks_used; i++)
+        if (area->entries[i].taken == number + 1 && views[i].block && views[i].serial == area->entries[i].serial)
+            add_block(total, views[i].block, false);
+}
+
+/* ---- workers of the other master ---- */
 
 static bool is_gone(pid_t pid)
 {
     return kill(pid, 0) < 0 && errno == ESRCH;
 }
 
-static bool is_orphaned(const struct stats_block *block, pid_t self)
+static void map_other(struct view *view, const struct stats_entry *entry, uint64_t serial)
 {
-    return block->taken && block->owner != self && is_gone(block->owner);
+    int fd = stats_file_open(entry->owner, entry->fd);
+
+    if (fd < 0)
+        return;
+    *view = (struct view){.block = stats_file_map(fd, false), .serial = serial, .fd = -1};
+    close(fd);
+    /* It may have been another one by the time it was opened. */
+    if (view->block && (entry->serial != serial || stats_error(view->block, entry->taken - 1, entry->owner)))
+        drop_view(view);
+}
+
+void stats_watch(struct stats_area *area, pid_t self)
+{
+    for (uint32_t i = 0; i < area->blocks_used; i++) {
+        struct stats_entry *entry = &area->entries[i];
+        uint64_t serial = entry->serial;
+        if (views[i].block && views[i].serial != serial)
+            drop_view(&views[i]);
+        if (serial && !views[i].block && entry->owner != self)
+            map_other(&views[i], entry, serial);
+    }
+}
+
+static bool is_orphaned(const struct stats_entry *entry, pid_t self)
+{
+    return entry->serial && entry->owner != self && is_gone(entry->owner);
 }
 
 void stats_sweep(struct stats_area *area, pid_t self)
 {
+    stats_watch(area, self);
     for (uint32_t i = 0; i < area->blocks_used; i++)
-        if (is_orphaned(&area->blocks[i], self) && area->blocks[i].pid > 0 && is_gone(area->blocks[i].pid))
-            stats_fold(area, &area->blocks[i]);
+        if (is_orphaned(&area->entries[i], self) && area->entries[i].pid > 0 && is_gone(area->entries[i].pid))
+            fold(area, i);
 }
 
-const struct stats_block *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at)
+const struct stats_entry *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at)
 {
     while (*at < area->blocks_used) {
-        const struct stats_block *block = &area->blocks[(*at)++];
-        if (is_orphaned(block, self))
-            return block;
+        const struct stats_entry *entry = &area->entries[(*at)++];
+        if (is_orphaned(entry, self))
+            return entry;
     }
     return NULL;
-}
-
-void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total)
-{
-    memset(total, 0, sizeof(*total));
-    add_block(total, &area->books[number].total);
-    for (uint32_t i = 0; i < area->blocks_used; i++)
-        if (area->blocks[i].taken == number + 1)
-            add_block(total, &area->blocks[i]);
 }

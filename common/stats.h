@@ -1,12 +1,20 @@
 /*
- * Counters in shared memory: written by one child each, read by a master at any time, without a question or an answer.
+ * Counters in shared memory: written by one worker each, read by the masters at any time, without a question or an
+ * answer. A worker is trusted with nothing but its own counters, so there are two kinds of memory:
  *
- *   master                           child (one writer)
- *   stats_take() -- a block -------> stats_count(&block->listeners[k].bytes_in, n)
- *       |                               dies, for whatever reason
- *       +-- stats_fold(area, block)     what it had counted goes to the book of its slot; open sessions become `lost`
+ *   area: a memory file that only masters map                 block: a memory file for each worker
+ *     names of listeners, totals of the dead                    mapped by its worker, which writes it,
+ *     entries[]: number, pid, owner of each worker                and by the masters, which only read its counters
  *
- * The area is a memory file. A new binary that takes over maps the same one, so that totals go on across an upgrade.
+ *   master                             worker (the one writer of its block)
+ *   stats_take() -- fork() ----------> stats_enter(): unmaps the area, maps its own block and nobody else's
+ *       |                              stats_count(&block->listeners[k].bytes_in, n)
+ *       |                                dies, for whatever reason
+ *       +-- stats_fold(area, block)    what it had counted goes to the totals of its slot; open sessions become `lost`
+ *
+ * A new binary that takes over maps the same area, so that totals go on across an upgrade. While there are two masters,
+ * each maps the blocks of the other's workers too, through /proc/OWNER/fd (stats_watch), so that nothing is lost when
+ * one of them dies. Without /proc only those rows are missing.
  *
  * For every listener, at any moment between two turns of its reactor:
  *     accepted = open + all of closed + lost       (`open` is therefore not stored but derived)
@@ -85,18 +93,33 @@ struct stats_listener {
     stats_counter closed[CLOSE_REASONS];
 };
 
-/* One process. */
+/*
+ * What one worker counts. The first three members are the master's, which has written them before the worker was there:
+ * who finds anything else in them knows that this memory can no longer be believed (stats_error).
+ */
 struct stats_block {
-    _Atomic uint32_t taken;        /* number of its slot, plus 1; 0: free */
-    pid_t pid;                     /* 0 until it is known */
-    pid_t owner;                   /* the master that started it */
+    uint64_t layout;               /* STATS_LAYOUT */
+    _Atomic uint32_t taken;        /* number of its slot, plus 1 */
+    pid_t owner;                   /* the master that has started it */
     stats_counter turns;           /* of the event loop; also the heartbeat */
     stats_counter longest_turn_us; /* from the return of epoll_wait to the next call */
     stats_counter accept_pauses;   /* accepting stopped for a while: no descriptors, or max_sessions reached */
+    stats_counter log_dropped;     /* log lines that could not be written */
     struct stats_listener listeners[STATS_LISTENERS_MAX];
 } __attribute__((aligned(64)));
 
-/* What is known of all the processes that a slot number has had. */
+/* A worker, as the masters know it. */
+struct stats_entry {
+    _Atomic uint32_t taken; /* number of its slot, plus 1; 0: free */
+    pid_t owner;            /* the master that has started it */
+    pid_t pid;              /* 0 until it is known */
+    int fd;                 /* the memory file of its block, in the owner */
+    /* Which of all workers there have ever been it is, so that nobody takes it for the last one that was entered here.
+     * 0 until all of the above is there. */
+    _Atomic uint64_t serial;
+};
+
+/* What is known of all the workers that a slot number has had. */
 struct stats_book {
     stats_counter respawns[RESPAWNS];
     struct stats_block total;        /* of those that are gone */
@@ -114,24 +137,29 @@ struct stats_area {
     uint64_t layout;        /* STATS_LAYOUT of the binary that has made it */
     stats_counter upgrades; /* binaries that have taken over */
     struct stats_service service;
-    _Atomic uint32_t blocks_used;                     /* no block from here on has ever been taken */
+    _Atomic uint32_t blocks_used;                     /* no entry from here on has ever been taken */
     _Atomic uint32_t numbers_used;                    /* nor for a slot with such a number */
+    _Atomic uint64_t serials_used;                    /* workers that have been entered */
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of listeners; "": free */
     struct stats_book books[STATS_NUMBERS_MAX];
-    struct stats_block blocks[STATS_PROCESSES_MAX];
+    struct stats_entry entries[STATS_PROCESSES_MAX];
 };
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(3) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(5) << 48) + sizeof(struct stats_area))
+
+/* ---- the area: for masters ---- */
 
 /* A memory file for an area, zeroed, close-on-exec. -1 with errno. Memory is used where something has been counted. */
 int stats_create(void);
 
-/* Map it, shared with every process forked later. NULL with errno; EPROTO when its layout is that of another binary. */
+/* Map it. NULL with errno; EPROTO when its layout is that of another binary. A process has one area at a time. */
 struct stats_area *stats_attach(int fd);
 
 /* An area that processes forked later share as well, but no binary that takes over. NULL with errno. */
 struct stats_area *stats_without_file(void);
+/* Unmap it, with all blocks. */
+void stats_detach(struct stats_area *area);
 
 /*
  * The index of the listener called `name`, in all blocks and books. A name that is new gets a free one, or else that of
@@ -140,21 +168,55 @@ struct stats_area *stats_without_file(void);
  */
 int stats_index(struct stats_area *area, const char *name, const bool *keep);
 
-/* A zeroed block for a process of slot `number`. NULL with ENOMEM when all are taken. */
+/* ---- workers ---- */
+
+/*
+ * A zeroed block for a worker of slot `number`, in a memory file of its own which can neither shrink nor grow, and
+ * whose memory is there already: nobody meets a shortage later. NULL with errno; ENOMEM also when all entries are
+ * taken.
+ */
 struct stats_block *stats_take(struct stats_area *area, unsigned number, pid_t owner);
 
-/* Add what the process that had `block` has counted to the book of its slot, and free the block. Only when it is gone.
+/* In the master: the worker that `block` was taken for has this pid. */
+void stats_set_pid(struct stats_area *area, const struct stats_block *block, pid_t pid);
+
+/*
+ * In the worker, first thing after the fork: `block`, mapped where a child of this process will not have it. Everything
+ * else that the masters share is unmapped and closed. NULL with errno.
+ */
+struct stats_block *stats_enter(struct stats_area *area, const struct stats_block *block);
+
+/*
+ * What the worker that has `block` has done to it and no sound one does, as the end of a sentence; NULL: nothing. The
+ * head of a block taken for slot `number` by `owner`, at the price of one look; and its counters, which other stores
+ * may overtake on their way: only when it is found twice, some time apart, it is no accident.
+ */
+const char *stats_error(const struct stats_block *block, unsigned number, pid_t owner);
+const char *stats_counters_error(const struct stats_area *area, const struct stats_block *block);
+
+/*
+ * Add what the worker that had `block` has counted to the totals of its slot, and free the block. Only when the worker
+ * is gone. Counters of a listener that contradict each other are dropped: the totals keep their identity.
  */
 void stats_fold(struct stats_area *area, struct stats_block *block);
 
-/* The same for all blocks of other masters than `self` that are gone, and so are the processes. */
+/* ---- workers of the other master ---- */
+
+/* Map the blocks of workers that other masters than `self` have started meanwhile, unmap those of workers that are
+ * gone.
+ */
+void stats_watch(struct stats_area *area, pid_t self);
+
+/* Fold the blocks of all other masters than `self` that are gone, and so are the workers. */
 void stats_sweep(struct stats_area *area, pid_t self);
 
 /*
- * The next block, from `*at` (0 at first), of another master than `self` that is gone; NULL when there is none. Its pid
- * is 0 when that master died in the moment of starting the process, until the process has written it itself.
+ * The next worker, from `*at` (0 at first), of another master than `self` that is gone; NULL when there is none. Its
+ * pid is 0 when that master died in the moment of starting it, until the worker has entered it itself.
  */
-const struct stats_block *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at);
+const struct stats_entry *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at);
+
+/* ---- sums ---- */
 
 /* What the living and the dead of slot `number` have counted. */
 void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total);

@@ -27,7 +27,7 @@ static void note_told(struct slot *slot, unsigned number, bool adopted)
 
 void adopt_missed(struct slot *slot, unsigned number)
 {
-    if (number < CONF_WORKERS_MAX && is_told(slot, number))
+    if (is_told(slot, number))
         note_told(slot, number, false);
     slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
 }
@@ -43,6 +43,7 @@ static bool send_some(struct slot *slot, const struct channel_message *message, 
     static struct log_limit limit;
     enum channel_result result = channel_send_fds(slot->channel, message, fds);
 
+    slot->adopts_sent += result == CHANNEL_OK;
     if (result == CHANNEL_BROKEN) {
         log_limited(&limit, 1, LOG_LEVEL_ERROR, "worker %u cannot be given queues: %s", slot->number, strerror(errno));
         slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
@@ -118,7 +119,7 @@ static void settle_slot(const struct master *master, struct slot *slot, const st
         bool wanted = wants(master, slot, i, &adopters[i]);
         if (wanted == is_told(slot, i))
             continue;
-        bool sent = wanted ? send_queues(master, slot, i) : slot_tell(slot, CHANNEL_RELEASE, i) != CHANNEL_AGAIN;
+        bool sent = wanted ? send_queues(master, slot, i) : slot_tell(slot, CHANNEL_RELEASE, i);
         if (!sent)
             return;
         note_told(slot, i, wanted);

@@ -192,6 +192,10 @@ static int read_file(struct conf_reader *reader)
         return -1;
     int syntax_line = ini_parse_stream(read_line, reader, add_row, reader);
     end_section(reader);
+    if (syntax_line < 0) {
+        snprintf(reader->why, reader->why_size, "%s: out of memory", reader->path);
+        return -1;
+    }
     if (syntax_line > 0)
         conf_fail_at(reader, syntax_line, "%s", not_a_line);
     if (reader->failed_line == 0 && reader->conf->listener_count == 0)
@@ -215,10 +219,9 @@ int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
     memset(conf, 0, sizeof(*conf));
     conf->listeners = calloc(CONF_LISTENERS_MAX, sizeof(*conf->listeners));
     reader.text = malloc(FILE_MAX + 2);
-    option_defaults(conf_server_options, conf);
     if (!conf->listeners || !reader.text)
         snprintf(why, why_size, "%s: %s", path, strerror(errno));
-    else
+    else if (option_defaults(conf_server_options, conf, why, why_size) == 0)
         result = read_file(&reader);
     free(reader.text);
     if (result < 0)

@@ -145,16 +145,21 @@ static int add_addresses(struct conf_reader *reader, const struct conf_row *row,
     return listener->address_count ? 0 : conf_fail_at(reader, row->line, "bind needs an address");
 }
 
-static void set_defaults(struct listener_config *listener)
+static int set_defaults(struct conf_reader *reader, struct listener_config *listener)
 {
-    option_defaults(conf_listen_options, listener);
+    const struct option_row *own = listener->service ? listener->service->options : NULL;
+    char why[256];
+
+    if (option_defaults(conf_listen_options, listener, why, sizeof(why)) < 0 ||
+        option_defaults(own, listener->service_config, why, sizeof(why)) < 0)
+        return conf_fail_at(reader, reader->section_line, "%s", why);
     if (!listener->service)
-        return;
-    option_defaults(listener->service->options, listener->service_config);
+        return 0;
     if (listener->service->max_frame)
         listener->max_frame = listener->service->max_frame;
     if (listener->service->idle_timeout_ms)
         listener->idle_timeout_ms = listener->service->idle_timeout_ms;
+    return 0;
 }
 
 static int apply_listen_row(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
@@ -253,7 +258,8 @@ int conf_apply_listen(struct conf_reader *reader)
     listener->service_config = calloc(1, listener->service ? listener->service->config_size + 1 : 1);
     if (!listener->service_config)
         return conf_fail_at(reader, reader->section_line, "out of memory");
-    set_defaults(listener);
+    if (set_defaults(reader, listener) < 0)
+        return -1;
     for (unsigned i = 0; i < reader->row_count; i++)
         if (apply_listen_row(reader, &reader->rows[i], listener) < 0)
             return -1;

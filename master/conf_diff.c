@@ -42,8 +42,11 @@ static char *print(const struct conf *conf)
     if (!out)
         return NULL;
     conf_print(conf, out);
-    fclose(out);
-    return text;
+    bool failed = ferror(out);
+    if (fclose(out) == 0 && !failed)
+        return text;
+    free(text);
+    return NULL;
 }
 
 /* Does `text` have this line in this section? */

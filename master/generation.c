@@ -68,21 +68,21 @@ int generation_index_listeners(struct master *master, struct conf *conf, char *w
     return 0;
 }
 
-static struct slot *new_slot(const struct generation *generation, unsigned number, enum stats_respawn why)
+/* NULL when out of memory. The slot may have no process: one that cannot be forked now is tried again later. */
+static struct slot *add_slot(struct master *master, struct generation *generation)
 {
-    struct slot *slot = slot_new(number, generation->number, &generation->conf, why);
+    struct slot *slot = slot_new(generation->count, generation->number, &generation->conf, generation->why);
 
     if (!slot)
-        log_fatal("out of memory");
+        return NULL;
+    generation->slots[generation->count++] = slot;
+    master_handle(master, slot, SUPERVISOR_EVENT_START);
     return slot;
 }
 
-static void add_slot(struct master *master, struct generation *generation)
+static bool has_process(const struct slot *slot)
 {
-    struct slot *slot = new_slot(generation, generation->count, generation->why);
-
-    generation->slots[generation->count++] = slot;
-    master_handle(master, slot, SUPERVISOR_EVENT_START);
+    return slot && supervisor_is_alive(slot->supervised.state);
 }
 
 void generation_start(struct master *master, struct generation *generation, enum stats_respawn why)
@@ -116,8 +116,19 @@ void generation_start_rest(struct master *master)
 
 bool generation_start_some(struct master *master, struct generation *generation)
 {
-    for (unsigned i = 0; generation && i < STARTS_PER_TURN && generation->count < generation->wanted; i++)
-        add_slot(master, generation);
+    static struct log_limit limit;
+
+    for (unsigned i = 0; generation && i < STARTS_PER_TURN && generation->count < generation->wanted; i++) {
+        const struct slot *slot = add_slot(master, generation);
+        if (!has_process(slot) && generation == master->next) {
+            generation_give_up_next(master, "a worker of it could not be started");
+            return false;
+        }
+        if (!slot) { /* not in a hurry: at the next tick */
+            log_limited(&limit, 1, LOG_LEVEL_ERROR, "cannot start worker %u: %s", generation->count, strerror(errno));
+            return false;
+        }
+    }
     return generation && generation->count < generation->wanted;
 }
 
@@ -224,8 +235,10 @@ void generation_reload(struct master *master)
     master->reload_pending = false;
     notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
     struct generation *next = generation_new(generation_next_number(master));
-    if (!next)
-        log_fatal("out of memory");
+    if (!next) {
+        refuse(master, NULL, strerror(errno));
+        return;
+    }
     if (prepare(master, next) < 0)
         return;
     conf_log_changes(&master->current->conf, &next->conf);
@@ -260,8 +273,7 @@ static void refuse_removed(struct master *master)
             if (endpoint->claimed)
                 continue;
             for (unsigned k = 0; k < current->count; k++)
-                if (slot_tell(current->slots[k], CHANNEL_REFUSE, index) == CHANNEL_AGAIN)
-                    log_warn("worker %u does not listen", k);
+                slot_tell_refuse(&master->world, current->slots[k], index);
         }
 }
 
@@ -320,10 +332,23 @@ void generation_replace(struct master *master, struct slot *slot)
 
     if (slot->conf != &current->conf || master->phase != MASTER_SERVING)
         return;
+    struct slot *replacement = slot_new(number, current->number, &current->conf, RESPAWN_exit);
+    slot->replace_due = !replacement;
+    if (!replacement)
+        return;
     log_notice("worker %u (pid %d) drains, but not at our word: it is replaced", number, (int)slot->pid);
     retire(master, slot);
-    current->slots[number] = new_slot(current, number, RESPAWN_exit);
-    master_handle(master, current->slots[number], SUPERVISOR_EVENT_START);
+    current->slots[number] = replacement;
+    master_handle(master, replacement, SUPERVISOR_EVENT_START);
+}
+
+void generation_retry_replacements(struct master *master)
+{
+    const struct generation *current = master->current;
+
+    for (unsigned i = 0; i < current->count; i++)
+        if (current->slots[i]->replace_due)
+            generation_replace(master, current->slots[i]);
 }
 
 /* ---- resize ---- */
@@ -335,6 +360,23 @@ static bool others_live(const struct generation *current)
         if (current->slots[i]->supervised.state != SUPERVISOR_DOWN)
             return true;
     return false;
+}
+
+/* A worker that cannot be started is given up: its queues stay, and are served by the others. */
+static int add_one(struct master *master, struct generation *current)
+{
+    current->why = RESPAWN_resize;
+    current->wanted++;
+    struct slot *slot = add_slot(master, current);
+    if (has_process(slot))
+        return 0;
+    log_error("resize refused: %s", slot ? "the worker cannot be started" : strerror(errno));
+    current->wanted--;
+    if (slot) {
+        current->count--;
+        retire(master, slot);
+    }
+    return -1;
 }
 
 void generation_resize(struct master *master, int change)
@@ -362,10 +404,8 @@ void generation_resize(struct master *master, int change)
     } else if (endpoints_claim(&master->endpoints, &current->conf, count + 1, why, sizeof(why)) < 0) {
         log_error("resize refused: %s", why);
         return;
-    } else {
-        current->wanted++;
-        current->why = RESPAWN_resize;
-        add_slot(master, current);
+    } else if (add_one(master, current) < 0) {
+        return;
     }
     log_notice("resize: %u workers", current->count);
     notify("STATUS=%u workers, generation %u", current->count, current->number);

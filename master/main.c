@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -433,7 +432,7 @@ static int stay_as_guardian(void)
 
     if (upgrade->channel >= 0)
         close(upgrade->channel);
-    munmap(self.master.world.stats, sizeof(*self.master.world.stats));
+    stats_detach(self.master.world.stats);
     close(self.master.stats_fd);
     malloc_trim(0);
     int code = guardian_run(&self.master.guardian, self.master.signal_fd, in_charge);

@@ -35,21 +35,6 @@ void master_each_slot(struct master *master, void (*visit)(struct master *master
     visit(master, slot);
 }
 
-static struct slot *find_slot(const struct master *master, pid_t pid)
-{
-    const struct generation *const generations[] = {master->current, master->next};
-    struct slot *slot;
-
-    for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
-            if (generations[i]->slots[j]->pid == pid)
-                return generations[i]->slots[j];
-    LIST_FOREACH(slot, &master->leaving, link)
-    if (slot->pid == pid)
-        return slot;
-    return NULL;
-}
-
 /* Free those that have gone, and say when they were the last of their generation. */
 static void bury(struct master *master)
 {
@@ -68,26 +53,6 @@ static void bury(struct master *master)
         if (last)
             log_notice("generation %u is gone", generation);
     }
-}
-
-static void reap(struct master *master)
-{
-    bool stranger = false;
-    int status;
-
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        struct slot *slot = find_slot(master, pid);
-        if (slot && master->next && slot->conf == &master->next->conf)
-            generation_give_up_next(master, "a worker of it died before all were ready");
-        if (slot)
-            slot_reaped(&master->world, slot, status);
-        else if (master->upgrade.channel >= 0 && pid == master->upgrade.pid)
-            upgrade_reaped(master, status);
-        else
-            stranger = true;
-    }
-    if (stranger)
-        stats_sweep(master->world.stats, getpid());
 }
 
 /* ---- stopping ---- */
@@ -191,8 +156,7 @@ static void write_stats_file(struct master *master)
 
 static void tell_reopen(struct master *master, struct slot *slot)
 {
-    (void)master;
-    slot_tell(slot, CHANNEL_REOPEN_LOG, 0);
+    slot_tell_reopen_log(&master->world, slot);
 }
 
 static void reopen_logs(struct master *master)
@@ -222,11 +186,11 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
     if (info->ssi_signo == SIGHUP)
         reopen_logs(master);
     if (master->phase == MASTER_HANDED_OVER)
-        reap(master); /* whoever has just died cannot be told anything; this master may serve again */
+        workers_reap(master); /* whoever has just died cannot be told anything; this master may serve again */
     if (info->ssi_signo != SIGCHLD && upgrade_pass_signal(master, info))
         return;
     switch (info->ssi_signo) {
-    case SIGCHLD: reap(master); break;
+    case SIGCHLD: workers_reap(master); break;
     case SIGTERM: stop(master, "SIGTERM"); break;
     case SIGINT: interrupt(master); break;
     case SIGQUIT: master_stop_at_once(master, "SIGQUIT"); break;
@@ -250,22 +214,13 @@ static void read_signals(struct master *master)
         handle_signal(master, &info);
 }
 
-/* ---- what workers say ---- */
+/* ---- the start ---- */
 
 static void tell_started(struct master *master, bool ready)
 {
     if (master->started)
         master->started(ready);
     master->started = NULL;
-}
-
-static void worker_is_ready(struct master *master, struct slot *slot)
-{
-    slot->ready_ms = clock_now_ms();
-    master_handle(master, slot, SUPERVISOR_EVENT_READY);
-    if (slot->supervised.state == SUPERVISOR_RUNNING)
-        log_notice("worker %u (pid %d) ready after %u ms", slot->number, (int)slot->pid,
-                   (unsigned)(master->world.now_ms - slot->supervised.started_ms));
 }
 
 /* The server has started when every worker is READY, or stays down. */
@@ -290,49 +245,21 @@ static void check_started(struct master *master)
         notify("READY=1\nSTATUS=%u workers", ready);
 }
 
-/* Returns false when there is nothing more to read now. */
-static bool hear(struct master *master, struct slot *slot)
-{
-    struct channel_message message;
-
-    if (slot->channel < 0)
-        return false;
-    switch (channel_receive(slot->channel, &message, NULL)) {
-    case CHANNEL_AGAIN: return false;
-    case CHANNEL_OK: break;
-    case CHANNEL_CLOSED: /* SIGCHLD tells the rest */
-        close(slot->channel);
-        slot->channel = -1;
-        return false;
-    case CHANNEL_BROKEN: log_fatal("worker %u: control pipe: %s", slot->number, strerror(errno));
-    }
-    switch (message.type) {
-    case CHANNEL_READY: worker_is_ready(master, slot); break;
-    case CHANNEL_MISSED: adopt_missed(slot, message.value); break;
-    case CHANNEL_LEAVING: generation_replace(master, slot); break;
-    case CHANNEL_SHUTDOWN: master_shut_down(master); break;
-    default: log_fatal("unexpected %s from worker %u", channel_name(message.type), slot->number);
-    }
-    return true;
-}
-
 /* ---- the loop ---- */
 
+/* Who has a control pipe has a process and so one of the blocks for them: no memory can be short when one is added. */
+enum { POLLED_MAX = 2 + STATS_PROCESSES_MAX };
+
 static struct {
-    struct pollfd *fds;
-    struct slot **slots;
-    unsigned count, room;
+    struct pollfd fds[POLLED_MAX];
+    struct slot *slots[POLLED_MAX];
+    unsigned count;
 } polled;
 
 static void poll_fd(int fd, struct slot *slot)
 {
-    if (polled.count == polled.room) {
-        polled.room = polled.room ? 2 * polled.room : 64;
-        polled.fds = reallocarray(polled.fds, polled.room, sizeof(*polled.fds));
-        polled.slots = reallocarray(polled.slots, polled.room, sizeof(struct slot *));
-        if (!polled.fds || !polled.slots)
-            log_fatal("out of memory");
-    }
+    if (polled.count == POLLED_MAX)
+        log_fatal("more control pipes than there can be processes");
     polled.slots[polled.count] = slot;
     polled.fds[polled.count++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
@@ -351,6 +278,21 @@ static unsigned count_running(const struct generation *generation)
     for (unsigned i = 0; i < generation->count; i++)
         running += generation->slots[i]->supervised.state == SUPERVISOR_RUNNING;
     return running;
+}
+
+/* Should poll() fail, everything is looked at: nothing that is read here blocks. */
+static void wait_for_events(int patience_ms)
+{
+    static struct log_limit limit;
+
+    if (poll(polled.fds, polled.count, patience_ms) >= 0)
+        return;
+    if (errno != EINTR) {
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "poll: %s", strerror(errno));
+        nanosleep(&(struct timespec){.tv_nsec = patience_ms * 1000000L}, NULL);
+    }
+    for (unsigned i = 0; i < polled.count; i++)
+        polled.fds[i].revents = polled.fds[i].fd < 0 ? 0 : POLLIN;
 }
 
 static void tick_slot(struct master *master, struct slot *slot)
@@ -374,14 +316,12 @@ static void wait_and_hear(struct master *master)
     poll_fd(master->signal_fd, NULL);
     poll_fd(upgrade_poll_fd(master), NULL);
     master_each_slot(master, poll_slot);
-    if (poll(polled.fds, polled.count, tick) < 0 && errno != EINTR)
-        log_fatal("poll: %s", strerror(errno));
+    wait_for_events(tick);
     master->world.now_ms = supervisor_clock_now(&master->clock, clock_now_ms(), (uint32_t)tick);
     /* What a worker said comes before its death, and slots stay where they are until they are buried. */
     for (unsigned i = 2; i < polled.count; i++)
         if (polled.fds[i].revents)
-            while (hear(master, polled.slots[i]))
-                ;
+            workers_receive(master, polled.slots[i]);
     if (polled.fds[1].revents)
         upgrade_hear(master);
     if (polled.fds[0].revents)
@@ -418,9 +358,11 @@ int master_run(struct master *master)
     generation_start(master, master->current, master->upgrade.newer ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_hear(master);
+        workers_check(master);
         check_started(master);
         master->world.running = count_running(master->current);
         master_each_slot(master, tick_slot);
+        generation_retry_replacements(master);
         generation_check_next(master);
         upgrade_tick(master);
         adopt_settle(master);
@@ -437,8 +379,6 @@ int master_run(struct master *master)
     if (master->phase != MASTER_HANDED_OVER && !master->upgrade.newer)
         write_stats_file(master); /* the final totals */
     tell_started(master, false);
-    free(polled.fds);
-    free(polled.slots);
     if (master->phase != MASTER_HANDED_OVER || !master->guardian.stays)
         log_notice("stopped");
     else if (master->upgrade.channel >= 0)

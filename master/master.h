@@ -4,6 +4,7 @@
  *   master --- current   the generation that serves          generation.c: start, switch, resize
  *         |--- next      the one that a reload has started, until all its workers are READY
  *         |--- leaving   slots of older generations, and retired ones: they drain and go
+ *         |--- workers   what they say, that they died       workers.c
  *         |--- endpoints the accept queues                   endpoint.c; adopt.c: who serves whose
  *         |--- upgrade   the other master, during a change of the binary      upgrade.c
  *         |--- guardian  who waits for us, or what we become then             guardian.c
@@ -65,6 +66,7 @@ struct master {
     int signal_fd;
     uint64_t started_ms, next_due_ms; /* real time; `next` must be READY by then */
     uint64_t stop_ms;                 /* real time; it was told to stop */
+    uint64_t check_ms;                /* real time; then the workers are looked at again */
     enum master_phase phase;
     bool reload_pending, was_ready;
     bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
@@ -91,6 +93,17 @@ void master_each_slot(struct master *master, void (*visit)(struct master *master
 
 /* Give it to a slot, see slot_handle(). */
 void master_handle(struct master *master, struct slot *slot, enum supervisor_event event);
+
+/* ---- workers.c ---- */
+
+/* Read from the control pipe of a worker, a few messages at a time. */
+void workers_receive(struct master *master, struct slot *slot);
+
+/* SIGCHLD: children have died. */
+void workers_reap(struct master *master);
+
+/* Look for the dead whose SIGCHLD went astray, and at what the living have counted. To be called at each tick. */
+void workers_check(struct master *master);
 
 /* ---- pid.c: nothing happens where no pid file is configured ---- */
 
@@ -143,8 +156,9 @@ void generation_reload(struct master *master);
 void generation_check_next(struct master *master);
 void generation_give_up_next(struct master *master, const char *why);
 
-/* A worker drains because somebody else has told it to: it is replaced at once. */
+/* A worker drains because somebody else has told it to: it is replaced at once, or as soon as there is memory. */
 void generation_replace(struct master *master, struct slot *slot);
+void generation_retry_replacements(struct master *master);
 
 /* SIGTTIN, SIGTTOU: one worker more or one fewer. */
 void generation_resize(struct master *master, int change);

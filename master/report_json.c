@@ -1,6 +1,6 @@
 #include "master/report_json.h"
 #include "build_info.h"
-#include "common/clock.h"
+#include "common/log.h"
 #include <inttypes.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,6 +72,7 @@ static void json_row(FILE *out, const struct report_row *row)
 {
     fprintf(out, "\"turns\": %" PRIu64 ", \"longest_turn_us\": %" PRIu64 ", \"accept_pauses\": %" PRIu64 ", ",
             row->turns, row->longest_turn_us, row->accept_pauses);
+    fprintf(out, "\"log_dropped\": %" PRIu64 ", ", row->log_dropped);
     json_traffic(out, &row->traffic);
 }
 
@@ -205,6 +206,7 @@ static void json_master(FILE *out, const struct master *master, const struct rep
             stats_read(&service->reload_failures));
     fprintf(out, "\"upgrades\": %" PRIu64 ", \"upgrade_failures\": %" PRIu64 ", ", stats_read(&area->upgrades),
             stats_read(&service->upgrade_failures));
+    fprintf(out, "\"log_dropped\": %" PRIu64 ", ", log_dropped());
     json_respawns(out, sums->respawns);
     fprintf(out, "},\n");
 }

@@ -7,7 +7,8 @@ void report_sums_process(const struct stats_block *block, struct report_row *row
 {
     *row = (struct report_row){.turns = stats_read(&block->turns),
                                .longest_turn_us = stats_read(&block->longest_turn_us),
-                               .accept_pauses = stats_read(&block->accept_pauses)};
+                               .accept_pauses = stats_read(&block->accept_pauses),
+                               .log_dropped = stats_read(&block->log_dropped)};
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         stats_add(&row->traffic, &block->listeners[i]);
 }
@@ -51,6 +52,7 @@ static void add_row(struct report_row *total, const struct report_row *row)
     stats_add(&total->traffic, &row->traffic);
     total->turns += row->turns;
     total->accept_pauses += row->accept_pauses;
+    total->log_dropped += row->log_dropped;
     if (row->longest_turn_us > total->longest_turn_us)
         total->longest_turn_us = row->longest_turn_us;
 }

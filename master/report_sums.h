@@ -18,7 +18,7 @@
 /* A worker number: all processes it has had. Or one process. */
 struct report_row {
     struct stats_listener traffic; /* all listeners together */
-    uint64_t turns, longest_turn_us, accept_pauses;
+    uint64_t turns, longest_turn_us, accept_pauses, log_dropped;
 };
 
 struct report_sums {

@@ -155,6 +155,7 @@ static void log_summary(const struct master *master, const struct report_sums *s
     list_add(&list, "refused %" PRIu64, stats_read(&service->reload_failures));
     list_add(&list, "upgrades %" PRIu64, stats_read(&area->upgrades));
     list_add(&list, "failed %" PRIu64, stats_read(&service->upgrade_failures));
+    list_add_count(&list, "log lines dropped", log_dropped());
     list_end(&list);
     list_begin(&list, "  workers started again by: ", "    ");
     for (unsigned i = 0; i < RESPAWNS; i++)
@@ -164,7 +165,7 @@ static void log_summary(const struct master *master, const struct report_sums *s
 
 /* ---- the table of workers ---- */
 
-#define WORKER_ROW "  %-6s %5s %7s %-8s %7s %7s %5s %5s %7s %6s %6s"
+#define WORKER_ROW "  %-6s %5s %7s %-8s %7s %7s %5s %5s %7s %6s %6s %7s"
 
 /* What has happened to a number, and who serves its queues; only what is out of the ordinary. */
 static void log_history(const struct master *master, const struct slot *slot)
@@ -186,7 +187,7 @@ static void log_worker(const struct master *master, const struct slot *slot, con
 {
     char number[REPORT_CELL_SIZE], generation[REPORT_CELL_SIZE], pid[REPORT_CELL_SIZE], up[REPORT_CELL_SIZE],
         ready[REPORT_CELL_SIZE], open[REPORT_CELL_SIZE], turns[REPORT_CELL_SIZE], longest[REPORT_CELL_SIZE],
-        pauses[REPORT_CELL_SIZE], adopted[REPORT_CELL_SIZE];
+        pauses[REPORT_CELL_SIZE], adopted[REPORT_CELL_SIZE], dropped[REPORT_CELL_SIZE];
 
     snprintf(number, sizeof(number), "%u", slot->number);
     report_count(generation, slot->generation);
@@ -198,8 +199,9 @@ static void log_worker(const struct master *master, const struct slot *slot, con
     report_time(longest, row->longest_turn_us);
     report_count(pauses, row->accept_pauses);
     report_count(adopted, adopt_count(slot));
+    report_count(dropped, row->log_dropped);
     log_always(WORKER_ROW, number, generation, slot->pid ? pid : "-", supervisor_state_name(slot->supervised.state),
-               slot->pid ? up : "-", slot->ready_ms ? ready : "-", open, turns, longest, pauses, adopted);
+               slot->pid ? up : "-", slot->ready_ms ? ready : "-", open, turns, longest, pauses, adopted, dropped);
 }
 
 static void log_process(const struct master *master, const struct slot *slot)
@@ -218,7 +220,7 @@ static void log_workers(const struct master *master, const struct report_sums *s
     const struct slot *slot;
 
     log_always(WORKER_ROW, "worker", "gen", "pid", "state", "up", "ready", "open", "turns", "longest", "pauses",
-               "adopts");
+               "adopts", "dropped");
     for (unsigned i = 0; i < current->count; i++) {
         log_worker(master, current->slots[i], &sums->rows[i]);
         log_history(master, current->slots[i]);

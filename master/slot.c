@@ -8,8 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <bsd/stdlib.h>
-
 /* ---- roles ---- */
 
 struct role {
@@ -36,26 +34,33 @@ struct slot *slot_new(unsigned number, unsigned generation, const struct conf *c
     return slot;
 }
 
+void slot_close_channel(struct slot *slot)
+{
+    if (slot->channel >= 0)
+        close(slot->channel);
+    slot->channel = -1;
+}
+
 void slot_free(struct slot *slot)
 {
-    if (slot && slot->channel >= 0)
-        close(slot->channel);
+    if (slot)
+        slot_close_channel(slot);
     free(slot);
 }
 
 /* ---- processes ---- */
 
-/* The queues of `number`, in the order of the configuration. */
+/* The queues of `number`, in the order of the configuration. NULL when out of memory. */
 static struct worker_socket *sockets_of(const struct slot_world *world, const struct slot *slot, unsigned *count)
 {
-    struct worker_socket *sockets = NULL;
+    unsigned addresses = 0;
 
+    for (unsigned i = 0; i < slot->conf->listener_count; i++)
+        addresses += slot->conf->listeners[i].address_count;
+    struct worker_socket *sockets = calloc(addresses, sizeof(*sockets));
     *count = 0;
-    for (unsigned i = 0; i < slot->conf->listener_count; i++) {
+    for (unsigned i = 0; sockets && i < slot->conf->listener_count; i++) {
         const struct listener_config *listener = &slot->conf->listeners[i];
-        sockets = reallocarray(sockets, *count + listener->address_count, sizeof(*sockets));
-        if (!sockets)
-            log_fatal("out of memory");
         for (unsigned j = 0; j < listener->address_count; j++) {
             const struct endpoint *endpoint = endpoints_find(world->endpoints, &listener->addresses[j]);
             bool shared = endpoint->queues[slot->number] < 0; /* a unix socket: there is one for all */
@@ -70,14 +75,17 @@ _Noreturn static void run_child(const struct slot_world *world, struct slot *slo
 {
     struct worker_env env = {.slot = slot->number,
                              .channel = channel,
-                             .stats = slot->block,
+                             .stats = stats_enter(world->stats, slot->block),
                              .max_sessions = slot->conf->max_sessions,
                              .linger_timeout_ms = slot->conf->linger_timeout_ms,
                              .drain_spread_ms = slot->conf->drain_spread_ms,
                              .busy_poll_us = slot->conf->busy_poll_us};
     struct worker_socket *sockets = sockets_of(world, slot, &env.socket_count);
 
-    slot->block->pid = getpid(); /* should the master die before it has written it */
+    if (!env.stats || !sockets) {
+        log_error("%s %u cannot start: %s", slot->role->name, slot->number, strerror(errno));
+        exit(EXIT_FAILURE);
+    }
     world->in_child();
     log_set_level((enum log_level)slot->conf->log_level);
     endpoints_close_others(world->endpoints, sockets, env.socket_count);
@@ -85,13 +93,6 @@ _Noreturn static void run_child(const struct slot_world *world, struct slot *slo
     int code = slot->role->run(&env);
     free(sockets);
     exit(code);
-}
-
-static void leave_child(struct slot *slot)
-{
-    close(slot->channel);
-    slot->channel = -1;
-    slot->pid = 0;
 }
 
 /* Returns 0, or -1 with errno. */
@@ -112,21 +113,30 @@ static int spawn(struct slot_world *world, struct slot *slot)
     close(ends[1]);
     errno = error;
     if (slot->pid < 0) {
-        leave_child(slot);
+        slot_close_channel(slot);
+        slot->pid = 0;
         errno = error;
         return -1;
     }
-    slot->block->pid = slot->pid;
+    stats_set_pid(world->stats, slot->block, slot->pid);
     return 0;
+}
+
+/* Nothing that is known of a process holds for the next one. */
+static void forget_process(struct slot *slot)
+{
+    slot->turns_seen = 0;
+    slot->ready_ms = 0;
+    memset(&slot->words, 0, sizeof(slot->words));
+    memset(slot->told, 0, sizeof(slot->told));
+    slot->told_count = slot->adopts_sent = slot->adopts_missed = slot->shutdowns = 0;
+    slot->adopt_again_ms = slot->closed_ms = 0;
+    slot->left = slot->replace_due = slot->suspect = slot->expelled = false;
 }
 
 static void start(struct slot_world *world, struct slot *slot)
 {
-    slot->turns_seen = 0;
-    slot->ready_ms = 0;
-    memset(slot->told, 0, sizeof(slot->told));
-    slot->told_count = 0;
-    slot->adopt_again_ms = 0;
+    forget_process(slot);
     endpoints_reopen(world->endpoints, slot->conf, slot->number);
     if (spawn(world, slot) == 0) {
         if (slot->why != RESPAWN_none)
@@ -140,23 +150,78 @@ static void start(struct slot_world *world, struct slot *slot)
     slot_handle(world, slot, SUPERVISOR_EVENT_DIED, true);
 }
 
-enum channel_result slot_tell(const struct slot *slot, enum channel_type type, uint32_t value)
-{
-    enum channel_result result = CHANNEL_CLOSED;
+/* ---- words ---- */
 
-    if (slot->channel >= 0)
-        result = channel_send(slot->channel, type, value);
+bool slot_tell(const struct slot *slot, enum channel_type type, uint32_t value)
+{
+    static struct log_limit limit;
+    enum channel_result result = slot->channel < 0 ? CHANNEL_CLOSED : channel_send(slot->channel, type, value);
+
     if (result == CHANNEL_BROKEN)
-        log_error("%s %u: control pipe: %s", slot->role->name, slot->number, strerror(errno));
-    return result;
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s %u cannot be told %s: %s", slot->role->name, slot->number,
+                    channel_name(type), strerror(errno));
+    return result == CHANNEL_OK || result == CHANNEL_CLOSED;
+}
+
+/* What is left of the time it has to drain: it may be told late. */
+static uint32_t drain_ms_left(const struct slot_world *world, const struct slot *slot)
+{
+    uint64_t close_ms = slot->supervised.end_ms - SUPERVISOR_GRACE_MS;
+
+    return close_ms > world->now_ms ? (uint32_t)(close_ms - world->now_ms) : 0;
+}
+
+static void tell_refused(struct slot *slot)
+{
+    struct slot_words *words = &slot->words;
+
+    for (uint32_t i = 0; words->refused_count > 0 && i < sizeof(words->refused) * 8; i++) {
+        uint8_t bit = (uint8_t)(1 << i % 8);
+        if (!(words->refused[i / 8] & bit))
+            continue;
+        if (!slot_tell(slot, CHANNEL_REFUSE, i))
+            return;
+        words->refused[i / 8] &= (uint8_t)~bit;
+        words->refused_count--;
+    }
+}
+
+/* What a process is told to refuse counts when it drains: it must know of it first. */
+static void tell_words(const struct slot_world *world, struct slot *slot)
+{
+    struct slot_words *words = &slot->words;
+
+    if (words->reopen_log)
+        words->reopen_log = !slot_tell(slot, CHANNEL_REOPEN_LOG, 0);
+    tell_refused(slot);
+    if (words->drain && words->refused_count == 0)
+        words->drain = !slot_tell(slot, world->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, drain_ms_left(world, slot));
+}
+
+void slot_tell_reopen_log(struct slot_world *world, struct slot *slot)
+{
+    slot->words.reopen_log = slot->channel >= 0;
+    tell_words(world, slot);
+}
+
+void slot_tell_refuse(struct slot_world *world, struct slot *slot, uint32_t index)
+{
+    uint8_t bit = (uint8_t)(1 << index % 8), *bits = &slot->words.refused[index / 8];
+
+    if (slot->channel < 0 || *bits & bit)
+        return;
+    *bits |= bit;
+    slot->words.refused_count++;
+    tell_words(world, slot);
 }
 
 static void tell_drain(const struct slot_world *world, struct slot *slot)
 {
-    enum channel_type type = world->for_good ? CHANNEL_STOP : CHANNEL_DRAIN;
-
-    slot->untold = slot_tell(slot, type, world->patience.drain_ms) == CHANNEL_AGAIN;
+    slot->words.drain = true;
+    tell_words(world, slot);
 }
+
+/* ---- what the supervisor says ---- */
 
 static void tell_silent(const struct slot_world *world, const struct slot *slot, const char *then)
 {
@@ -170,7 +235,7 @@ static void end(const struct slot_world *world, const struct slot *slot, int num
 {
     if (slot->supervised.state == SUPERVISOR_ABORTED)
         tell_silent(world, slot, "sending SIGABRT");
-    else if (slot->supervised.state == SUPERVISOR_KILLED)
+    else if (slot->supervised.state == SUPERVISOR_KILLED && !slot->expelled)
         tell_silent(world, slot, "sending SIGKILL");
     kill(slot->pid, number);
 }
@@ -215,6 +280,36 @@ void slot_hurry(struct slot_world *world, struct slot *slot)
         tell_drain(world, slot);
 }
 
+void slot_expel(struct slot_world *world, struct slot *slot, const char *what)
+{
+    log_error("%s %u (pid %d) %s: it is killed", slot->role->name, slot->number, (int)slot->pid, what);
+    slot->expelled = true;
+    slot_close_channel(slot); /* nothing it says counts any more */
+    slot_handle(world, slot, SUPERVISOR_EVENT_ERROR, true);
+}
+
+/* Who is about to exit closes its control pipe a moment before. Without one it can neither say nor be told anything. */
+static void check_process(struct slot_world *world, struct slot *slot)
+{
+    const char *error = slot->block ? stats_error(slot->block, slot->number, getpid()) : NULL;
+
+    if (!slot->pid || slot->expelled)
+        return;
+    if (!error && slot->closed_ms && clock_now_ms() - slot->closed_ms >= SUPERVISOR_GRACE_MS)
+        error = "has closed its control pipe";
+    if (error)
+        slot_expel(world, slot, error);
+}
+
+void slot_check_counters(struct slot_world *world, struct slot *slot)
+{
+    const char *error = slot->block ? stats_counters_error(world->stats, slot->block) : NULL;
+
+    if (error && slot->suspect && !slot->expelled)
+        slot_expel(world, slot, error);
+    slot->suspect = error;
+}
+
 void slot_tick(struct slot_world *world, struct slot *slot)
 {
     uint64_t turns = slot->block ? stats_read(&slot->block->turns) : 0;
@@ -223,8 +318,8 @@ void slot_tick(struct slot_world *world, struct slot *slot)
         slot->turns_seen = turns;
         slot_handle(world, slot, SUPERVISOR_EVENT_BEAT, false);
     }
-    if (slot->untold)
-        tell_drain(world, slot);
+    tell_words(world, slot);
+    check_process(world, slot);
     if (slot->supervised.state == SUPERVISOR_EMPTY || slot->supervised.due_ms > world->now_ms)
         return;
     if (slot->supervised.state == SUPERVISOR_STOPPING)
@@ -232,17 +327,34 @@ void slot_tick(struct slot_world *world, struct slot *slot)
     slot_handle(world, slot, SUPERVISOR_EVENT_DUE, false);
 }
 
-static void log_death(const struct slot_world *world, const struct slot *slot, int status)
+/* ---- death ---- */
+
+static void log_death(const struct slot_world *world, const struct slot *slot, const int *status)
 {
     double seconds = (double)(world->now_ms - slot->supervised.started_ms) / 1000;
+    const char *name = slot->role->name;
 
-    if (WIFSIGNALED(status))
-        log_error("%s %u (pid %d) killed by SIG%s after %.3f s%s", slot->role->name, slot->number, (int)slot->pid,
-                  sigabbrev_np(WTERMSIG(status)), seconds, WCOREDUMP(status) ? ", core dumped" : "");
+    if (!status)
+        log_error("%s %u (pid %d) is gone after %.3f s, and nobody knows how", name, slot->number, (int)slot->pid,
+                  seconds);
+    else if (WIFSIGNALED(*status))
+        log_error("%s %u (pid %d) killed by SIG%s after %.3f s%s", name, slot->number, (int)slot->pid,
+                  sigabbrev_np(WTERMSIG(*status)), seconds, WCOREDUMP(*status) ? ", core dumped" : "");
     else
-        log_write(WEXITSTATUS(status) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
-                  "%s %u (pid %d) exited with code %d after %.3f s", slot->role->name, slot->number, (int)slot->pid,
-                  WEXITSTATUS(status), seconds);
+        log_write(WEXITSTATUS(*status) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+                  "%s %u (pid %d) exited with code %d after %.3f s", name, slot->number, (int)slot->pid,
+                  WEXITSTATUS(*status), seconds);
+}
+
+/* What a worker has written before it died is looked at for the last time. */
+static void check_legacy(const struct slot_world *world, const struct slot *slot)
+{
+    const char *error = stats_error(slot->block, slot->number, getpid());
+
+    if (!error)
+        error = stats_counters_error(world->stats, slot->block);
+    if (error && !slot->expelled)
+        log_error("%s %u (pid %d) %s", slot->role->name, slot->number, (int)slot->pid, error);
 }
 
 static bool hung(const struct slot *slot)
@@ -250,23 +362,34 @@ static bool hung(const struct slot *slot)
     return slot->supervised.state == SUPERVISOR_ABORTED || slot->supervised.state == SUPERVISOR_KILLED;
 }
 
-void slot_reaped(struct slot_world *world, struct slot *slot, int status)
+static bool is_own_fault(const struct slot *slot, const int *status)
 {
-    bool killed = WIFSIGNALED(status);
-    bool own_fault = hung(slot) || (killed ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status) != 0);
+    if (hung(slot) || slot->expelled || !status)
+        return true;
+    return WIFSIGNALED(*status) ? WTERMSIG(*status) != SIGKILL : WEXITSTATUS(*status) != 0;
+}
+
+static enum stats_respawn reason_of(const struct slot *slot, const int *status)
+{
+    if (hung(slot) && !slot->expelled)
+        return RESPAWN_hang;
+    return status && WIFSIGNALED(*status) ? RESPAWN_signal : RESPAWN_exit;
+}
+
+void slot_reaped(struct slot_world *world, struct slot *slot, const int *status)
+{
+    bool own_fault = is_own_fault(slot, status);
+    bool stays_down = status && WIFEXITED(*status) && WEXITSTATUS(*status) == WORKER_EXIT_STAY_DOWN;
 
     log_death(world, slot, status);
+    check_legacy(world, slot);
     stats_fold(world->stats, slot->block);
     slot->block = NULL;
     slot->ready_ms = 0;
-    if (slot->channel >= 0)
-        close(slot->channel);
-    slot->channel = -1;
+    slot->replace_due = false; /* what is started now replaces it */
+    slot_close_channel(slot);
     slot->pid = 0;
-    if (!killed && WEXITSTATUS(status) == WORKER_EXIT_STAY_DOWN) {
-        slot_handle(world, slot, SUPERVISOR_EVENT_GAVE_UP, true);
-        return;
-    }
-    slot->why = hung(slot) ? RESPAWN_hang : killed ? RESPAWN_signal : RESPAWN_exit;
-    slot_handle(world, slot, SUPERVISOR_EVENT_DIED, own_fault);
+    if (!stays_down)
+        slot->why = reason_of(slot, status);
+    slot_handle(world, slot, stays_down ? SUPERVISOR_EVENT_GAVE_UP : SUPERVISOR_EVENT_DIED, own_fault);
 }

@@ -13,9 +13,9 @@ struct cell {
 #define S(name) SUPERVISOR_##name
 #define A(name) SUPERVISOR_ACT_##name
 #define E(name) [SUPERVISOR_EVENT_##name]
-#define ROW(state, start, ready, beat, due, died, gave_up, stop, kill)                                                 \
+#define ROW(state, start, ready, beat, due, died, gave_up, stop, kill, error)                                          \
     [S(state)] = {E(START) = start, E(READY) = ready,     E(BEAT) = beat, E(DUE) = due,                                \
-                  E(DIED) = died,   E(GAVE_UP) = gave_up, E(STOP) = stop, E(KILL) = kill}
+                  E(DIED) = died,   E(GAVE_UP) = gave_up, E(STOP) = stop, E(KILL) = kill, E(ERROR) = error}
 
 #define BUG {A(BUG), S(EMPTY)} /* fatal: there is no next state */
 #define STAY(state) {A(NONE), S(state)}
@@ -23,23 +23,24 @@ struct cell {
 #define AGAIN(state) {REPLACE, S(state)} /* the state when it is started at once */
 #define LEAVE GO(DRAIN, STOPPING)
 #define END GO(KILL, ENDING)
+#define EXPEL GO(KILL, KILLED) /* and replace it */
 #define GONE STAY(EMPTY)
 #define QUIT GO(TELL_DOWN, DOWN)
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] = {
-    /*   state     START                READY                BEAT                      DUE                       DIED             GAVE_UP  STOP            KILL */
-    ROW(EMPTY,     GO(SPAWN, STARTING), BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE),
-    ROW(STARTING,  STAY(STARTING),      STAY(RUNNING),       STAY(STARTING),           STAY(SLOW),               AGAIN(STARTING), QUIT,    LEAVE,          END),
-    ROW(SLOW,      STAY(SLOW),          STAY(RUNNING),       STAY(SLOW),               GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END),
-    ROW(RUNNING,   STAY(RUNNING),       BUG,                 STAY(RUNNING),            GO(TELL_SILENT, SILENT),  AGAIN(STARTING), QUIT,    LEAVE,          END),
-    ROW(SILENT,    STAY(SILENT),        BUG,                 GO(TELL_AWAKE, RUNNING),  GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END),
-    ROW(ABORTED,   STAY(ABORTED),       STAY(ABORTED),       STAY(ABORTED),            GO(KILL, KILLED),         AGAIN(SLOW),     QUIT,    END,            END),
-    ROW(KILLED,    STAY(KILLED),        STAY(KILLED),        STAY(KILLED),             BUG,                      AGAIN(SLOW),     QUIT,    STAY(ENDING),   STAY(ENDING)),
-    ROW(BACKOFF,   STAY(BACKOFF),       BUG,                 BUG,                      GO(SPAWN, SLOW),          BUG,             BUG,     GONE,           GONE),
-    ROW(STOPPING,  STAY(STOPPING),      STAY(STOPPING),      STAY(STOPPING),           END,                      GONE,            GONE,    STAY(STOPPING), END),
-    ROW(ENDING,    STAY(ENDING),        STAY(ENDING),        STAY(ENDING),             BUG,                      GONE,            GONE,    STAY(ENDING),   STAY(ENDING)),
-    ROW(DOWN,      STAY(DOWN),          BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE),
+    /*   state     START                READY                BEAT                      DUE                       DIED             GAVE_UP  STOP            KILL            ERROR */
+    ROW(EMPTY,     GO(SPAWN, STARTING), BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE,           BUG),
+    ROW(STARTING,  STAY(STARTING),      STAY(RUNNING),       STAY(STARTING),           STAY(SLOW),               AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
+    ROW(SLOW,      STAY(SLOW),          STAY(RUNNING),       STAY(SLOW),               GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
+    ROW(RUNNING,   STAY(RUNNING),       EXPEL,               STAY(RUNNING),            GO(TELL_SILENT, SILENT),  AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
+    ROW(SILENT,    STAY(SILENT),        EXPEL,               GO(TELL_AWAKE, RUNNING),  GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
+    ROW(ABORTED,   STAY(ABORTED),       STAY(ABORTED),       STAY(ABORTED),            GO(KILL, KILLED),         AGAIN(SLOW),     QUIT,    END,            END,            EXPEL),
+    ROW(KILLED,    STAY(KILLED),        STAY(KILLED),        STAY(KILLED),             BUG,                      AGAIN(SLOW),     QUIT,    STAY(ENDING),   STAY(ENDING),   STAY(KILLED)),
+    ROW(BACKOFF,   STAY(BACKOFF),       BUG,                 BUG,                      GO(SPAWN, SLOW),          BUG,             BUG,     GONE,           GONE,           BUG),
+    ROW(STOPPING,  STAY(STOPPING),      STAY(STOPPING),      STAY(STOPPING),           END,                      GONE,            GONE,    STAY(STOPPING), END,            END),
+    ROW(ENDING,    STAY(ENDING),        STAY(ENDING),        STAY(ENDING),             BUG,                      GONE,            GONE,    STAY(ENDING),   STAY(ENDING),   STAY(ENDING)),
+    ROW(DOWN,      STAY(DOWN),          BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE,           BUG),
 };
 /* clang-format on */
 

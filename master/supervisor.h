@@ -10,6 +10,7 @@
  *               BACKOFF (after fast deaths) ---------> STARTING, SLOW ...
  *
  *   STOP in any of them: STOPPING (drains) -- late --> ENDING (killed) -- death --> EMPTY.   Exit code 2: DOWN.
+ *   ERROR, or READY once more: KILLED, and so replaced; while its end is wanted: ENDING.
  *
  * While nobody serves a slot (supervisor_is_adopted) its accept queues are adopted by the others.
  */
@@ -26,7 +27,7 @@
     X(RUNNING, "ready")                                                                                                \
     X(SILENT, "silent")     /* no heartbeat for adopt_after */                                                         \
     X(ABORTED, "aborted")   /* none for watchdog_timeout, or never READY: SIGABRT is sent */                           \
-    X(KILLED, "killed")     /* that did not help: SIGKILL is sent */                                                   \
+    X(KILLED, "killed")     /* that did not help, or it cannot be believed: SIGKILL is sent */                         \
     X(BACKOFF, "backoff")   /* no process; one will be started */                                                      \
     X(STOPPING, "stopping") /* told to drain; its end is wanted, and it is watched as before */                        \
     X(ENDING, "ending")     /* SIGKILL is sent; its end is wanted */                                                   \
@@ -40,7 +41,8 @@
     X(DIED, "died")       /* reaped, or could not be forked */                                                         \
     X(GAVE_UP, "gave up") /* reaped, exit code WORKER_EXIT_STAY_DOWN */                                                \
     X(STOP, "stop")       /* no process is wanted any more; it may drain */                                            \
-    X(KILL, "kill")       /* the same, at once */
+    X(KILL, "kill")       /* the same, at once */                                                                      \
+    X(ERROR, "error")     /* it has said or written what no sound process does */
 
 #define SUPERVISOR_ACTIONS(X)                                                                                          \
     X(NONE)        /* only the state changes, or nothing does */                                                       \

@@ -192,8 +192,8 @@ bool upgrade_has_orphans(const struct master *master)
     siginfo_t info;
     uint32_t at = 0;
 
-    for (const struct stats_block *block; (block = stats_orphan(master->world.stats, getpid(), &at));) {
-        pid_t pid = block->pid;
+    for (const struct stats_entry *worker; (worker = stats_orphan(master->world.stats, getpid(), &at));) {
+        pid_t pid = worker->pid;
         if (pid == 0)
             any |= stopping_ms < SUPERVISOR_GRACE_MS;
         else if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {

@@ -1,7 +1,6 @@
 /*
  * The functions of session.h: what a service sends, sets and asks for. Upstreams and relays are in upstream.c.
  */
-#include "common/channel.h"
 #include "worker/core.h"
 #include <errno.h>
 #include <string.h>
@@ -42,8 +41,7 @@ const char *session_listener(const struct session *session)
 
 void session_shutdown_server(struct session *session)
 {
-    if (channel_send(core_of(session)->env->channel, CHANNEL_SHUTDOWN, 0) != CHANNEL_OK)
-        log_error("cannot ask the master to shut down: %s", strerror(errno));
+    core_of(session)->shutdown_asked = true;
 }
 
 /* ---- what it sends and sets ---- */

@@ -110,6 +110,8 @@ struct core {
     uint32_t leave_spread_ms; /* ... each after its own part of this time */
     uint64_t leave_seed;
     enum close_reason leave_reason;
+    bool shutdown_asked; /* a service wants the whole server to stop: the worker tells the master at the end of the turn
+                          */
     struct session *corked; /* the one whose event is being handled */
     size_t cork_used;
     char scratch[SCRATCH_SIZE];

@@ -4,6 +4,7 @@
 #include "common/signals.h"
 #include "common/title.h"
 #include "worker/core.h"
+#include "worker/words.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,8 +24,10 @@ enum {
 struct worker {
     struct core core; /* first: the reactor's hook gets to the worker through it */
     struct reactor_handler signals, channel;
-    uint64_t close_ms; /* then who is left is closed; UINT64_MAX: that has been done, or is left to the exit */
-    uint64_t exit_ms;  /* then we are gone, whether they have heard of it or not */
+    struct words words; /* to the master */
+    bool left;          /* it has been told that somebody else ended this worker; that is said once */
+    uint64_t close_ms;  /* then who is left is closed; UINT64_MAX: that has been done, or is left to the exit */
+    uint64_t exit_ms;   /* then we are gone, whether they have heard of it or not */
 };
 
 /* Over how long quiet sessions leave. Who comes last still has a while to become quiet before the time is up. */
@@ -55,6 +58,14 @@ static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
     drain_begin(core, why == STOP_REFUSE, spread_ms);
 }
 
+/* Not at the master's word: it is told, and replaces this worker at once. */
+static void leave(struct worker *worker)
+{
+    drain(worker, ORPHAN_DRAIN_MS, STOP_LEAVE);
+    worker->words.leaving |= !worker->left;
+    worker->left = true;
+}
+
 static void signals_ready(struct reactor_handler *handler, uint32_t events)
 {
     struct worker *worker = (struct worker *)((char *)handler - offsetof(struct worker, signals));
@@ -62,11 +73,9 @@ static void signals_ready(struct reactor_handler *handler, uint32_t events)
 
     (void)events;
     while (read(handler->fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGTERM) {
-            drain(worker, ORPHAN_DRAIN_MS, STOP_LEAVE);
-            if (channel_send(worker->core.env->channel, CHANNEL_LEAVING, 0) != CHANNEL_OK)
-                log_warn("the master does not listen: %s", strerror(errno));
-        } else if (info.ssi_signo == SIGQUIT)
+        if (info.ssi_signo == SIGTERM)
+            leave(worker);
+        else if (info.ssi_signo == SIGQUIT)
             worker->core.reactor.running = false;
         /* The others come with a terminal's Ctrl-C to the whole group: the master knows what to do. */
     }
@@ -88,8 +97,18 @@ static void adopt(struct worker *worker, const struct channel_message *message, 
         return;
     adoption_release(core, message->value);
     log_limited(&limit, 1, LOG_LEVEL_WARN, "cannot adopt the queues of slot %u: no descriptors", message->value);
-    if (channel_send(core->env->channel, CHANNEL_MISSED, message->value) != CHANNEL_OK)
-        log_error("cannot tell the master about it: %s", strerror(errno));
+    words_miss(&worker->words, message->value);
+}
+
+/*
+ * Whatever is wrong with the control pipe, or with the master: the sessions are sound, so they may finish, as at the
+ * end of the master. Nothing that comes from there counts any more.
+ */
+static void give_up_master(struct worker *worker, const char *why)
+{
+    log_error("the master cannot be believed: %s", why);
+    reactor_want(&worker->core.reactor, &worker->channel, REACTOR_OFF);
+    leave(worker);
 }
 
 static void obey(struct worker *worker, const struct channel_message *message, const int *fds)
@@ -109,7 +128,7 @@ static void obey(struct worker *worker, const struct channel_message *message, c
         if (log_reopen() < 0)
             log_error("cannot reopen the log: %s", strerror(errno));
         break;
-    default: log_fatal("unexpected %s from the master", channel_name(message->type));
+    default: give_up_master(worker, "it has sent what only a worker sends");
     }
 }
 
@@ -120,7 +139,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
     int fds[CHANNEL_FDS_MAX];
 
     (void)events;
-    for (;;) {
+    while (handler->events != REACTOR_OFF) {
         switch (channel_receive(handler->fd, &message, fds)) {
         case CHANNEL_AGAIN: return;
         case CHANNEL_OK: obey(worker, &message, fds); break;
@@ -129,7 +148,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
             reactor_want(&worker->core.reactor, handler, REACTOR_OFF);
             drain(worker, ORPHAN_DRAIN_MS, STOP_ORPHAN);
             return;
-        case CHANNEL_BROKEN: log_fatal("control pipe: %s", strerror(errno));
+        case CHANNEL_BROKEN: give_up_master(worker, strerror(errno)); return;
         }
     }
 }
@@ -146,6 +165,9 @@ static void after_batch(struct reactor *reactor)
     }
     session_bury(core);
     adoption_bury(core);
+    worker->words.shutdown |= core->shutdown_asked;
+    core->shutdown_asked = false;
+    words_send(&worker->words, core->env->channel, reactor->now_ms);
     if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->exit_ms))
         reactor->running = false;
 }
@@ -206,6 +228,7 @@ int worker_run(const struct worker_env *env)
 
     snprintf(role, sizeof(role), "worker %u", env->slot);
     log_set_role(role);
+    log_count_dropped_in(&env->stats->log_dropped);
     title_set("worker %u", env->slot);
     end_with_master();
     if (!worker || start(worker, env) < 0) {
@@ -213,8 +236,8 @@ int worker_run(const struct worker_env *env)
         free(worker);
         return EXIT_FAILURE;
     }
-    if (channel_send(env->channel, CHANNEL_READY, 0) != CHANNEL_OK)
-        log_warn("the master is gone before this worker was ready");
+    worker->words.ready = true;
+    words_send(&worker->words, env->channel, worker->core.reactor.now_ms);
     reactor_run(&worker->core.reactor);
 
     admission_end(&worker->core);

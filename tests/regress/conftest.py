@@ -4,7 +4,7 @@ import sys
 import pytest
 
 sys.dont_write_bytecode = True
-pytest.register_assert_rewrite("harness", "tree")
+pytest.register_assert_rewrite("harness", "shortage", "tree")
 
 import harness  # noqa: E402
 import trap  # noqa: E402

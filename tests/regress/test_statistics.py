@@ -232,6 +232,25 @@ def test_an_upgrade_keeps_what_is_the_services(serve):
     assert server.stats()["master"]["reloads"] == 3
 
 
+# ---- the log ----
+
+def test_dropped_lines_are_counted(serve):
+    """By the master and by the workers; the file that is written at the end has them all."""
+    address = own_address()
+    server = serve(listen("echo", bind=address, shutdown_command="loopback"), log="/dev/full", ready=False)
+    end = time.monotonic() + DEADLINE
+    while not server.stats_file.exists():
+        try:
+            with connect_to(address) as client:
+                client.send(b"SHUTDOWN\r\n")
+        except ConnectionError:
+            assert time.monotonic() < end
+        time.sleep(0.01)
+    assert server.wait() == 0
+    stats = json.loads(server.stats_file.read_text())
+    assert stats["master"]["log_dropped"] > 5 and stats["gone"]["workers"]["log_dropped"] > 0
+
+
 # ---- the JSON ----
 
 def tables(text):

@@ -698,14 +698,16 @@ def test_a_binary_that_fails_removes_nothing(serve, trap_binary, binary, tmp_pat
 
 def test_the_new_master_killed_while_it_stops_is_not_taken_back(serve, binary):
     server = serve(listen("bank"), listen("pingpong"), binary=binary)
-    old, client = server.pid, half_done(server)
+    old, client, since = server.pid, half_done(server), server.mark()
     server.upgrade()
+    for slot in range(2):
+        server.wait_log(rf"worker {slot}\[\d+\]: draining", since=since)  # who comes now is served by the new one
     half = half_done(server)
     server.signal(signal.SIGTERM)
     server.wait_log(rf"master\[{server.pid}\]: stopping")
     server.signal(signal.SIGKILL)
     finish_half(client)
-    half.close()  # whose it is depends on how soon the old workers have read that they are to drain
+    half.close()
     server.wait_log(rf"master\[{old}\]: stopped")
     assert not any("serves again" in line for line in server.lines)
     assert server.process.wait(DEADLINE) == 128 + signal.SIGKILL, "a supervisor is to know of it"

@@ -2,6 +2,7 @@
 import fcntl
 import os
 
+from liar import LIES
 from tree import build_with_service
 
 SERVICE = """
@@ -12,7 +13,7 @@ SERVICE = """
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
+""" + LIES + """
 /* Named and not inlined, to be found in a backtrace. */
 void trap_loop(void);
 void trap_block(void);
@@ -45,6 +46,12 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
         trap_block();
     else if (strncmp(text, "exit ", 5) == 0)
         _exit(atoi(text + 5));
+    else if (strcmp(text, "reach") == 0) {
+        snprintf(text, sizeof(text), "%d\\n", reach());
+        session_send(session, text, strlen(text));
+        return SESSION_CONTINUE;
+    } else if (lie(session, text))
+        return SESSION_CONTINUE;
     session_send(session, bytes, size);
     session_send(session, "\\n", 1);
     return SESSION_CONTINUE;

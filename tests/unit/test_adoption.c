@@ -6,7 +6,6 @@
 #include "tests/unit/world.h"
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <bsd/unistd.h>
@@ -530,6 +529,7 @@ static void test_stop_refused_address(void)
 static int channel;
 static pid_t worker;
 static struct stats_area *area;
+static struct stats_block *block;
 
 static void begin_worker(void)
 {
@@ -541,12 +541,14 @@ static void begin_worker(void)
     close(fd);
     CU_ASSERT_EQUAL_FATAL(channel_open(ends), 0);
     env.channel = ends[1];
-    env.stats = &area->blocks[0];
+    block = stats_take(area, 0, getpid());
+    CU_ASSERT_PTR_NOT_NULL_FATAL(block);
     env.linger_timeout_ms = 1000;
     fflush(stdout);
     worker = fork();
     if (worker == 0) {
         close(ends[0]);
+        env.stats = stats_enter(area, block);
         log_set_level(LOG_LEVEL_FATAL);
         alarm(UNIT_PATIENCE_S);
         _exit(worker_run(&env));
@@ -569,9 +571,8 @@ static void await_worker(void)
 static void end_worker(void)
 {
     close(channel);
-    munmap(area, sizeof(*area));
+    stats_detach(area);
     env.channel = -1;
-    env.stats = &stats;
     end();
 }
 
@@ -620,8 +621,8 @@ static void test_worker(void)
     check_blocking_echo(clients[0]);
     check_blocking_echo(clients[1]);
     check_blocking_echo(clients[4]);
-    CU_ASSERT_EQUAL(stats_read(&area->blocks[0].listeners[0].accepted), 2);
-    CU_ASSERT_EQUAL(stats_read(&area->blocks[0].listeners[1].accepted), 1);
+    CU_ASSERT_EQUAL(stats_read(&block->listeners[0].accepted), 2);
+    CU_ASSERT_EQUAL(stats_read(&block->listeners[1].accepted), 1);
     tell(CHANNEL_RELEASE, 1);
     let_it_hear();
     clients[2] = visit(&addresses[1][0]);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 static int fds[2];
 static unsigned open_before;
@@ -147,6 +148,59 @@ static void test_would_block(void)
     }
     CU_ASSERT_EQUAL(channel_receive(fds[1], &message, NULL), CHANNEL_AGAIN);
     CU_ASSERT_EQUAL(channel_send(fds[0], CHANNEL_DRAIN, 0), CHANNEL_OK);
+    end();
+}
+
+/* A kernel that is short of memory: the next sendmsg() or recvmsg() fails with this. */
+static int refusal;
+
+static bool is_refused(void)
+{
+    errno = refusal;
+    refusal = 0;
+    return errno;
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *packet, int flags)
+{
+    return is_refused() ? -1 : syscall(SYS_sendmsg, fd, packet, flags);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *packet, int flags)
+{
+    return is_refused() ? -1 : syscall(SYS_recvmsg, fd, packet, flags);
+}
+
+static void test_shortage(void)
+{
+    static const int errors[] = {EAGAIN, EINTR, ENOBUFS, ENOMEM};
+    struct channel_message message;
+
+    begin();
+    for (uint32_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        refusal = errors[i];
+        CU_ASSERT_EQUAL(channel_send(fds[0], CHANNEL_DRAIN, i), CHANNEL_AGAIN);
+        CU_ASSERT_EQUAL(channel_send(fds[0], CHANNEL_DRAIN, i), CHANNEL_OK);
+        refusal = errors[i];
+        CU_ASSERT_EQUAL(channel_receive(fds[1], &message, NULL), CHANNEL_AGAIN);
+        CU_ASSERT_EQUAL(channel_receive(fds[1], &message, NULL), CHANNEL_OK);
+        CU_ASSERT_EQUAL(message.value, i);
+    }
+    end();
+}
+
+/* A message that says of descriptors what cannot be. */
+static void test_wrong_count(void)
+{
+    struct channel_message message = {.type = CHANNEL_ADOPT, .count = 1};
+
+    begin();
+    CU_ASSERT_EQUAL(send(fds[0], &message, sizeof(message), 0), sizeof(message));
+    CU_ASSERT_EQUAL(channel_receive(fds[1], &message, NULL), CHANNEL_BROKEN);
+    message = (struct channel_message){.type = CHANNEL_ADOPT, .count = CHANNEL_FDS_MAX + 1};
+    CU_ASSERT_EQUAL(send(fds[0], &message, sizeof(message), 0), sizeof(message));
+    CU_ASSERT_EQUAL(channel_receive(fds[1], &message, (int[CHANNEL_FDS_MAX]){0}), CHANNEL_BROKEN);
+    CU_ASSERT_EQUAL(errno, EBADMSG);
     end();
 }
 
@@ -388,6 +442,8 @@ int main(void)
         {"closed", test_closed},
         {"closed, unread", test_closed_unread},
         {"would block", test_would_block},
+        {"shortage", test_shortage},
+        {"wrong count", test_wrong_count},
         {"not a channel", test_not_a_channel},
         {"descriptors", test_descriptors},
         {"descriptors outlive the sender", test_descriptors_outlive_the_sender},

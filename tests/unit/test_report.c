@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { WORKERS = 3, LISTENERS = 2, TEXT_SIZE = 1 << 16 };
+enum { WORKERS = 3, LISTENERS = 2, TEXT_SIZE = 1 << 16, OPEN = 100000 };
 
 static const struct service test_service = {.name = "test"};
 
@@ -63,6 +63,15 @@ static void count_all(struct stats_listener *listener, uint64_t first)
 
     for (unsigned i = 0; i < sizeof(*listener) / sizeof(stats_counter); i++)
         stats_count(&counters[i], first + i);
+    stats_count(&listener->accepted, OPEN); /* no more may have ended than have begun */
+    atomic_store(&listener->lost, 0);       /* it is counted when the worker is gone */
+}
+
+static void count_huge(struct stats_listener *listener, uint64_t huge)
+{
+    count_all(listener, huge);
+    for (unsigned i = 0; i < CLOSE_REASONS; i++)
+        atomic_store(&listener->closed[i], huge / (2 * CLOSE_REASONS));
 }
 
 static void add_rows(struct stats_listener *total)
@@ -109,12 +118,12 @@ static void test_sums(void)
     for (unsigned i = 0; i < WORKERS; i++)
         for (unsigned j = 0; j < LISTENERS; j++)
             count_all(&slots[i].block->listeners[j], 100 * (i + 1) + 1000 * j);
-    const uint64_t accepted = 2 * 600 + WORKERS * 1000;
+    const uint64_t accepted = 2 * 600 + WORKERS * 1000 + WORKERS * LISTENERS * OPEN;
     check_sums_agree(accepted);
     current.count--; /* a resize */
     check_sums_agree(accepted);
     report_sums_gone_workers(&master, &sums, &gone);
-    CU_ASSERT_EQUAL(stats_read(&gone.traffic.accepted), 300 + 1300);
+    CU_ASSERT_EQUAL(stats_read(&gone.traffic.accepted), 300 + 1300 + LISTENERS * OPEN);
     current.conf.listener_count--; /* a removed listener */
     check_sums_agree(accepted);
     for (unsigned i = 0; i < WORKERS; i++)
@@ -137,7 +146,7 @@ static void test_the_place_of_another_name(void)
     begin();
     count_all(&slots[0].block->listeners[0], 5000);
     report_sums_take(&master, &before);
-    CU_ASSERT_EQUAL(stats_read(&report_sums_listener(&before, &listeners[0])->accepted), 5000);
+    CU_ASSERT_EQUAL(stats_read(&report_sums_listener(&before, &listeners[0])->accepted), 5000 + OPEN);
     memcpy(listeners[0].name, "another", sizeof("another"));
     CU_ASSERT_EQUAL(stats_read(&report_sums_listener(&before, &listeners[0])->accepted), 0);
     end();
@@ -220,7 +229,7 @@ static void open_log_file(void)
 /* Numbers of 20 digits in every place there is, the longest names, all kinds of ends, every state. */
 static void test_the_widest_table(void)
 {
-    const uint64_t huge = UINT64_MAX / (WORKERS * LISTENERS) / (CLOSE_REASONS + 1) - 100;
+    const uint64_t huge = UINT64_C(1) << 55; /* more is taken for nonsense */
     size_t longest;
 
     begin();
@@ -234,9 +243,10 @@ static void test_the_widest_table(void)
         stats_count(&slots[i].block->turns, UINT64_MAX / 8);
         stats_count(&slots[i].block->longest_turn_us, UINT64_MAX / 8);
         stats_count(&slots[i].block->accept_pauses, UINT64_MAX / 8);
+        stats_count(&slots[i].block->log_dropped, UINT64_MAX / 8);
         master.adopted[i] = true;
         for (unsigned j = 0; j < LISTENERS; j++)
-            count_all(&slots[i].block->listeners[j], huge);
+            count_huge(&slots[i].block->listeners[j], huge);
         for (unsigned j = 0; j < RESPAWNS; j++)
             stats_count(&area->books[i].respawns[j], UINT64_MAX / 8);
     }

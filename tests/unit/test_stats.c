@@ -2,9 +2,12 @@
  * Counters: seen across processes, kept across deaths, and their sums agree.
  */
 #include "common/stats.h"
+#include "common/stats_file.h"
 #include "tests/unit/unit.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +15,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { NUMBER = 5, OWNER = 4711 };
+enum { NUMBER = 5 };
 
 static int fd;
 static struct stats_area *area;
@@ -27,31 +30,40 @@ static void begin(void)
 
 static void end(void)
 {
-    CU_ASSERT_EQUAL(munmap(area, sizeof(*area)), 0);
+    stats_detach(area);
     close(fd);
 }
 
 static struct stats_block *take(unsigned number)
 {
-    struct stats_block *block = stats_take(area, number, OWNER);
+    struct stats_block *block = stats_take(area, number, getpid());
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(block);
     return block;
 }
 
-/* A child that counts and dies without a word. */
-static void count_in_child(struct stats_block *block, void (*work)(struct stats_block *block))
+/* How a worker comes and goes: its status as from waitpid(). */
+static int run_worker(struct stats_block *block, void (*work)(struct stats_block *block))
 {
-    int status;
+    int status = -1;
     pid_t pid = fork();
 
     if (pid == 0) {
-        work(block);
+        struct stats_block *own = stats_enter(area, block);
+        if (!own)
+            _exit(99);
+        work(own);
         _exit(0);
     }
     CU_ASSERT_FATAL(pid > 0);
     CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
-    CU_ASSERT_EQUAL(status, 0);
+    return status;
+}
+
+/* A worker that counts and dies without a word. */
+static void count_in_child(struct stats_block *block, void (*work)(struct stats_block *block))
+{
+    CU_ASSERT_EQUAL(run_worker(block, work), 0);
 }
 
 static void some_work(struct stats_block *block)
@@ -88,14 +100,6 @@ static void check_identity(const struct stats_block *block)
     }
 }
 
-/* Free, and nothing is left of whoever had it. */
-static void check_free(const struct stats_block *block)
-{
-    static const struct stats_block zero;
-
-    CU_ASSERT_EQUAL(memcmp(block, &zero, sizeof(zero)), 0);
-}
-
 static void check_nothing_counted(const struct stats_block *block)
 {
     static const struct stats_block zero;
@@ -116,12 +120,8 @@ static void test_create(void)
     CU_ASSERT_EQUAL(area->upgrades, 0);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         CU_ASSERT_STRING_EQUAL(area->names[i], "");
-    for (unsigned i = 0; i < 3; i++) {
-        check_free(&area->blocks[i]);
-        CU_ASSERT_EQUAL((uintptr_t)&area->blocks[i] % 64, 0);
-    }
-    check_free(&area->blocks[STATS_PROCESSES_MAX - 1]);
-    check_free(&area->books[STATS_NUMBERS_MAX - 1].total);
+    CU_ASSERT_EQUAL(area->entries[STATS_PROCESSES_MAX - 1].taken, 0);
+    check_nothing_counted(&area->books[STATS_NUMBERS_MAX - 1].total);
     CU_ASSERT_EQUAL(fstat(fd, &status), 0);
     CU_ASSERT(status.st_blocks * 512 < (off_t)sizeof(struct stats_area) / 2); /* what is not used costs nothing */
     end();
@@ -160,32 +160,7 @@ static void test_layout(void)
     close(empty);
 }
 
-/* Without a file it is as good for all who are forked later; nor is one needed where files may not grow. */
-static void test_without_file(void)
-{
-    signal(SIGXFSZ, SIG_IGN);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, RLIM_INFINITY});
-        _exit(stats_create() >= 0 ? 0 : 1); /* up to the hard limit it may */
-    }
-    int status = -1;
-    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
-    CU_ASSERT_EQUAL(status, 0);
-
-    struct stats_area *without = stats_without_file();
-    CU_ASSERT_PTR_NOT_NULL_FATAL(without);
-    if (fork() == 0) {
-        stats_count(&without->blocks[7].turns, 3);
-        _exit(0);
-    }
-    wait(NULL);
-    CU_ASSERT_EQUAL(without->layout, STATS_LAYOUT);
-    CU_ASSERT_EQUAL(stats_read(&without->blocks[7].turns), 3);
-    munmap(without, sizeof(*without));
-}
-
-/* A block goes to one process, whoever else looks for one at the same time. */
+/* A block goes to one worker, whoever else looks for one at the same time. */
 static void test_take(void)
 {
     begin();
@@ -193,35 +168,85 @@ static void test_take(void)
     CU_ASSERT_PTR_NOT_EQUAL(first, second);
     CU_ASSERT_EQUAL(first->taken, 1);
     CU_ASSERT_EQUAL(second->taken, STATS_NUMBERS_MAX);
-    CU_ASSERT(first->owner == OWNER && first->pid == 0);
-    CU_ASSERT(area->blocks_used >= 2);
+    CU_ASSERT(area->entries[0].owner == getpid() && area->entries[0].pid == 0 && area->entries[0].taken == 1);
+    CU_ASSERT(area->entries[0].serial && area->entries[1].serial && area->entries[0].serial != area->entries[1].serial);
+    CU_ASSERT(area->blocks_used == 2 && area->numbers_used == STATS_NUMBERS_MAX);
+    CU_ASSERT_EQUAL((uintptr_t)first % 64, 0);
     check_nothing_counted(first);
+    stats_set_pid(area, second, 17);
+    CU_ASSERT(area->entries[0].pid == 0 && area->entries[1].pid == 17);
     end();
 }
 
+/* Entries that the other master has taken: none is left, and one that is freed is enough. */
 static void test_all_taken(void)
 {
     begin();
     for (unsigned i = 0; i < STATS_PROCESSES_MAX; i++)
-        take(i % STATS_NUMBERS_MAX);
-    for (unsigned i = 0; i < STATS_PROCESSES_MAX; i++)
-        CU_ASSERT(area->blocks[i].taken);
+        if (i != 2000)
+            area->entries[i].taken = i % STATS_NUMBERS_MAX + 1;
+    struct stats_block *block = take(7);
+    CU_ASSERT_EQUAL(area->entries[2000].taken, 8);
     errno = 0;
-    CU_ASSERT_PTR_NULL(stats_take(area, 0, OWNER));
+    CU_ASSERT_PTR_NULL(stats_take(area, 0, getpid()));
     CU_ASSERT_EQUAL(errno, ENOMEM);
-    stats_fold(area, &area->blocks[2000]);
-    CU_ASSERT_PTR_EQUAL(stats_take(area, 7, OWNER), &area->blocks[2000]);
-    CU_ASSERT_EQUAL(area->blocks[2000].taken, 8);
-    CU_ASSERT_PTR_NULL(stats_take(area, 0, OWNER));
+    stats_fold(area, block);
+    CU_ASSERT_EQUAL(area->entries[2000].taken, 0);
+    take(9);
+    CU_ASSERT_EQUAL(area->entries[2000].taken, 10);
     end();
 }
 
-enum { TAKES = 1000 };
+static unsigned open_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned count = 0;
 
-static void take_many(struct stats_area *from, pid_t owner)
+    CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static unsigned mappings(void)
+{
+    FILE *in = fopen("/proc/self/maps", "re");
+    char line[512];
+    unsigned count = 0;
+
+    while (in && fgets(line, sizeof(line), in))
+        count += strstr(line, "ccserver-stats") != NULL;
+    if (in)
+        fclose(in);
+    return count;
+}
+
+/* What a worker has is gone with it. */
+static void test_nothing_is_left(void)
+{
+    unsigned files, maps;
+
+    begin();
+    files = open_files();
+    maps = mappings();
+    for (unsigned i = 0; i < 50; i++) {
+        struct stats_block *block = take(NUMBER);
+        count_in_child(block, some_work);
+        CU_ASSERT_EQUAL(mappings(), maps + 1);
+        stats_fold(area, block);
+        CU_ASSERT(open_files() == files && mappings() == maps);
+        CU_ASSERT_EQUAL(area->blocks_used, 1);
+    }
+    end();
+}
+
+enum { TAKES = 100 };
+
+static void take_many(struct stats_area *from)
 {
     for (unsigned i = 0; i < TAKES; i++)
-        if (!stats_take(from, NUMBER, owner))
+        if (!stats_take(from, NUMBER, getpid()))
             _exit(1);
 }
 
@@ -237,17 +262,17 @@ static void test_take_together(void)
         struct stats_area *own = stats_attach(fd);
         if (!own || own == area)
             _exit(1);
-        take_many(own, 1);
+        take_many(own);
         _exit(0);
     }
     CU_ASSERT_FATAL(pid > 0);
-    take_many(area, 0);
+    take_many(area);
     CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
     CU_ASSERT_EQUAL(status, 0);
     for (unsigned i = 0; i < STATS_PROCESSES_MAX; i++)
-        if (area->blocks[i].taken) {
+        if (area->entries[i].taken) {
             CU_ASSERT(i < area->blocks_used);
-            count[area->blocks[i].owner]++;
+            count[area->entries[i].owner == pid]++;
         }
     CU_ASSERT_EQUAL(count[0], TAKES);
     CU_ASSERT_EQUAL(count[1], TAKES);
@@ -266,43 +291,288 @@ static void test_shared(void)
     CU_ASSERT_EQUAL(stats_read(&block->listeners[3].bytes_in), (uint64_t)5 << 32);
     CU_ASSERT_EQUAL(stats_open(&block->listeners[3]), 6);
     CU_ASSERT_EQUAL(stats_open(&block->listeners[STATS_LISTENERS_MAX - 1]), 0);
+    CU_ASSERT(area->entries[1].pid > 0 && area->entries[0].pid == 0); /* the worker has said who it is */
     check_identity(block);
     end();
 }
 
-/* What another process sees that maps the same file: an older master's totals, and what its workers count now. */
-static void test_attached_twice(void)
+/* ---- what a worker can reach ---- */
+
+static void look_around(struct stats_block *block)
+{
+    if (mappings() != 1)
+        _exit(1);
+    for (int file = 0; file < 100; file++)               /* a seal can be read of memory files only */
+        if (fcntl(file, F_GET_SEALS) >= 0 && file != fd) /* the area's is closed by the master's own hand */
+            _exit(2);
+    stats_count(&block->turns, 1);
+}
+
+static void test_a_worker_has_its_own_block_only(void)
+{
+    begin();
+    for (unsigned i = 0; i < 5; i++)
+        take(i);
+    struct stats_block *block = take(NUMBER);
+    take(NUMBER + 1);
+    count_in_child(block, look_around);
+    CU_ASSERT_EQUAL(stats_read(&block->turns), 1);
+    end();
+}
+
+static void write_to_area(struct stats_block *block)
+{
+    (void)block;
+    signal(SIGSEGV, SIG_DFL); /* a sanitizer would make a report of it */
+    area->numbers_used = UINT32_MAX;
+}
+
+static void test_a_worker_has_no_area(void)
+{
+    begin();
+    int status = run_worker(take(NUMBER), write_to_area);
+    CU_ASSERT(WIFSIGNALED(status));
+    CU_ASSERT_EQUAL(area->numbers_used, NUMBER + 1);
+    end();
+}
+
+static void count_in_grandchild(struct stats_block *block)
 {
     int status;
+    pid_t pid = fork();
 
+    if (pid == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        stats_count(&block->turns, 1);
+        _exit(0);
+    }
+    _exit(waitpid(pid, &status, 0) == pid && status ? 0 : 1);
+}
+
+/* A worker that hangs is not kept alive by a process of its own. */
+static void test_a_block_has_one_writer(void)
+{
     begin();
     struct stats_block *block = take(NUMBER);
-    count_in_child(block, some_work);
-    stats_fold(area, block);
-    CU_ASSERT_PTR_EQUAL(take(NUMBER), block);
-    stats_count(&area->upgrades, 1);
-    CU_ASSERT_EQUAL(stats_index(area, "echo", (const bool[STATS_LISTENERS_MAX]){0}), 0);
+    count_in_child(block, count_in_grandchild);
+    CU_ASSERT_EQUAL(stats_read(&block->turns), 0);
+    end();
+}
+
+static void test_the_file_is_sealed(void)
+{
+    struct stat status;
+    int file = stats_file_create(NUMBER, getpid());
+
+    CU_ASSERT_FATAL(file >= 0);
+    CU_ASSERT(fcntl(file, F_GETFD) & FD_CLOEXEC);
+    CU_ASSERT_EQUAL(fstat(file, &status), 0);
+    CU_ASSERT(status.st_size >= (off_t)sizeof(struct stats_block) && status.st_blocks * 512 >= status.st_size);
+    errno = 0;
+    CU_ASSERT(ftruncate(file, 0) < 0 && errno == EPERM);
+    errno = 0;
+    CU_ASSERT(ftruncate(file, status.st_size + 4096) < 0 && errno == EPERM);
+    errno = 0;
+    CU_ASSERT(fcntl(file, F_ADD_SEALS, F_SEAL_WRITE) < 0 && errno == EPERM);
+    close(file);
+}
+
+/* ---- nonsense ---- */
+
+static void test_head(void)
+{
+    begin();
+    struct stats_block *block = take(NUMBER);
+    CU_ASSERT_PTR_NULL(stats_error(block, NUMBER, getpid()));
+    CU_ASSERT_PTR_NOT_NULL(stats_error(block, NUMBER - 1, getpid()));
+    CU_ASSERT_PTR_NOT_NULL(stats_error(block, NUMBER, 1));
+    block->layout++;
+    CU_ASSERT_PTR_NOT_NULL(stats_error(block, NUMBER, getpid()));
+    block->layout--;
+    block->taken = 0x40000000;
+    CU_ASSERT_PTR_NOT_NULL(stats_error(block, NUMBER, getpid()));
+    stats_fold(area, block); /* what it says of its slot is not asked */
+    CU_ASSERT_EQUAL(area->entries[0].taken, 0);
+    end();
+}
+
+static void deny(struct stats_block *block)
+{
+    memset(&block->listeners[7].closed, 0x41, sizeof(block->listeners[7].closed));
+}
+
+static void lose(struct stats_block *block)
+{
+    stats_count(&block->listeners[3].lost, 1); /* that is for the master to say */
+}
+
+static void exceed(struct stats_block *block)
+{
+    stats_count(&block->listeners[3].bytes_in, UINT64_C(1) << 60);
+}
+
+static void overflow(struct stats_block *block)
+{
+    stats_count(&block->listeners[7].accepted, 5);
+    stats_count(&block->listeners[7].closed[0], UINT64_MAX / 2 + 1);
+    stats_count(&block->listeners[7].closed[1], UINT64_MAX / 2 + 1);
+}
+
+static void test_counters(void)
+{
+    static void (*const forgeries[])(struct stats_block * block) = {deny, lose, exceed, overflow};
+    const bool keep[STATS_LISTENERS_MAX] = {false};
+    char name[STATS_NAME_SIZE];
+    static struct stats_block total;
+
+    begin();
+    for (int i = 0; i < 9; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        CU_ASSERT_EQUAL(stats_index(area, name, keep), i);
+    }
+    for (unsigned i = 0; i < sizeof(forgeries) / sizeof(forgeries[0]); i++) {
+        struct stats_block *block = take(NUMBER);
+        count_in_child(block, some_work);
+        CU_ASSERT_PTR_NULL(stats_counters_error(area, block));
+        count_in_child(block, forgeries[i]);
+        CU_ASSERT_PTR_NOT_NULL(stats_counters_error(area, block));
+        stats_sum(area, NUMBER, &total);
+        check_identity(&total);
+        stats_fold(area, block);
+        check_identity(&area->books[NUMBER].total);
+    }
+    /* Of two forgeries the listener is not that of the work; the third one's work is lost. */
+    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[3].accepted), 30);
+    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[7].accepted), 0);
+    end();
+}
+
+/* ---- two masters ---- */
+
+static int orders[2], answers[2];
+
+static void wait_for(const int *ends)
+{
+    char byte;
+
+    if (read(ends[0], &byte, 1) != 1)
+        _exit(98);
+}
+
+static void go_on(const int *ends)
+{
+    CU_ASSERT_EQUAL(write(ends[1], "", 1), 1);
+}
+
+/* The other master: it has a worker that counts, which it folds, or dies instead, when it is told to go on. */
+static pid_t start_other_master(bool dies)
+{
+    CU_ASSERT(pipe(orders) == 0 && pipe(answers) == 0);
     pid_t pid = fork();
     if (pid == 0) {
-        static struct stats_block total;
         munmap(area, sizeof(*area)); /* and nothing of what fork() has copied */
-        struct stats_area *own = stats_attach(fd);
-        if (!own)
+        area = stats_attach(fd);
+        struct stats_block *block = area ? stats_take(area, NUMBER, getpid()) : NULL;
+        if (!block)
             _exit(1);
-        stats_sum(own, NUMBER, &total);
-        if (stats_read(&total.listeners[3].accepted) != 10 || stats_read(&own->upgrades) != 1 ||
-            strcmp(own->names[0], "echo") != 0 || own->blocks[0].taken != NUMBER + 1)
+        if (run_worker(block, some_work) != 0)
             _exit(2);
-        some_work(&own->blocks[0]);
-        stats_count(&own->books[NUMBER].respawns[RESPAWN_hang], 3);
+        stats_count(&area->upgrades, 1);
+        go_on(answers);
+        wait_for(orders);
+        if (!dies)
+            stats_fold(area, block);
         _exit(0);
     }
     CU_ASSERT_FATAL(pid > 0);
+    wait_for(answers);
+    return pid;
+}
+
+static void end_other_master(pid_t pid)
+{
+    int status;
+
+    go_on(orders);
     CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
     CU_ASSERT_EQUAL(status, 0);
-    CU_ASSERT_EQUAL(stats_read(&block->listeners[3].accepted), 10);
-    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].respawns[RESPAWN_hang]), 3);
+    for (unsigned i = 0; i < 2; i++) {
+        close(orders[i]);
+        close(answers[i]);
+    }
+}
+
+static uint64_t accepted_by_all(void)
+{
+    static struct stats_block total;
+
+    stats_sum(area, NUMBER, &total);
+    check_identity(&total);
+    return stats_read(&total.listeners[3].accepted);
+}
+
+static void test_the_other_masters_worker_is_seen(void)
+{
+    begin();
+    unsigned maps = mappings();
+    pid_t pid = start_other_master(false);
+    CU_ASSERT_EQUAL(accepted_by_all(), 0);
+    stats_watch(area, getpid());
+    CU_ASSERT_EQUAL(accepted_by_all(), 10);
+    stats_watch(area, getpid());
+    CU_ASSERT_EQUAL(mappings(), maps + 1);
+    end_other_master(pid);
+    CU_ASSERT_EQUAL(accepted_by_all(), 10); /* once, though we still have it mapped */
+    stats_watch(area, getpid());
+    CU_ASSERT_EQUAL(mappings(), maps);
+    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[3].lost), 6);
+    CU_ASSERT_EQUAL(stats_read(&area->upgrades), 1);
     end();
+}
+
+static void test_the_other_masters_worker_outlives_it(void)
+{
+    begin();
+    unsigned maps = mappings();
+    pid_t pid = start_other_master(true);
+    stats_watch(area, getpid());
+    end_other_master(pid);
+    CU_ASSERT_EQUAL(accepted_by_all(), 10);
+    stats_sweep(area, getpid());
+    CU_ASSERT_EQUAL(accepted_by_all(), 10);
+    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[3].lost), 6);
+    CU_ASSERT(mappings() == maps && area->entries[0].taken == 0);
+    end();
+}
+
+/* It has gone before anybody looked: its entry is freed, and nothing else happens. */
+static void test_what_was_never_seen(void)
+{
+    begin();
+    pid_t pid = start_other_master(true);
+    end_other_master(pid);
+    stats_sweep(area, getpid());
+    CU_ASSERT(accepted_by_all() == 0 && area->entries[0].taken == 0);
+    end();
+}
+
+/* What another process has under that number is not mapped. */
+static void test_not_the_file_of_a_block(void)
+{
+    int unsealed = memfd_create("x", MFD_CLOEXEC), ends[2];
+
+    CU_ASSERT(unsealed >= 0 && pipe(ends) == 0);
+    CU_ASSERT_EQUAL(ftruncate(unsealed, sizeof(struct stats_block) / 4096 * 4096 + 4096), 0);
+    const int others[] = {unsealed, ends[0], ends[1], 12345};
+    for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        CU_ASSERT_EQUAL(stats_file_open(getpid(), others[i]), -1);
+    int sealed = stats_file_create(NUMBER, 1), opened = stats_file_open(getpid(), sealed);
+    CU_ASSERT(opened >= 0);
+    close(opened);
+    close(sealed);
+    close(unsealed);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* ---- the dead ---- */
@@ -315,10 +585,8 @@ static void test_fold(void)
     total = &area->books[NUMBER].total;
     for (unsigned life = 1; life <= 3; life++) {
         struct stats_block *block = take(NUMBER);
-        block->pid = 17;
         count_in_child(block, some_work);
         stats_fold(area, block);
-        check_free(block);
         check_identity(total);
         const struct stats_listener *listener = &total->listeners[3];
         CU_ASSERT_EQUAL(stats_read(&listener->accepted), life * 10);
@@ -338,8 +606,8 @@ static void test_fold(void)
         stats_fold(area, block);
         CU_ASSERT_EQUAL(stats_read(&total->longest_turn_us), i > 500 ? i : 500);
     }
-    check_free(&area->books[NUMBER - 1].total);
-    check_free(&area->books[NUMBER + 1].total);
+    check_nothing_counted(&area->books[NUMBER - 1].total);
+    check_nothing_counted(&area->books[NUMBER + 1].total);
     end();
 }
 
@@ -400,24 +668,25 @@ static void test_sweep(void)
         {dead_owner, dead_worker, true},
     };
     enum { CASES = sizeof(cases) / sizeof(cases[0]) };
-    struct stats_block *blocks[CASES];
 
     begin();
     for (unsigned i = 0; i < CASES; i++) {
-        blocks[i] = stats_take(area, i, cases[i].owner);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(blocks[i]);
-        blocks[i]->pid = cases[i].pid;
-        some_work(blocks[i]);
+        some_work(take(i));
+        area->entries[i].owner = cases[i].owner;
+        area->entries[i].pid = cases[i].pid;
     }
     for (unsigned round = 0; round < 2; round++) {
         stats_sweep(area, self);
         for (unsigned i = 0; i < CASES; i++) {
-            CU_ASSERT_EQUAL(blocks[i]->taken, cases[i].gone ? 0 : i + 1);
-            CU_ASSERT_EQUAL(stats_read(&blocks[i]->turns), cases[i].gone ? 0 : 100);
+            CU_ASSERT_EQUAL(area->entries[i].taken, cases[i].gone ? 0 : i + 1);
             CU_ASSERT_EQUAL(stats_read(&area->books[i].total.turns), cases[i].gone ? 100 : 0);
             CU_ASSERT_EQUAL(stats_read(&area->books[i].total.listeners[3].lost), cases[i].gone ? 6 : 0);
         }
     }
+    uint32_t at = 0;
+    for (unsigned i = 3; i < 6; i++) /* those whose master is gone */
+        CU_ASSERT_PTR_EQUAL(stats_orphan(area, self, &at), &area->entries[i]);
+    CU_ASSERT_PTR_NULL(stats_orphan(area, self, &at));
     end();
 }
 
@@ -567,12 +836,21 @@ int main(void)
     static const struct unit_test tests[] = {
         {"create", test_create},
         {"layout", test_layout},
-        {"without a file", test_without_file},
         {"take", test_take},
         {"all taken", test_all_taken},
         {"take together", test_take_together},
+        {"nothing is left", test_nothing_is_left},
         {"shared", test_shared},
-        {"attached twice", test_attached_twice},
+        {"a worker has its own block only", test_a_worker_has_its_own_block_only},
+        {"a worker has no area", test_a_worker_has_no_area},
+        {"a block has one writer", test_a_block_has_one_writer},
+        {"the file is sealed", test_the_file_is_sealed},
+        {"head", test_head},
+        {"counters", test_counters},
+        {"the other master's worker is seen", test_the_other_masters_worker_is_seen},
+        {"the other master's worker outlives it", test_the_other_masters_worker_outlives_it},
+        {"what was never seen", test_what_was_never_seen},
+        {"not the file of a block", test_not_the_file_of_a_block},
         {"fold", test_fold},
         {"sum", test_sum},
         {"sweep", test_sweep},

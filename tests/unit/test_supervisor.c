@@ -33,6 +33,7 @@ static const struct {
     {S(EMPTY), E(GAVE_UP), A(BUG), S(EMPTY)},
     {S(EMPTY), E(STOP), A(NONE), S(EMPTY)},
     {S(EMPTY), E(KILL), A(NONE), S(EMPTY)},
+    {S(EMPTY), E(ERROR), A(BUG), S(EMPTY)},
 
     {S(STARTING), E(START), A(NONE), S(STARTING)},
     {S(STARTING), E(READY), A(NONE), S(RUNNING)},
@@ -42,6 +43,7 @@ static const struct {
     {S(STARTING), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(STARTING), E(STOP), A(DRAIN), S(STOPPING)},
     {S(STARTING), E(KILL), A(KILL), S(ENDING)},
+    {S(STARTING), E(ERROR), A(KILL), S(KILLED)},
 
     {S(SLOW), E(START), A(NONE), S(SLOW)},
     {S(SLOW), E(READY), A(NONE), S(RUNNING)},
@@ -51,24 +53,27 @@ static const struct {
     {S(SLOW), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(SLOW), E(STOP), A(DRAIN), S(STOPPING)},
     {S(SLOW), E(KILL), A(KILL), S(ENDING)},
+    {S(SLOW), E(ERROR), A(KILL), S(KILLED)},
 
     {S(RUNNING), E(START), A(NONE), S(RUNNING)},
-    {S(RUNNING), E(READY), A(BUG), S(RUNNING)},
+    {S(RUNNING), E(READY), A(KILL), S(KILLED)},
     {S(RUNNING), E(BEAT), A(NONE), S(RUNNING)},
     {S(RUNNING), E(DUE), A(TELL_SILENT), S(SILENT)},
     {S(RUNNING), E(DIED), A(SPAWN), S(STARTING)},
     {S(RUNNING), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(RUNNING), E(STOP), A(DRAIN), S(STOPPING)},
     {S(RUNNING), E(KILL), A(KILL), S(ENDING)},
+    {S(RUNNING), E(ERROR), A(KILL), S(KILLED)},
 
     {S(SILENT), E(START), A(NONE), S(SILENT)},
-    {S(SILENT), E(READY), A(BUG), S(SILENT)},
+    {S(SILENT), E(READY), A(KILL), S(KILLED)},
     {S(SILENT), E(BEAT), A(TELL_AWAKE), S(RUNNING)},
     {S(SILENT), E(DUE), A(ABORT), S(ABORTED)},
     {S(SILENT), E(DIED), A(SPAWN), S(SLOW)},
     {S(SILENT), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(SILENT), E(STOP), A(DRAIN), S(STOPPING)},
     {S(SILENT), E(KILL), A(KILL), S(ENDING)},
+    {S(SILENT), E(ERROR), A(KILL), S(KILLED)},
 
     {S(ABORTED), E(START), A(NONE), S(ABORTED)},
     {S(ABORTED), E(READY), A(NONE), S(ABORTED)},
@@ -78,6 +83,7 @@ static const struct {
     {S(ABORTED), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(ABORTED), E(STOP), A(KILL), S(ENDING)}, /* it will not drain any more */
     {S(ABORTED), E(KILL), A(KILL), S(ENDING)},
+    {S(ABORTED), E(ERROR), A(KILL), S(KILLED)},
 
     {S(KILLED), E(START), A(NONE), S(KILLED)},
     {S(KILLED), E(READY), A(NONE), S(KILLED)},
@@ -87,6 +93,7 @@ static const struct {
     {S(KILLED), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(KILLED), E(STOP), A(NONE), S(ENDING)},
     {S(KILLED), E(KILL), A(NONE), S(ENDING)},
+    {S(KILLED), E(ERROR), A(NONE), S(KILLED)},
 
     {S(BACKOFF), E(START), A(NONE), S(BACKOFF)},
     {S(BACKOFF), E(READY), A(BUG), S(BACKOFF)},
@@ -96,6 +103,7 @@ static const struct {
     {S(BACKOFF), E(GAVE_UP), A(BUG), S(BACKOFF)},
     {S(BACKOFF), E(STOP), A(NONE), S(EMPTY)},
     {S(BACKOFF), E(KILL), A(NONE), S(EMPTY)},
+    {S(BACKOFF), E(ERROR), A(BUG), S(BACKOFF)},
 
     {S(STOPPING), E(START), A(NONE), S(STOPPING)},
     {S(STOPPING), E(READY), A(NONE), S(STOPPING)},
@@ -105,6 +113,7 @@ static const struct {
     {S(STOPPING), E(GAVE_UP), A(NONE), S(EMPTY)},
     {S(STOPPING), E(STOP), A(NONE), S(STOPPING)},
     {S(STOPPING), E(KILL), A(KILL), S(ENDING)},
+    {S(STOPPING), E(ERROR), A(KILL), S(ENDING)},
 
     {S(ENDING), E(START), A(NONE), S(ENDING)},
     {S(ENDING), E(READY), A(NONE), S(ENDING)},
@@ -114,6 +123,7 @@ static const struct {
     {S(ENDING), E(GAVE_UP), A(NONE), S(EMPTY)},
     {S(ENDING), E(STOP), A(NONE), S(ENDING)},
     {S(ENDING), E(KILL), A(NONE), S(ENDING)},
+    {S(ENDING), E(ERROR), A(NONE), S(ENDING)},
 
     {S(DOWN), E(START), A(NONE), S(DOWN)},
     {S(DOWN), E(READY), A(BUG), S(DOWN)},
@@ -123,6 +133,7 @@ static const struct {
     {S(DOWN), E(GAVE_UP), A(BUG), S(DOWN)},
     {S(DOWN), E(STOP), A(NONE), S(EMPTY)},
     {S(DOWN), E(KILL), A(NONE), S(EMPTY)},
+    {S(DOWN), E(ERROR), A(BUG), S(DOWN)},
 };
 enum { CELLS = sizeof(cells) / sizeof(cells[0]) };
 
