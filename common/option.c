@@ -166,6 +166,23 @@ static void format_choice(const struct option_row *row, uint32_t value, char *te
     snprintf(text, text_size, "%.*s", (int)strcspn(word, "|"), word);
 }
 
+/* ---- addresses ---- */
+
+/* Port 0 means that the kernel may choose: nobody can connect there. */
+static int parse_address(const char *text, struct sock_address *address, char *why, size_t why_size)
+{
+    struct sock_address parsed;
+
+    if (sock_parse(&parsed, text, why, why_size) < 0)
+        return -1;
+    if (parsed.any.sa_family != AF_UNIX && sock_port(&parsed) == 0) {
+        strlcpy(why, "the port must be 1 to 65535", why_size);
+        return -1;
+    }
+    *address = parsed;
+    return 0;
+}
+
 /* ---- all types ---- */
 
 int option_set(const struct option_row *row, const char *text, void *base, char *why, size_t why_size)
@@ -180,7 +197,7 @@ int option_set(const struct option_row *row, const char *text, void *base, char 
     case OPTION_MODE: return parse_mode(row, text, field, why, why_size);
     case OPTION_BOOL:
     case OPTION_ENUM: return parse_choice(row, text, field, why, why_size);
-    case OPTION_ADDRESS: return sock_parse(field, text, why, why_size);
+    case OPTION_ADDRESS: return parse_address(text, field, why, why_size);
     case OPTION_STRING: break;
     }
     if (strlen(text) >= OPTION_STRING_SIZE) {

@@ -21,7 +21,8 @@ enum option_type {
     OPTION_MODE,    /* uint32_t: permissions of a file, in octal */
     OPTION_ENUM,    /* uint32_t: index of one of the words in `choices` */
     OPTION_STRING,  /* char[OPTION_STRING_SIZE] */
-    OPTION_ADDRESS, /* struct sock_address (common/sock.h): ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH */
+    OPTION_ADDRESS, /* struct sock_address (common/sock.h): ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH; to connect
+                       to */
 };
 
 enum { OPTION_STRING_SIZE = 256 };
@@ -54,8 +55,8 @@ int option_defaults(const struct option_row *table, void *base, char *why, size_
 
 /*
  * Parse `text` as `row` says and store it into `base`. Returns 0, or -1 with a sentence in `why` (of `why_size` bytes)
- * such as "must be 1 to 1024 or auto"; `base` is then unchanged. May resolve a host name, so it can block: start-up
- * only.
+ * such as "must be 1 to 1024 or auto"; `base` is then unchanged. Never blocks: the name in an address is left
+ * unresolved (common/resolve.h).
  */
 int option_set(const struct option_row *row, const char *text, void *base, char *why, size_t why_size);
 

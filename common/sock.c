@@ -56,24 +56,31 @@ static int split(const char *text, char *host, size_t host_size, const char **po
     return 0;
 }
 
-static int resolve(struct sock_address *address, const char *host, const char *port, bool bracketed, char *why,
-                   size_t why_size)
+/* Digits need no name server. Returns false when `host` is a name; between brackets only an IPv6 address stands. */
+/* 0, or an error of getaddrinfo(): EAI_NONAME when `host` is no address in numbers. */
+static int parse_numeric(struct sock_address *address, const char *host, const char *port, bool bracketed)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
-    if (bracketed) { /* nothing but an IPv6 address stands there */
-        hints.ai_family = AF_INET6;
-        hints.ai_flags |= AI_NUMERICHOST;
-    }
+    struct addrinfo hints = {.ai_family = bracketed ? AF_INET6 : AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *found;
+
     int error = getaddrinfo(host, port, &hints, &found);
 
-    if (error) {
-        snprintf(why, why_size, "cannot resolve '%s': %s", host, gai_strerror(error));
-        return -1;
-    }
+    if (error)
+        return error;
     address->size = found->ai_addrlen;
     memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return 0;
+}
+
+/* A name does not end in a number, so that nobody is asked for a mistyped address. */
+static bool may_be_name(const char *host)
+{
+    const char *dot = strrchr(host, '.'), *last = dot ? dot + 1 : host;
+
+    return last[strspn(last, "0123456789")] != '\0' || *last == '\0';
 }
 
 int sock_parse(struct sock_address *address, const char *text, char *why, size_t why_size)
@@ -96,10 +103,50 @@ int sock_parse(struct sock_address *address, const char *text, char *why, size_t
     unsigned number = 0;
     if (digits == 0 || digits > 5 || port[digits] != '\0' || sscanf(port, "%u", &number) != 1 || number > 65535)
         return fail(why, why_size, "the port must be 0 to 65535");
-    if (resolve(&parsed, host, port, text[0] == '[', why, why_size) < 0)
-        return -1;
+    int error = parse_numeric(&parsed, host, port, text[0] == '[');
+    if (error == EAI_MEMORY)
+        return fail(why, why_size, "out of memory");
+    if (error) {
+        if (text[0] == '[' || !may_be_name(host)) {
+            snprintf(why, why_size, "'%s' is no IPv%d address", host, text[0] == '[' ? 6 : 4);
+            return -1;
+        }
+        parsed.inet.four.sin_port = htons((uint16_t)number);
+    }
     *address = parsed;
     return 0;
+}
+
+bool sock_is_unresolved(const struct sock_address *address)
+{
+    return address->size == 0;
+}
+
+char *sock_host(const struct sock_address *address, char *host, size_t host_size)
+{
+    const char *port;
+
+    if (address->any.sa_family == AF_UNIX || split(address->text, host, host_size, &port) < 0)
+        host[0] = '\0';
+    return host;
+}
+
+unsigned sock_count(const struct sock_address *address)
+{
+    return sock_is_unresolved(address) ? 0 : 1 + address->more_count;
+}
+
+struct sock_address sock_nth(const struct sock_address *address, unsigned n)
+{
+    struct sock_address nth = {.size = address->size};
+
+    if (n == 0) {
+        nth.storage = address->storage;
+    } else {
+        nth.inet = address->more[n - 1];
+        nth.size = nth.any.sa_family == AF_INET6 ? sizeof(nth.inet.six) : sizeof(nth.inet.four);
+    }
+    return nth;
 }
 
 char *sock_format(const struct sockaddr *address, socklen_t size, char *text, size_t text_size)
@@ -288,6 +335,10 @@ void sock_drop_newcomers(int fd)
 
 int sock_connect(const struct sock_address *address)
 {
+    if (sock_is_unresolved(address)) {
+        errno = EHOSTUNREACH;
+        return -1;
+    }
     int fd = new_socket(address->any.sa_family);
 
     if (fd < 0)
@@ -295,6 +346,17 @@ int sock_connect(const struct sock_address *address)
     if (connect(fd, &address->any, address->size) < 0 && errno != EINPROGRESS)
         return close_failed(fd);
     return fd;
+}
+
+bool sock_is_self_connected(int fd, unsigned port)
+{
+    union sock_inet ours = {.six = {0}}, theirs = {.six = {0}};
+    socklen_t size = sizeof(ours), theirs_size = sizeof(theirs);
+
+    /* The port alone says no nearly always. It has the same place in both families. */
+    if (getsockname(fd, &ours.any, &size) < 0 || ntohs(ours.four.sin_port) != port)
+        return false;
+    return getpeername(fd, &theirs.any, &theirs_size) == 0 && size == theirs_size && memcmp(&ours, &theirs, size) == 0;
 }
 
 int sock_error(int fd)

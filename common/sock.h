@@ -4,29 +4,50 @@
 #ifndef COMMON_SOCK_H
 #define COMMON_SOCK_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { SOCK_TEXT_SIZE = 128 };
+enum { SOCK_TEXT_SIZE = 128, SOCK_MORE_MAX = 15 };
 
-/* An address to bind or to connect to. */
+/* One address of a host. */
+union sock_inet {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+};
+
+/* An address to bind or to connect to. A name can stand for several, all of which are here: nothing is owned. */
 struct sock_address {
-    socklen_t size; /* of `any`; 0: no address */
+    socklen_t size; /* of `any`; 0: a name that has not been resolved */
     union {
         struct sockaddr any;
         struct sockaddr_storage storage;
         struct sockaddr_un local;
+        union sock_inet inet;
     };
     char text[SOCK_TEXT_SIZE]; /* as the user wrote it */
+    unsigned more_count;       /* further addresses of the name, in the order in which they are to be tried */
+    union sock_inet more[SOCK_MORE_MAX];
 };
 
 /*
- * Parse "127.0.0.1:9998", "[::1]:9998", "localhost:9998" or "unix:/run/x.sock". Port 0 lets the kernel choose.
- * Resolves names with getaddrinfo, so it can block. Returns 0, or -1 with a sentence in `why`.
+ * Parse "127.0.0.1:9998", "[::1]:9998", "localhost:9998" or "unix:/run/x.sock". Port 0 lets the kernel choose. Never
+ * blocks: a name is left with `size` 0, see common/resolve.h. Returns 0, or -1 with a sentence in `why`.
  */
 int sock_parse(struct sock_address *address, const char *text, char *why, size_t why_size);
+
+/* True when it is a name that has no address (yet). */
+bool sock_is_unresolved(const struct sock_address *address);
+
+/* The host of "host:port" or "[host]:port". Returns `host`, empty when there is none. */
+char *sock_host(const struct sock_address *address, char *host, size_t host_size);
+
+/* How many addresses there are to try, and the n-th of them (with a size and no text). */
+unsigned sock_count(const struct sock_address *address);
+struct sock_address sock_nth(const struct sock_address *address, unsigned n);
 
 /* Write an address in the form sock_parse reads. Returns `text`. */
 char *sock_format(const struct sockaddr *address, socklen_t size, char *text, size_t text_size);
@@ -70,8 +91,18 @@ bool sock_is_listening(int fd);
  */
 void sock_drop_newcomers(int fd);
 
-/* Start a non-blocking connect. Returns the descriptor (connected, or in progress), or -1 with errno. */
+/*
+ * Start a non-blocking connect to the first address. Returns the descriptor (connected, or in progress), or -1 with
+ * errno: EHOSTUNREACH for a name without an address, EAGAIN for a unix socket whose queue is full.
+ */
 int sock_connect(const struct sock_address *address);
+
+/*
+ * True when a TCP connection leads to itself: who connects to a port of this machine that nobody listens on can be
+ * given that very port as its own, and is then connected to itself (a simultaneous open). Nobody is there. `port` is
+ * the one that was connected to.
+ */
+bool sock_is_self_connected(int fd, unsigned port);
 
 /* The pending error of a socket, as connect() would have returned it; 0 when there is none. */
 int sock_error(int fd);

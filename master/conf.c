@@ -34,7 +34,7 @@ int conf_fail_at(struct conf_reader *reader, int line, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(sentence, sizeof(sentence), format, arguments);
     va_end(arguments);
-    snprintf(reader->why, reader->why_size, "%s:%d: %s", reader->path, line, sentence);
+    snprintf(reader->why, reader->why_size, "%s:%d: %s", reader->source->path, line, sentence);
     return -1;
 }
 
@@ -95,6 +95,14 @@ static void begin_section(struct conf_reader *reader, char *text)
 #define lose_line(reader, ...)                                                                                         \
     (conf_fail_at(reader, (reader)->line, __VA_ARGS__), (void)((reader)->section_damaged = true))
 
+/* The library ends a value at a ';' that follows a blank. Here only whole lines are comments: the value is noted. */
+static void give_line(struct conf_reader *reader, char *line, size_t size, const char *text)
+{
+    reader->value = text + strcspn(text, "=:");
+    reader->value += *reader->value ? 1 + strspn(reader->value + 1, " \t\r\f\v") : 0;
+    snprintf(line, size, "%s\n", text);
+}
+
 /*
  * fgets() for the INI library: counts lines, and strips indentation, which the library would take for a continuation.
  * What is wrong with a line is kept, and the library is given an empty one.
@@ -130,17 +138,19 @@ static char *read_line(char *line, int size, void *user)
     else if (*begin && !strpbrk(begin, "=:"))
         lose_line(reader, "%s", not_a_line);
     else
-        snprintf(line, (size_t)size, "%s\n", begin);
+        give_line(reader, line, (size_t)size, begin);
     return line;
 }
 
 /* Always returns 1, "go on": the library's own count of errors is for lines that make no sense to it. */
-static int add_row(void *user, const char *section, const char *name, const char *value)
+static int add_row(void *user, const char *section, const char *name, const char *cut_value)
 {
     struct conf_reader *reader = user;
     const struct conf_row *same = conf_find_row(reader, name);
+    const char *value = reader->value;
 
     (void)section; /* headers are not handed to the library */
+    (void)cut_value;
     if (*name == '\0')
         conf_fail_at(reader, reader->line, "there is no name before the '='");
     else if (reader->section == SECTION_NONE)
@@ -170,15 +180,16 @@ static int copy_builtin(struct conf_reader *reader)
 /* The whole file, into memory. */
 static int slurp(struct conf_reader *reader)
 {
-    FILE *file = fopen(reader->path, "re");
+    const char *path = reader->source->path;
+    FILE *file = fopen(path, "re");
     int result = -1;
 
     if (file)
         reader->size = fread(reader->text, 1, FILE_MAX + 1, file);
     if (!file || ferror(file))
-        snprintf(reader->why, reader->why_size, "%s: %s", reader->path, strerror(errno));
+        snprintf(reader->why, reader->why_size, "%s: %s", path, strerror(errno));
     else if (reader->size > FILE_MAX)
-        snprintf(reader->why, reader->why_size, "%s: larger than %d bytes", reader->path, FILE_MAX);
+        snprintf(reader->why, reader->why_size, "%s: larger than %d bytes", path, FILE_MAX);
     else
         result = 0;
     if (file)
@@ -186,14 +197,35 @@ static int slurp(struct conf_reader *reader)
     return result;
 }
 
+static int take_text(struct conf_reader *reader)
+{
+    struct conf *conf = reader->conf;
+
+    if (!reader->source->text) {
+        if ((reader->source->path == conf_builtin_name ? copy_builtin(reader) : slurp(reader)) < 0)
+            return -1;
+    } else {
+        reader->size = reader->source->text_size < FILE_MAX ? reader->source->text_size : FILE_MAX;
+        memcpy(reader->text, reader->source->text, reader->size);
+    }
+    conf->text = malloc(reader->size + 1);
+    if (!conf->text) {
+        snprintf(reader->why, reader->why_size, "%s: out of memory", reader->source->path);
+        return -1;
+    }
+    memcpy(conf->text, reader->text, reader->size); /* reading cuts it into lines */
+    conf->text_size = reader->size;
+    return 0;
+}
+
 static int read_file(struct conf_reader *reader)
 {
-    if ((reader->path == conf_builtin_name ? copy_builtin(reader) : slurp(reader)) < 0)
+    if (take_text(reader) < 0)
         return -1;
     int syntax_line = ini_parse_stream(read_line, reader, add_row, reader);
     end_section(reader);
     if (syntax_line < 0) {
-        snprintf(reader->why, reader->why_size, "%s: out of memory", reader->path);
+        snprintf(reader->why, reader->why_size, "%s: out of memory", reader->source->path);
         return -1;
     }
     if (syntax_line > 0)
@@ -211,16 +243,16 @@ uint32_t conf_online_cpus(void)
     return count < 1 ? 1 : count > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (uint32_t)count;
 }
 
-int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
+int conf_load_from(struct conf *conf, const struct conf_source *source, char *why, size_t why_size)
 {
-    struct conf_reader reader = {.conf = conf, .path = path, .why = why, .why_size = why_size};
+    struct conf_reader reader = {.conf = conf, .source = source, .why = why, .why_size = why_size};
     int result = -1;
 
     memset(conf, 0, sizeof(*conf));
     conf->listeners = calloc(CONF_LISTENERS_MAX, sizeof(*conf->listeners));
     reader.text = malloc(FILE_MAX + 2);
     if (!conf->listeners || !reader.text)
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+        snprintf(why, why_size, "%s: %s", source->path, strerror(errno));
     else if (option_defaults(conf_server_options, conf, why, why_size) == 0)
         result = read_file(&reader);
     free(reader.text);
@@ -231,10 +263,18 @@ int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
     return result;
 }
 
+int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
+{
+    const struct conf_source source = {.path = path, .resolver = &resolve_system};
+
+    return conf_load_from(conf, &source, why, why_size);
+}
+
 void conf_free(struct conf *conf)
 {
     for (unsigned i = 0; conf->listeners && i < conf->listener_count; i++)
         free(conf->listeners[i].service_config);
     free(conf->listeners);
+    free(conf->text);
     memset(conf, 0, sizeof(*conf));
 }

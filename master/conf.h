@@ -4,6 +4,7 @@
 #ifndef MASTER_CONF_H
 #define MASTER_CONF_H
 
+#include "common/resolve.h"
 #include "worker/worker.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,23 @@ struct conf {
     /* [listen NAME] */
     unsigned listener_count;
     struct listener_config *listeners;
+
+    /* What was read, byte for byte: a reload compares it with what stands there now. */
+    char *text;
+    size_t text_size;
+};
+
+/* Where a configuration comes from, and how its names are resolved. */
+struct conf_source {
+    const char *path; /* named in every error; read unless there is a `text` */
+    const char *text;
+    size_t text_size;
+    struct resolver *resolver;
+    /*
+     * An address to connect to whose name cannot be resolved is a warning, not an error, and stays unresolved. For the
+     * start, where the name server may not be there yet. An address to bind is an error in any case.
+     */
+    bool lenient;
 };
 
 /* The tables behind the file, for the tests that hold them against the documentation. */
@@ -59,9 +77,13 @@ const char *conf_default_file(void);
 const char *conf_file(const struct conf_overrides *overrides);
 
 /*
- * Read and check `path`. Returns 0, or -1 with "FILE:LINE: what is wrong" (for an unreadable file "FILE: why") in
- * `why`, and `conf` empty. Resolves names, so it can block. conf_free() gives everything back.
+ * Read and check a configuration. Returns 0, or -1 with "FILE:LINE: what is wrong" (for an unreadable file "FILE: why")
+ * in `why`, and `conf` empty. conf_free() gives everything back. Addresses for which the resolver has no answer yet are
+ * missing in `conf`: it is good for nothing but to be read again when there are answers.
  */
+int conf_load_from(struct conf *conf, const struct conf_source *source, char *why, size_t why_size);
+
+/* The file at `path`, strictly. The system resolves names meanwhile, which can block: not for the master. */
 int conf_load(struct conf *conf, const char *path, char *why, size_t why_size);
 void conf_free(struct conf *conf);
 

@@ -1,8 +1,11 @@
 /*
  * What the sections of the configuration mean: their rows become values of struct conf, checked.
  */
+#include "common/host.h"
+#include "common/log.h"
 #include "master/account.h"
 #include "master/conf_reader.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,25 +127,86 @@ static const struct listener_config *owner_of(const struct conf *conf, const str
     return NULL;
 }
 
+/* Two words may mean the same address as long as one of them is a name: nobody knows what a name stands for. */
+static bool has_already(const struct conf_reader *reader, const struct listener_config *listener,
+                        const struct sock_address *address, bool named)
+{
+    for (unsigned i = 0; i < listener->address_count; i++)
+        if ((named || reader->named[i]) && sock_equal(&listener->addresses[i], address))
+            return true;
+    return false;
+}
+
+static int add_address(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener,
+                       const struct sock_address *address, bool named)
+{
+    if (has_already(reader, listener, address, named))
+        return 0;
+    if (listener->address_count == LISTENER_ADDRESSES_MAX)
+        return conf_fail_at(reader, row->line, "more than %d addresses", LISTENER_ADDRESSES_MAX);
+    const struct listener_config *owner = owner_of(reader->conf, address);
+    if (owner)
+        return conf_fail_at(reader, row->line, "duplicate address %s: [listen %s] has it", address->text, owner->name);
+    reader->named[listener->address_count] = named;
+    listener->addresses[listener->address_count++] = *address;
+    return 0;
+}
+
+/* A name often stands for an IPv6 address, too, where the machine has none: no reason not to serve the others. */
+static bool can_bind(const struct conf_reader *reader, const struct conf_row *row, const char *word,
+                     const struct sock_address *address)
+{
+    if (host_probe(address) == 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
+        return true;
+    log_warn("%s:%d: bind = %s: not on %s: %s", reader->source->path, row->line, word, address->text, strerror(errno));
+    return false;
+}
+
+/* All addresses of a name, each as an address of its own. */
+static int add_name(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener,
+                    struct sock_address *address)
+{
+    char host[RESOLVE_HOST_SIZE], word[SOCK_TEXT_SIZE];
+    struct resolve_answer answer;
+    bool any = false;
+
+    strlcpy(word, address->text, sizeof(word));
+    if (!reader->source->resolver->ask(reader->source->resolver, sock_host(address, host, sizeof(host)), &answer))
+        return 0;
+    if (answer.count == 0)
+        return conf_fail_at(reader, row->line, "bind = %s: cannot resolve '%s': %s", word, host, answer.error);
+    resolve_apply(address, &answer);
+    for (unsigned i = 0; i < sock_count(address); i++) {
+        struct sock_address one = sock_nth(address, i);
+        sock_format(&one.any, one.size, one.text, sizeof(one.text));
+        if (!can_bind(reader, row, word, &one))
+            continue;
+        any = true;
+        if (add_address(reader, row, listener, &one, true) < 0)
+            return -1;
+    }
+    return any ? 0 : conf_fail_at(reader, row->line, "bind = %s: this machine has none of its addresses", word);
+}
+
 static int add_addresses(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
 {
     char text[CONF_VALUE_SIZE], *rest = text, why[256];
 
     strlcpy(text, row->value, sizeof(text));
     for (char *word; (word = strsep(&rest, ", \t"));) {
-        struct sock_address *address = &listener->addresses[listener->address_count];
+        struct sock_address address;
         if (*word == '\0')
             continue;
-        if (listener->address_count == LISTENER_ADDRESSES_MAX)
-            return conf_fail_at(reader, row->line, "more than %d addresses", LISTENER_ADDRESSES_MAX);
-        if (sock_parse(address, word, why, sizeof(why)) < 0)
+        strlcat(listener->bind, *listener->bind ? " " : "", sizeof(listener->bind));
+        strlcat(listener->bind, word, sizeof(listener->bind));
+        if (sock_parse(&address, word, why, sizeof(why)) < 0)
             return conf_fail_at(reader, row->line, "bind = %s: %s", word, why);
-        const struct listener_config *owner = owner_of(reader->conf, address);
-        if (owner)
-            return conf_fail_at(reader, row->line, "duplicate address %s: [listen %s] has it", word, owner->name);
-        listener->address_count++;
+        int result = sock_is_unresolved(&address) ? add_name(reader, row, listener, &address)
+                                                  : add_address(reader, row, listener, &address, false);
+        if (result < 0)
+            return -1;
     }
-    return listener->address_count ? 0 : conf_fail_at(reader, row->line, "bind needs an address");
+    return *listener->bind ? 0 : conf_fail_at(reader, row->line, "bind needs an address");
 }
 
 static int set_defaults(struct conf_reader *reader, struct listener_config *listener)
@@ -183,6 +247,70 @@ static int apply_listen_row(struct conf_reader *reader, const struct conf_row *r
     return unknown_key(reader, row, where, conf_listen_options, own_options);
 }
 
+/* ---- addresses to connect to ---- */
+
+static void warn_of_families(const struct conf_reader *reader, int line, const char *key,
+                             const struct sock_address *address)
+{
+    for (unsigned i = 0; i < sock_count(address); i++) {
+        struct sock_address one = sock_nth(address, i);
+        char text[SOCK_TEXT_SIZE];
+        if (host_probe(&one) < 0 && errno == EAFNOSUPPORT)
+            log_warn("%s:%d: %s = %s: %s cannot be reached from here: %s", reader->source->path, line, key,
+                     address->text, sock_format(&one.any, one.size, text, sizeof(text)), strerror(EAFNOSUPPORT));
+    }
+}
+
+static int resolve_target(struct conf_reader *reader, int line, const char *key, struct sock_address *address)
+{
+    char host[RESOLVE_HOST_SIZE];
+    struct resolve_answer answer;
+
+    if (!reader->source->resolver->ask(reader->source->resolver, sock_host(address, host, sizeof(host)), &answer))
+        return 0;
+    if (answer.count > 0) {
+        resolve_apply(address, &answer);
+        warn_of_families(reader, line, key, address);
+        return 0;
+    }
+    if (!reader->source->lenient)
+        return conf_fail_at(reader, line, "%s = %s: cannot resolve '%s': %s", key, address->text, host, answer.error);
+    log_warn("%s:%d: %s = %s: cannot resolve '%s': %s; it is tried again", reader->source->path, line, key,
+             address->text, host, answer.error);
+    return 0;
+}
+
+/* A listener whose upstream is itself would breed connections until nothing is left of the machine. */
+static int check_target(struct conf_reader *reader, int line, const char *key, const struct sock_address *address,
+                        const struct listener_config *listener)
+{
+    for (unsigned i = 0; i < sock_count(address); i++)
+        for (unsigned j = 0; j < listener->address_count; j++) {
+            struct sock_address one = sock_nth(address, i);
+            if (host_leads_to(&one, &listener->addresses[j]))
+                return conf_fail_at(reader, line, "%s = %s: that is [listen %s] itself, which listens on %s", key,
+                                    address->text, listener->name, listener->addresses[j].text);
+        }
+    return 0;
+}
+
+static int check_targets(struct conf_reader *reader, const struct listener_config *listener)
+{
+    for (const struct option_row *row = listener->service->options; row && row->name; row++) {
+        struct sock_address *address = (struct sock_address *)((char *)listener->service_config + row->offset);
+        int line = line_of(reader, row->name, NULL);
+        if (row->type != OPTION_ADDRESS || address->text[0] == '\0')
+            continue;
+        if (sock_is_unresolved(address) && resolve_target(reader, line, row->name, address) < 0)
+            return -1;
+        if (check_target(reader, line, row->name, address, listener) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- what one row cannot see ---- */
+
 /*
  * The default of max_output grows with max_frame: a reply as long as the largest message must fit behind what may be
  * queued before reading stops, or an accepted message could end its session. A written max_output stays, and a
@@ -198,7 +326,6 @@ static void derive_max_output(const struct conf_reader *reader, struct listener_
         listener->max_output = (uint32_t)needed;
 }
 
-/* What one row cannot see. */
 static int check_listener(struct conf_reader *reader, struct listener_config *listener)
 {
     struct option_error error = {0};
@@ -212,6 +339,7 @@ static int check_listener(struct conf_reader *reader, struct listener_config *li
         conf_fail_at(reader, line_of(reader, "unix_user", NULL), "unix_user = %s: %s", listener->unix_user, why);
     if (account_group(listener->unix_group, &listener->unix_gid, why, sizeof(why)) < 0)
         conf_fail_at(reader, line_of(reader, "unix_group", NULL), "unix_group = %s: %s", listener->unix_group, why);
+    check_targets(reader, listener);
     if (listener->service->configure && listener->service->configure(listener->service_config, &error) < 0)
         conf_fail_at(reader, line_of(reader, error.key, NULL), "%s", error.why);
     return reader->failed_line ? -1 : 0;

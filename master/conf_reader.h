@@ -17,11 +17,12 @@ struct conf_row {
 
 struct conf_reader {
     struct conf *conf;
-    const char *path;
+    const struct conf_source *source;
     char *text; /* the whole file */
     size_t size, taken;
-    int line;        /* of what the library has been given last */
-    int failed_line; /* of the error in `why`; 0: none */
+    int line;          /* of what the library has been given last */
+    const char *value; /* in that line, behind the '=' */
+    int failed_line;   /* of the error in `why`; 0: none */
     char *why;
     size_t why_size;
     /* The section that is being read; applied when it ends. */
@@ -30,6 +31,7 @@ struct conf_reader {
     int section_line;
     bool section_damaged; /* a line of it could not be read: a key may only seem to be missing */
     bool server_seen;
+    bool named[LISTENER_ADDRESSES_MAX]; /* addresses of the listener that a name stands for */
     unsigned row_count;
     struct conf_row rows[CONF_ROWS_MAX];
 };

@@ -71,10 +71,8 @@ void conf_print(const struct conf *conf, FILE *out)
     option_print(out, conf_server_options, conf);
     for (unsigned i = 0; i < conf->listener_count; i++) {
         const struct listener_config *listener = &conf->listeners[i];
-        fprintf(out, "\n[listen %s]\nbind =", listener->name);
-        for (unsigned j = 0; j < listener->address_count; j++)
-            fprintf(out, " %s", listener->addresses[j].text); /* a blank: never longer than what was read */
-        fprintf(out, "\nservice = %s\n", listener->service->name);
+        fprintf(out, "\n[listen %s]\nbind = %s\nservice = %s\n", listener->name, listener->bind,
+                listener->service->name);
         option_print(out, conf_listen_options, listener);
         option_print(out, listener->service->options, listener->service_config);
     }
@@ -145,7 +143,9 @@ void conf_print_reference(FILE *out)
     print_table(conf_server_options, out);
     fprintf(out, "\n# [listen NAME], 1 to %d times; NAME: up to %d letters, digits, '-' and '_'\n", CONF_LISTENERS_MAX,
             LISTENER_NAME_SIZE - 1);
-    fprintf(out, "#\n# bind (1 to %d addresses, separated by blanks or commas; mandatory)\n#     where it listens\n",
+    fprintf(out,
+            "#\n# bind (1 to %d addresses, separated by blanks or commas; mandatory)\n#     where it listens; a name: "
+            "at all its addresses\n",
             LISTENER_ADDRESSES_MAX);
     fprintf(out, "#\n# service (one of ");
     for (unsigned i = 0; services[i]; i++)

@@ -24,8 +24,10 @@ struct generation *generation_new(unsigned number)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
 
-    if (generation)
+    if (generation) {
         generation->number = number;
+        names_init(&generation->names);
+    }
     return generation;
 }
 
@@ -41,6 +43,7 @@ void generation_free(struct generation *generation)
     for (unsigned i = 0; i < generation->count; i++)
         slot_free(generation->slots[i]);
     conf_free(&generation->conf);
+    names_fini(&generation->names);
     free(generation);
 }
 
@@ -154,93 +157,19 @@ void generation_retire_all(struct master *master)
     retire_all(master, master->current);
 }
 
-static const struct slot *older_slot(const struct master *master)
-{
-    const struct slot *slot;
+/* ---- the next one ---- */
 
-    LIST_FOREACH(slot, &master->leaving, link)
-    if (slot->generation != master->current->number)
-        return slot;
-    return NULL;
-}
-
-/* ---- reload ---- */
-
-static int refuse(struct master *master, struct generation *next, const char *why)
+void generation_refuse(struct master *master, struct generation *next, const char *why)
 {
     atomic_fetch_add(&master->world.stats->service.reload_failures, 1);
     log_error("reload refused: %s", why);
     notify("READY=1\nSTATUS=reload refused: %s", why);
     generation_free(next);
-    return -1;
 }
 
-/* What the running master cannot change keeps its old value, and that is said. */
-static void keep_fixed(struct conf *conf, const struct conf *old)
+void generation_start_next(struct master *master, struct generation *next)
 {
-    if (strcmp(conf->pidfile, old->pidfile) != 0) {
-        log_warn("reload: pidfile cannot be changed while running; it stays '%s'", old->pidfile);
-        memcpy(conf->pidfile, old->pidfile, sizeof(conf->pidfile));
-    }
-}
-
-static int prepare(struct master *master, struct generation *next)
-{
-    char why[512];
-
-    if (conf_load(&next->conf, conf_file(master->overrides), why, sizeof(why)) < 0 ||
-        conf_override(&next->conf, master->overrides, why, sizeof(why)) < 0 ||
-        generation_index_listeners(master, &next->conf, why, sizeof(why)) < 0)
-        return refuse(master, next, why);
-    if (!file_is_replaceable(next->conf.stats_file, why, sizeof(why)))
-        return refuse(master, next, why);
-    keep_fixed(&next->conf, &master->current->conf);
-    if (log_open(next->conf.log) < 0) {
-        snprintf(why, sizeof(why), "%s: %s", next->conf.log, strerror(errno));
-        return refuse(master, next, why);
-    }
-    if (endpoints_claim(&master->endpoints, &next->conf, next->conf.workers, why, sizeof(why)) < 0 ||
-        endpoints_renew(&master->endpoints, &next->conf, why, sizeof(why)) < 0) {
-        log_open(master->current->conf.log);
-        return refuse(master, next, why);
-    }
-    return 0;
-}
-
-/* A sentence in `why` when a reload has to wait. */
-static bool is_busy(const struct master *master, char *why, size_t why_size)
-{
-    const struct slot *older = older_slot(master);
-
-    if (master->next)
-        snprintf(why, why_size, "generation %u is starting", master->next->number);
-    else if (master->upgrade.channel >= 0)
-        snprintf(why, why_size, "an upgrade is under way");
-    else if (older)
-        snprintf(why, why_size, "generation %u still drains", older->generation);
-    return master->next || master->upgrade.channel >= 0 || older;
-}
-
-void generation_reload(struct master *master)
-{
-    char why[64];
-
-    if (master->phase != MASTER_SERVING)
-        return;
-    if (is_busy(master, why, sizeof(why))) {
-        log_notice("reload deferred: %s", why);
-        master->reload_pending = true;
-        return;
-    }
-    master->reload_pending = false;
-    notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
-    struct generation *next = generation_new(generation_next_number(master));
-    if (!next) {
-        refuse(master, NULL, strerror(errno));
-        return;
-    }
-    if (prepare(master, next) < 0)
-        return;
+    next->number = generation_next_number(master);
     conf_log_changes(&master->current->conf, &next->conf);
     limit_check(&next->conf, &master->current->conf);
     log_notice("reload: generation %u starts", next->number);
@@ -257,7 +186,7 @@ void generation_give_up_next(struct master *master, const char *why)
     retire_all(master, next); /* some may serve already: they drain */
     endpoints_forget_added(&master->endpoints);
     log_open(master->current->conf.log);
-    refuse(master, next, why);
+    generation_refuse(master, next, why);
 }
 
 /* Addresses that the next configuration does not have are closed by those who accept from them, when they are done. */
@@ -309,12 +238,8 @@ void generation_check_next(struct master *master)
     struct generation *next = master->next;
     unsigned ready = 0;
 
-    if (!next) {
-        char why[64];
-        if (master->reload_pending && !is_busy(master, why, sizeof(why)))
-            generation_reload(master);
+    if (!next)
         return;
-    }
     for (unsigned i = 0; i < next->count; i++) {
         enum supervisor_state state = next->slots[i]->supervised.state;
         ready += state == SUPERVISOR_RUNNING || state == SUPERVISOR_SILENT;
@@ -390,7 +315,7 @@ void generation_resize(struct master *master, int change)
         return;
     }
     if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0 ||
-        current->count != current->wanted) {
+        master->reload.state == RELOAD_RESOLVING || current->count != current->wanted) {
         log_warn("resize refused: a start, a reload, an upgrade or a stop is under way");
         return;
     }

@@ -223,21 +223,52 @@ static void remember_start(int argc, char **argv)
         fail("", "out of memory");
 }
 
+static void tell_alive(void)
+{
+    upgrade_tell_alive(&self.master);
+}
+
+static void resolve(struct names *names)
+{
+    int ended_by = names_await(names, tell_alive);
+
+    if (ended_by < 0)
+        fail("cannot resolve names", strerror(errno));
+    if (ended_by == 0)
+        return;
+    upgrade_fail(&self.master, "it was told to stop");
+    log_notice("stopping: SIG%s while names are resolved", sigabbrev_np(ended_by));
+    exit(EXIT_SUCCESS);
+}
+
+static void read_conf(const struct options *options, struct generation *generation)
+{
+    const struct conf_source source = {
+        .path = options->overrides.file, .resolver = &generation->names.resolver, .lenient = true};
+    char why[512];
+
+    for (;;) {
+        if (conf_load_from(&generation->conf, &source, why, sizeof(why)) < 0) {
+            upgrade_fail(&self.master, why);
+            log_complain("%s", why);
+            exit(EXIT_FAILURE);
+        }
+        if (!names_are_open(&generation->names))
+            return;
+        conf_free(&generation->conf);
+        resolve(&generation->names);
+    }
+}
+
 static void load_conf(const struct options *options)
 {
-    struct conf *conf;
     char why[512];
 
     self.master.current = generation_new(0);
     if (!self.master.current)
         fail("", strerror(errno));
-    conf = &self.master.current->conf;
-    if (conf_load(conf, options->overrides.file, why, sizeof(why)) < 0) {
-        upgrade_fail(&self.master, why);
-        log_complain("%s", why);
-        exit(EXIT_FAILURE);
-    }
-    if (conf_override(conf, &options->overrides, why, sizeof(why)) < 0)
+    read_conf(options, self.master.current);
+    if (conf_override(&self.master.current->conf, &options->overrides, why, sizeof(why)) < 0)
         bad_usage("%s", why);
     self.master.overrides = &options->overrides;
 }
@@ -473,6 +504,7 @@ int main(int argc, char **argv, char **environment)
     if (as_daemon)
         closefrom(STDERR_FILENO + 1); /* a lock of our starter, for example: nothing of ours is open yet */
     log_open("stderr");               /* until the configuration is known */
+    title_init(argc, argv, environment, options.overrides.file == conf_builtin_name ? NULL : options.overrides.file);
     load_conf(&options);
     if (!self.master.upgrade.newer)
         guardian_decide(&self.master.guardian, options.overrides.daemonise);
@@ -485,8 +517,6 @@ int main(int argc, char **argv, char **environment)
     if (options.check || options.dump)
         finish_output();
 
-    bool builtin = options.overrides.file == conf_builtin_name;
-    title_init(argc, argv, environment, builtin ? NULL : options.overrides.file);
     open_log();
     backtrace_on_crash(); /* workers inherit it */
     limit_raise();
@@ -506,6 +536,7 @@ int main(int argc, char **argv, char **environment)
     self.master.world.endpoints = &self.master.endpoints;
     self.master.world.in_child = leave_to_master;
     int code = master_run(&self.master);
+    names_await_end();
 
     bool in_charge = self.master.phase != MASTER_HANDED_OVER && !self.master.upgrade.newer;
     if (self.master.upgrade.newer)

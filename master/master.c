@@ -174,7 +174,7 @@ static void hang_up(struct master *master, const struct signalfd_siginfo *info)
 {
     if (master->phase == MASTER_HANDED_OVER && !guardian_has_reached_all(info))
         upgrade_pass_hup(master);
-    generation_reload(master);
+    reload_request(master);
 }
 
 static void handle_signal(struct master *master, const struct signalfd_siginfo *info)
@@ -364,6 +364,7 @@ int master_run(struct master *master)
         master_each_slot(master, tick_slot);
         generation_retry_replacements(master);
         generation_check_next(master);
+        reload_tick(master);
         upgrade_tick(master);
         adopt_settle(master);
         bury(master);

@@ -6,6 +6,7 @@
  *         |--- leaving   slots of older generations, and retired ones: they drain and go
  *         |--- workers   what they say, that they died       workers.c
  *         |--- endpoints the accept queues                   endpoint.c; adopt.c: who serves whose
+ *         |--- reload    the next configuration, while its names are resolved      reload.c, names.c
  *         |--- upgrade   the other master, during a change of the binary      upgrade.c
  *         |--- guardian  who waits for us, or what we become then             guardian.c
  *         `--- world     counters in shared memory, patience, the clock       slot.c
@@ -16,6 +17,7 @@
 #include "master/conf.h"
 #include "master/endpoint.h"
 #include "master/guardian.h"
+#include "master/names.h"
 #include "master/slot.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +25,7 @@
 struct generation {
     unsigned number;
     struct conf conf;
+    struct names names;     /* what the names in it stand for */
     unsigned wanted, count; /* slots that there are to be, and that there are: numbers 0 .. count - 1 */
     enum stats_respawn why; /* they are started */
     struct slot *slots[CONF_WORKERS_MAX];
@@ -52,6 +55,19 @@ struct upgrade {
     uint64_t deaf_until_ms; /* real time; until then the channel is left alone, since reading from it has failed */
 };
 
+/* Names that a child resolves. */
+struct reload {
+    enum {
+        RELOAD_IDLE,
+        RELOAD_RESOLVING, /* for SIGHUP: nothing else may begin meanwhile */
+        RELOAD_RETRYING,  /* those that the current configuration goes without; anything may interrupt that */
+    } state;
+    struct names names;
+    bool same_text; /* the file is the one that the current generation was started with */
+    uint64_t retry_ms;
+    uint32_t retry_delay_ms; /* 0: all names of the current configuration have been resolved */
+};
+
 struct master {
     const struct conf_overrides *overrides;
     char *binary, **arguments; /* argv[0], argv: how we were started, and how an upgrade starts the next one */
@@ -60,6 +76,7 @@ struct master {
     struct endpoints endpoints;
     struct slot_world world;
     struct supervisor_clock clock;
+    struct reload reload;
     struct upgrade upgrade;
     struct guardian guardian;
     int stats_fd; /* the memory file behind world.stats */
@@ -149,8 +166,9 @@ bool generation_start_some(struct master *master, struct generation *generation)
 unsigned generation_first_count(const struct master *master);
 void generation_start_rest(struct master *master);
 
-/* SIGHUP: load the configuration and start the next generation, or say why not, or wait for its time. */
-void generation_reload(struct master *master);
+/* Start the next generation, whose configuration has been claimed; or give it back with a line that says why not. */
+void generation_start_next(struct master *master, struct generation *next);
+void generation_refuse(struct master *master, struct generation *next, const char *why);
 
 /* A slot of `next` is READY: when all are, it takes over. A slot of it has died: the reload is given up. */
 void generation_check_next(struct master *master);
@@ -165,6 +183,17 @@ void generation_resize(struct master *master, int change);
 
 /* Tell all slots of `current` to drain, and move them to those that leave. */
 void generation_retire_all(struct master *master);
+
+/* ---- reload.c ---- */
+
+/*
+ * SIGHUP: read the configuration. If it is the current one, start again the slots that have given up, and leave all
+ * else alone; otherwise start the next generation with it, or say why not. Waits for what is under way, and for names.
+ */
+void reload_request(struct master *master);
+
+/* Go on when names have been resolved, when what was under way is over, and when it is time to try a name again. */
+void reload_tick(struct master *master);
 
 /* ---- adopt.c ---- */
 

@@ -40,7 +40,7 @@ static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] =
     ROW(BACKOFF,   STAY(BACKOFF),       BUG,                 BUG,                      GO(SPAWN, SLOW),          BUG,             BUG,     GONE,           GONE,           BUG),
     ROW(STOPPING,  STAY(STOPPING),      STAY(STOPPING),      STAY(STOPPING),           END,                      GONE,            GONE,    STAY(STOPPING), END,            END),
     ROW(ENDING,    STAY(ENDING),        STAY(ENDING),        STAY(ENDING),             BUG,                      GONE,            GONE,    STAY(ENDING),   STAY(ENDING),   STAY(ENDING)),
-    ROW(DOWN,      STAY(DOWN),          BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE,           BUG),
+    ROW(DOWN,      GO(SPAWN, SLOW),     BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE,           BUG),
 };
 /* clang-format on */
 

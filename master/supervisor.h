@@ -9,7 +9,8 @@
  *                     v                                    v
  *               BACKOFF (after fast deaths) ---------> STARTING, SLOW ...
  *
- *   STOP in any of them: STOPPING (drains) -- late --> ENDING (killed) -- death --> EMPTY.   Exit code 2: DOWN.
+ *   STOP in any of them: STOPPING (drains) -- late --> ENDING (killed) -- death --> EMPTY.
+ *   Exit code 2: DOWN, until START: SLOW.
  *   ERROR, or READY once more: KILLED, and so replaced; while its end is wanted: ENDING.
  *
  * While nobody serves a slot (supervisor_is_adopted) its accept queues are adopted by the others.
@@ -31,7 +32,7 @@
     X(BACKOFF, "backoff")   /* no process; one will be started */                                                      \
     X(STOPPING, "stopping") /* told to drain; its end is wanted, and it is watched as before */                        \
     X(ENDING, "ending")     /* SIGKILL is sent; its end is wanted */                                                   \
-    X(DOWN, "down")         /* no process; it asked not to be started again */
+    X(DOWN, "down")         /* no process; it asked not to be started again, until somebody wants it */
 
 #define SUPERVISOR_EVENTS(X)                                                                                           \
     X(START, "start")     /* a process is wanted */                                                                    \
@@ -117,8 +118,8 @@ bool supervisor_is_alive(enum supervisor_state state);
 const char *supervisor_state_name(enum supervisor_state state);
 
 /*
- * The clock that deadlines are held against. It stands still while the master itself does (stopped, suspended, or busy
- * with a name server): who is late must not punish those whose heartbeats it has not been there to see.
+ * The clock that deadlines are held against. It stands still while the master itself does (stopped or suspended): who
+ * is late must not punish those whose heartbeats it has not been there to see.
  */
 struct supervisor_clock {
     uint64_t last_ms; /* monotonic, at the last call; 0: none yet */

@@ -64,7 +64,8 @@ void upgrade_start(struct master *master)
     char path[PATH_MAX], why[UPGRADE_TEXT_SIZE];
 
     upgrade_hear(master); /* the master that drained may be gone by now */
-    if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0) {
+    if (master->phase != MASTER_SERVING || master->next || master->reload.state == RELOAD_RESOLVING ||
+        master->upgrade.channel >= 0) {
         log_warn("upgrade refused: a reload, an upgrade or a stop is under way");
     } else if (binary_find(master->binary, path, sizeof(path), why, sizeof(why)) < 0) {
         log_failure(master, why);

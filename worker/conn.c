@@ -360,11 +360,13 @@ void conn_expired(struct conn *conn)
 {
     uint64_t due_ms = conn->deadline_ms;
 
+    if (conn->phase == CONN_CONNECTING) {
+        upstream_expired(conn);
+        return;
+    }
     conn->deadline_ms = 0;
     if (conn->phase == CONN_LINGERING)
         session_end(conn->session, CLOSE_done);
-    else if (conn->phase == CONN_CONNECTING)
-        upstream_ended(conn, conn->error ? conn->error : ETIMEDOUT);
     else if (conn->error)
         read_rest(conn);
     else if (conn->session->client.error && conn->output == OUTPUT_ENDED)
@@ -385,7 +387,7 @@ void conn_ready(struct reactor_handler *handler, uint32_t events)
         session->active_ms = core_of(session)->reactor.now_ms;
         session_apply(session, session->listener->config->service->ready(session, handler->fd, events));
     } else if (conn->phase == CONN_CONNECTING) {
-        upstream_connected(conn);
+        upstream_connected(conn, events);
         if (conn->phase == CONN_OPEN)
             flush(conn);
     } else {

@@ -306,8 +306,11 @@ void keepalive_expired(struct conn *conn, uint64_t due_ms);
 
 /* ---- upstream.c ---- */
 
-/* The connect has ended one way or the other. */
-void upstream_connected(struct conn *conn);
+/* The attempt to connect has ended one way or the other: so epoll says with `events`. */
+void upstream_connected(struct conn *conn, uint32_t events);
+
+/* Its deadline has come: of an attempt to connect, or of an error that waits to be reported. */
+void upstream_expired(struct conn *conn);
 
 /* It has failed, or (error 0) its stream has ended: take it out and tell the service. */
 void upstream_ended(struct conn *conn, int error);

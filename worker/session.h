@@ -150,9 +150,12 @@ struct upstream {
 
 /*
  * Open a further connection, which lives until it ends or the session does. Does not block; failure is reported through
- * `closed`, also immediate failure, but never before this function has returned. NULL when out of memory, or when the
- * session is closing or has ended.
- * `address` and `upstream` must outlive the session (configuration and constants do).
+ * `closed`, also immediate failure, but never before this function has returned. NULL when out of memory, or when
+ * the session is closing or has ended.
+ * Where a name stands for several addresses they are tried one after the other within `connect_timeout_ms`, each for
+ * its share of the time that is left; the error is that of the last one, EHOSTUNREACH when the name has none. A unix
+ * socket whose queue is full is tried until then. `address` and `upstream` must outlive the session (configuration and
+ * constants do).
  */
 struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
                              const struct upstream *upstream);

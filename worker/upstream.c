@@ -1,20 +1,101 @@
 #include "worker/core.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/*
+ * What a connection to an upstream needs until it stands. The addresses of a name are tried one after the other, each
+ * for its share of the time that is left: conn.deadline_ms is the end of the attempt, `rest_ms` what is left after it.
+ */
+struct attempt {
+    struct conn conn; /* first: it is freed through it */
+    const struct sock_address *address;
+    uint32_t rest_ms;
+    uint8_t next; /* address to try */
+    uint8_t pause_ms;
+};
+
+enum { PAUSE_MAX_MS = 50 };
+
+static struct attempt *attempt_of(struct conn *conn)
+{
+    return (struct attempt *)conn;
+}
+
+/* ---- connecting ---- */
+
+/*
+ * A unix socket takes nobody while its queue is full, and nobody says when that has changed: it is asked again, soon
+ * at first, until the time to connect is over. Returns false when it is.
+ */
+static bool pause_before_retry(struct attempt *attempt, uint64_t end_ms)
+{
+    uint64_t now_ms = core_of(attempt->conn.session)->reactor.now_ms;
+
+    if (attempt->address->any.sa_family != AF_UNIX || now_ms >= end_ms)
+        return false;
+    unsigned pause_ms = attempt->pause_ms ? 2u * attempt->pause_ms : 1;
+    attempt->pause_ms = (uint8_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
+    attempt->conn.deadline_ms = now_ms + attempt->pause_ms < end_ms ? now_ms + attempt->pause_ms : end_ms;
+    attempt->rest_ms = (uint32_t)(end_ms - attempt->conn.deadline_ms);
+    attempt->next = 0;
+    return true;
+}
+
+/*
+ * Try the next address, and the ones after it as long as they fail on the spot. Returns 0 when there is something to
+ * wait for, else the error of the last one. `error` is that of the address before.
+ */
+static int try_next(struct attempt *attempt, int error)
+{
+    struct conn *conn = &attempt->conn;
+    uint64_t now_ms = core_of(conn->session)->reactor.now_ms, end_ms = conn->deadline_ms + attempt->rest_ms;
+    unsigned count = sock_count(attempt->address);
+
+    while (attempt->next < count) {
+        unsigned left = count - attempt->next;
+        uint32_t left_ms = end_ms > now_ms ? (uint32_t)(end_ms - now_ms) : 0;
+        struct sock_address address = sock_nth(attempt->address, attempt->next++);
+        int fd = sock_connect(&address);
+        if (fd >= 0) {
+            conn->handler.fd = fd;
+            conn->deadline_ms = now_ms + left_ms / left;
+            attempt->rest_ms = left_ms - left_ms / left;
+            return 0;
+        }
+        error = errno;
+        if (error == EAGAIN && pause_before_retry(attempt, end_ms))
+            return 0;
+    }
+    return error == EAGAIN ? ETIMEDOUT : error;
+}
+
+/* The descriptor of the attempt that has failed; epoll forgets it with the close. */
+static void close_attempt(struct conn *conn)
+{
+    if (conn->handler.fd >= 0)
+        close(conn->handler.fd);
+    conn->handler.fd = -1;
+    conn->handler.events = REACTOR_OFF;
+}
 
 struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
                              const struct upstream *upstream)
 {
     struct core *core = core_of(session);
-    struct conn *conn = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*conn)) : NULL;
+    struct attempt *attempt = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*attempt)) : NULL;
 
-    if (!conn)
+    if (!attempt)
         return NULL;
-    int fd = sock_connect(address);
-    conn_init(conn, session, fd, CONN_CONNECTING);
+    struct conn *conn = &attempt->conn;
+    conn_init(conn, session, -1, CONN_CONNECTING);
     conn->upstream = upstream;
-    conn->error = fd < 0 ? errno : 0;
-    conn->deadline_ms = core->reactor.now_ms + (fd < 0 ? 0 : connect_timeout_ms);
+    attempt->address = address;
+    conn->deadline_ms = core->reactor.now_ms + connect_timeout_ms;
+    conn->error = try_next(attempt, EHOSTUNREACH);
+    if (conn->error) /* the service hears of it when it knows the connection */
+        conn->deadline_ms = core->reactor.now_ms;
     conn->next = session->client.next;
     session->client.next = conn;
     session_arm(session);
@@ -23,12 +104,25 @@ struct conn *session_connect(struct session *session, const struct sock_address 
     return conn;
 }
 
-void upstream_connected(struct conn *conn)
+static void attempt_failed(struct conn *conn, int error)
 {
-    int error = sock_error(conn->handler.fd);
-
-    if (error) {
+    close_attempt(conn);
+    error = try_next(attempt_of(conn), error);
+    if (error)
         upstream_ended(conn, error);
+    else
+        session_arm(conn->session);
+}
+
+void upstream_connected(struct conn *conn, uint32_t events)
+{
+    const struct sock_address *address = attempt_of(conn)->address;
+    int error = events & (EPOLLERR | EPOLLHUP) ? sock_error(conn->handler.fd) : 0;
+
+    if (!error && address->any.sa_family != AF_UNIX && sock_is_self_connected(conn->handler.fd, sock_port(address)))
+        error = ECONNREFUSED;
+    if (error) {
+        attempt_failed(conn, error);
         return;
     }
     sock_set_nodelay(conn->handler.fd);
@@ -39,6 +133,16 @@ void upstream_connected(struct conn *conn)
     if (conn->upstream->connected)
         session_apply(conn->session, conn->upstream->connected(conn->session, conn));
 }
+
+void upstream_expired(struct conn *conn)
+{
+    if (conn->phase != CONN_CONNECTING || conn->error)
+        upstream_ended(conn, conn->error);
+    else
+        attempt_failed(conn, ETIMEDOUT);
+}
+
+/* ---- the end ---- */
 
 static void mark_dead(struct conn *conn)
 {
@@ -83,7 +187,7 @@ void upstream_drop_all(struct session *session)
 static void free_upstream(struct conn *conn)
 {
     conn_fini(conn);
-    free(conn);
+    free(attempt_of(conn));
 }
 
 void upstream_bury(struct core *core)

@@ -17,8 +17,9 @@ enum { LISTENER_ADDRESSES_MAX = 16, LISTENER_NAME_SIZE = 48 };
 struct listener_config {
     char name[LISTENER_NAME_SIZE];
     const struct service *service;
-    void *service_config; /* `service->config_size` bytes */
-    unsigned index;       /* into stats_block.listeners */
+    void *service_config;          /* `service->config_size` bytes */
+    unsigned index;                /* into stats_block.listeners */
+    char bind[OPTION_STRING_SIZE]; /* as the user wrote it, separated by blanks */
     unsigned address_count;
     struct sock_address addresses[LISTENER_ADDRESSES_MAX];
     uint32_t backlog;         /* connections the kernel queues per socket */

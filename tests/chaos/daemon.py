@@ -18,6 +18,7 @@ from datetime import datetime
 
 import harness
 from harness import DEADLINE, ROOT, SANITIZED, Server, descriptors, group_members, listen, process_stat
+from names import Names
 
 FLAVOUR = ["OPTIMISE=-O1 -g -fno-omit-frame-pointer",
            "FLAVOUR=-fsanitize=address,undefined -fno-sanitize-recover=undefined"] if SANITIZED else []
@@ -78,7 +79,7 @@ def free_ports(count):
 class Reloads:
     """What the log says of them. One that comes while another is under way is answered later, maybe much later."""
 
-    STEP = re.compile(r"reload (deferred|refused)|reload: generation \d+ (starts|serves)")
+    STEP = re.compile(r"reload (deferred|refused)|reload: (?:generation \d+ )?(starts|serves|nothing has changed)")
 
     def __init__(self):
         self.answers, self.answered_at, self.starting, self.owed = 0, 0, False, False
@@ -89,10 +90,10 @@ class Reloads:
         step = match[1] or match[2]
         if step == "deferred":
             self.owed = True
-        elif step == "starts" or not self.starting:  # refused at once: that is an answer, too
+        elif step == "starts" or not self.starting:  # refused, or not needed: that is an answer, too
             self.owed = False
         self.starting = step == "starts" or step == "deferred" and self.starting
-        if step in ("serves", "refused"):
+        if step in ("serves", "refused", "nothing has changed"):
             self.answers += 1
             self.answered_at = time_of(line)
 
@@ -111,11 +112,12 @@ class Daemon(Server):
         self.extra, self.max_output = False, "16m"
         self.alive, self.ready_at, self.readies, self.deaths, self.seen = {}, {}, [], [], 0
         self.replaced_codes = {}  # {pid: exit code} of masters that an upgrade has put out of charge
-        self.hups, self.reloads = 0, Reloads()
+        self.hups, self.reloads, self.written = 0, Reloads(), 0
         self.lock = threading.Lock()
         self.install()
         harness.BINARY = str(self.binary)
-        super().__init__(*self.listeners(), **self.settings)
+        self.names = Names() if os.geteuid() == 0 else None  # a name server of its own, which can be silent
+        super().__init__(*self.listeners(), preexec=self.names and self.names.enter, **self.settings)
         self.group, self.masters, self.exit_codes = self.pid, [self.pid], {}
         atexit.register(self.kill_group)
 
@@ -130,10 +132,12 @@ class Daemon(Server):
         return made + ([listen("pingpong", name="extra", bind=at("extra"))] if self.extra else [])
 
     def write_config(self, text=None):
-        """Replaced by rename: never seen half written."""
+        """Replaced by rename: never seen half written. Without `text` it is another file each time, so that a reload
+        of it is one."""
         if text is None:
+            self.written += 1
             keys = {"stats_file": self.stats_file, **self.settings}
-            text = "\n".join(["[server]"] + [f"{key} = {value}" for key, value in keys.items()])
+            text = "\n".join([f"# written {self.written}", "[server]"] + [f"{key} = {value}" for key, value in keys.items()])
             text += "\n\n" + "\n".join(self.listeners())
         new = self.dir / "new.conf"
         new.write_text(text)

@@ -7,7 +7,8 @@ import signal
 import socket
 import time
 
-from nemeses import GRACEFUL, nemesis, running
+from harness import listen
+from nemeses import GRACEFUL, nemesis, running, worst_probe
 
 ANSWER_S = 12  # an old generation that still drains is awaited first
 
@@ -72,17 +73,62 @@ def reload_well(arena, what):
                 assert sock.recv(1) == b"x"
 
 
+def reload_unchanged(arena):
+    """The log is reopened, and that is all: not even a worker is replaced."""
+    daemon = arena.daemon
+    for _ in range(2):  # where the file has not been loaded yet, as it stands, the second is the one
+        since = daemon.mark()
+        daemon.signal(signal.SIGHUP)
+        found = daemon.wait_log(r"reload: (generation \d+ serves|nothing has changed)|reload refused: .*", since,
+                                ANSWER_S)[0]
+        if "nothing" in found:
+            return
+    assert arena.mixed, found
+
+
 @nemesis(GRACEFUL, 0.3, weight=1.4)
 def reload(arena, what=None):
-    """HUP: values, a listener more or fewer, another number of workers, nothing at all, five at once; and errors."""
-    good = ["value", "listener", "workers", "same", "storm"]
+    """
+    HUP: values, a listener more or fewer, another number of workers, the same in other words, five at once, no change at
+    all; and errors.
+    """
+    good = ["value", "listener", "workers", "same", "storm", "unchanged"]
     what = what or arena.random.choice(good + good + [*BAD, "address in use"])
     arena.graceful()
-    if what in good:
+    if what == "unchanged":
+        reload_unchanged(arena)
+    elif what in good:
         reload_well(arena, what)
     else:
         reload_badly(arena, what)
     arena.count(f"reload: {'good' if what in good else 'bad'}")
+    arena.graceful()
+
+
+@nemesis(GRACEFUL, 0.5, weight=0.8)
+def silence(arena):
+    """HUP with a name that the name server says nothing about: all goes on, until the reload is refused."""
+    daemon, names = arena.daemon, arena.daemon.names
+    if names is None:
+        return  # it takes a mount namespace, and so root
+    arena.graceful()
+    names.dns["silent.example.test"] = None
+    names.asked.clear()
+    text, since = daemon.write_config(), daemon.mark()
+    daemon.write_config(text + "\n" + listen("proxy", name="silent", upstream="silent.example.test:6379"))
+    daemon.signal(signal.SIGHUP)
+    assert names.asked.wait(ANSWER_S), "nobody asks for the name"
+    worst = worst_probe(arena)
+    arena.note("new connection while a name is resolved", worst)
+    assert arena.mixed or worst < 1, f"a new connection waited {worst:.3f} s while a name was resolved"
+    patient = arena.patient and arena.random.random() < 0.3  # until the deadline
+    if not patient:
+        names.answer_late()
+    why = "no answer within 10 s" if patient else "Name or service not known"
+    daemon.wait_log(rf"reload refused: .*: cannot resolve 'silent.example.test': {why}", since, ANSWER_S + 5)
+    names.waiting.clear()
+    daemon.write_config()
+    arena.count("reload: with a silent name server")
     arena.graceful()
 
 

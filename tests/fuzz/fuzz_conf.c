@@ -21,6 +21,26 @@ static const char *file_of(const void *bytes, size_t size, int *fd)
     return path;
 }
 
+/* Nobody is asked: every name is this machine, at two addresses. */
+static bool ask(struct resolver *resolver, const char *host, struct resolve_answer *answer)
+{
+    (void)resolver;
+    (void)host;
+    *answer = (struct resolve_answer){.count = 2};
+    for (unsigned i = 0; i < 2; i++)
+        answer->addresses[i].four = (struct sockaddr_in){.sin_family = AF_INET,
+                                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK + i)};
+    return true;
+}
+
+static int load(struct conf *conf, const char *path, char *why, size_t why_size)
+{
+    static struct resolver resolver = {.ask = ask};
+    const struct conf_source source = {.path = path, .resolver = &resolver};
+
+    return conf_load_from(conf, &source, why, why_size);
+}
+
 static char *print(const struct conf *conf, size_t *size)
 {
     char *text = NULL;
@@ -40,11 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     size_t first_size, second_size;
     int fd;
 
-    /* Names are not resolved here: an address of digits needs nobody. */
-    if (memmem(bytes, size, "localhost", 9))
-        return 0;
     const char *path = file_of(bytes, size, &fd);
-    if (conf_load(&conf, path, why, sizeof(why)) < 0) {
+    if (load(&conf, path, why, sizeof(why)) < 0) {
         if (strncmp(why, path, strlen(path)) != 0)
             abort();
         close(fd);
@@ -54,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     char *first = print(&conf, &first_size);
     conf_free(&conf);
     path = file_of(first, first_size, &fd);
-    if (conf_load(&conf, path, why, sizeof(why)) < 0)
+    if (load(&conf, path, why, sizeof(why)) < 0)
         abort();
     close(fd);
     char *second = print(&conf, &second_size);

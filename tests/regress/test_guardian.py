@@ -96,6 +96,7 @@ def test_other_signals_are_passed_on(serve, binary, drained):
     server.signal(signal.SIGUSR1, guardian)
     server.wait_log(rf"master\[{server.pid}\]: statistics written", since=since)
     assert not any(f"master[{guardian}]: statistics" in line for line in server.lines[since:])
+    server.touch()
     server.signal(signal.SIGHUP, guardian)
     server.wait_log(rf"master\[{server.pid}\]: log reopened", since=since)
     if drained:

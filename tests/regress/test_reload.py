@@ -56,6 +56,72 @@ def await_refused(address):
         time.sleep(0.01)
 
 
+# ---- no change at all ----
+
+UNCHANGED = "reload: nothing has changed; logs reopened"
+
+
+def hup(server, pattern):
+    since = server.mark()
+    server.signal(signal.SIGHUP)
+    return server.wait_log(pattern, since)
+
+
+def test_a_file_that_has_not_changed_changes_nothing(serve, tmp_path):
+    """Log rotation: no session ends, no worker is replaced, and what TTIN did stays."""
+    server = serve(listen("pingpong"), listen("bank"), workers=2)
+    since = server.mark()
+    server.signal(signal.SIGTTIN)
+    server.wait_log("resize: 3 workers", since)
+    server.wait_log(r"worker 2 \(pid \d+\) ready", since)
+    idle, half, before = server.connect("pingpong"), half_done(server), server.stats()
+    idle.ask(*PING)
+    for _ in range(3):
+        hup(server, UNCHANGED)
+    after = server.stats()
+    assert pids(after) == pids(before) and not after["leaving"]
+    for key in "generation", "reloads", "reload_failures", "workers":
+        assert after["master"][key] == before["master"][key], key
+    idle.ask(*PING)
+    half.ask(WITHDRAW[60:], WITHDRAW)
+
+
+def test_an_old_file_that_comes_back_is_a_change(serve):
+    """What counts is the configuration in effect, not the one before; one that was refused is not in effect."""
+    server = serve(listen("pingpong"))
+    text = server.config.read_text()
+    server.reload(max_sessions=77)
+    server.config.write_text("[nonsense")
+    hup(server, "reload refused")
+    server.configure()
+    server.touch()
+    changed = server.config.read_text()
+    server.config.write_text(text)
+    hup(server, r"reload: generation \d+ serves")
+    hup(server, UNCHANGED)
+    server.config.write_text(changed)
+    hup(server, r"reload: generation \d+ serves")
+
+
+def test_who_has_given_up_is_started_again(trapped):
+    """What it missed may be there by now, and does not show in the configuration."""
+    server = trapped(workers=2)
+    before = pids(server.stats())
+    server.trap.write_text("exit 2")
+    server.signal(signal.SIGKILL, before[0])
+    server.wait_log("worker 0 stays down")
+    since = server.mark()
+    hup(server, "worker 0 has given up and is started again")
+    server.wait_log("worker 0 stays down", since)
+    server.trap.unlink()
+    since = server.mark()
+    hup(server, UNCHANGED)
+    server.wait_log(r"worker 0 \(pid \d+\) ready", since)
+    after = pids(server.stats())
+    assert after[1] == before[1]
+    server.baseline.clear()
+
+
 # ---- good ones ----
 
 def test_nothing_changes_but_the_workers(serve):
@@ -421,6 +487,7 @@ def test_a_generation_that_was_given_up_counts_as_one(trapped):
     server = trapped(listen("bank"), workers=2)
     server.trap.write_text("once sleep 600")
     since = server.mark()
+    server.touch()
     server.signal(signal.SIGHUP)
     ready = int(server.wait_log(r"reload: generation 2 starts(?s:.*)", since=since) and
                 server.wait_log(r"worker \d \(pid (\d+)\) ready", since=since)[1])
@@ -474,6 +541,7 @@ def test_a_generation_that_does_not_start_replaces_nobody(trapped):
     client, before, since = server.connect("trap"), server.stats(), server.mark()
     client.ask(b"hi\n", b"hi\n")
     server.trap.write_text("exit 1")
+    server.touch()
     server.signal(signal.SIGHUP)
     server.wait_log(r"reload: generation \d+ starts", since=since)
     server.wait_log("reload refused: a worker of it died before all were ready", since=since)
@@ -494,6 +562,7 @@ def test_a_generation_that_gives_up_replaces_nobody(trapped):
     client, before, since = server.connect("trap"), server.stats(), server.mark()
     client.ask(b"hi\n", b"hi\n")
     server.trap.write_text("exit 2")
+    server.touch()
     server.signal(signal.SIGHUP)
     server.wait_log(r"reload refused: |reload failed", since=since)
     server.trap.unlink()
@@ -577,6 +646,7 @@ def test_a_stop_in_a_burst_of_signals_is_a_stop(serve, tmp_path, burst, pause_ms
     (tmp_path / "new").write_text("#!/usr/bin/perl\nsleep;\n")
     (tmp_path / "new").chmod(0o755)
     (tmp_path / "new").rename(tmp_path / "ccserver")
+    server.touch()
     for number in burst:
         server.signal(number)
         time.sleep(pause_ms / 1000)  # not for an event: the bursts are to differ

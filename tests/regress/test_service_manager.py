@@ -124,6 +124,15 @@ def test_reloading(serve, manager):
     server.wait_log(r"reload: generation \d+ serves")
 
 
+def test_a_reload_that_changes_nothing_is_over_too(serve, manager):
+    server = serve(listen("pingpong"), env=environment(manager))
+    manager.wait_for("READY")
+    server.signal(signal.SIGHUP)
+    manager.wait_for("RELOADING", "1")
+    manager.wait_for("READY", "1")
+    server.wait_log("reload: nothing has changed")
+
+
 def test_a_refused_reload_is_over_too(serve, manager):
     server = serve(listen("pingpong"), env=environment(manager))
     manager.wait_for("READY")

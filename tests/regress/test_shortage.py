@@ -204,6 +204,7 @@ def test_an_order_without_memory_is_refused(serve, shortage, order):
     for calls in (1, 1000):
         for nth in range(200):
             server.configure(linger_timeout=f"{900 + nth % 7}ms")
+            server.touch()
             since = server.mark()
             shortage.fail("malloc", errno.ENOMEM, calls, skip=nth, pid=server.pid)
             server.signal(number)

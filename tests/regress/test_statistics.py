@@ -89,6 +89,7 @@ def test_while_a_generation_starts(trapped):
     server = trapped(workers=2)
     server.trap.write_text("sleep 60")
     since = server.mark()
+    server.touch()
     server.signal(signal.SIGHUP)
     server.wait_log("reload: generation 2 starts", since=since)
     stats = server.stats()

@@ -342,6 +342,7 @@ def test_a_hup_during_an_upgrade_reaches_who_is_in_charge(serve, binary):
     server.pid, since = new, server.mark()
     server.signal(signal.SIGHUP, old)
     server.wait_log(rf"master\[{new}\]: reload deferred", since=since)
+    server.touch()
     finish_half(client)
     server.wait_log(rf"master\[{new}\]: reload: generation 3 serves", since=since)
 

@@ -108,6 +108,8 @@ static void check_equal(const struct conf *a, const struct conf *b)
     struct conf copy = *a;
 
     copy.listeners = b->listeners;
+    copy.text = b->text; /* what was printed is spelled in another way */
+    copy.text_size = b->text_size;
     CU_ASSERT_EQUAL(memcmp(&copy, b, sizeof(copy)), 0);
     for (unsigned i = 0; i < a->listener_count && i < b->listener_count; i++) {
         struct listener_config listener = a->listeners[i];
@@ -320,6 +322,118 @@ static void test_damaged_files(void)
     }
 }
 
+/* ---- names: a resolver that knows a few ---- */
+
+static bool silent; /* it has no answers yet */
+
+static bool ask_few(struct resolver *resolver, const char *host, struct resolve_answer *answer)
+{
+    static const char *const known[][3] = {{"one", "127.0.0.5"},
+                                           {"two", "127.0.0.5", "127.0.0.6"},
+                                           {"here", "127.0.0.1", "203.0.113.1"},
+                                           {"elsewhere", "203.0.113.1"}};
+
+    (void)resolver;
+    *answer = (struct resolve_answer){.error = "nobody knows it"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        for (unsigned j = 1; strcmp(known[i][0], host) == 0 && j < 3 && known[i][j]; j++) {
+            char text[64], why[64];
+            struct sock_address address;
+            snprintf(text, sizeof(text), "%s:0", known[i][j]);
+            CU_ASSERT_EQUAL(sock_parse(&address, text, why, sizeof(why)), 0);
+            answer->addresses[answer->count++] = address.inet;
+        }
+    return !silent;
+}
+
+/* Names in one listener: `bind` and `upstream` of a proxy. NULL as `error`: it is right. */
+static int load_names(struct conf *conf, const char *bind, const char *target, bool lenient, const char *error)
+{
+    static struct resolver few = {.ask = ask_few};
+    char text[512], why[512] = "";
+    int size = snprintf(text, sizeof(text), "[listen p]\nservice = proxy\nbind = %s\nupstream = %s\n", bind, target);
+    struct conf_source source = {
+        .path = "x", .text = text, .text_size = (size_t)size, .resolver = &few, .lenient = lenient};
+    int result = conf_load_from(conf, &source, why, sizeof(why));
+
+    CU_ASSERT_STRING_EQUAL(why, error ? error : "");
+    CU_ASSERT_EQUAL(result, error ? -1 : 0);
+    if (result == 0) {
+        CU_ASSERT_EQUAL(conf->text_size, (size_t)size);
+        CU_ASSERT_EQUAL(memcmp(conf->text, text, conf->text_size), 0);
+    }
+    return result;
+}
+
+static void test_names_to_bind(void)
+{
+    struct conf conf;
+
+    load_names(&conf, "two:7, 127.0.0.9:7", "127.0.0.1:1", false, NULL);
+    const struct listener_config *listener = &conf.listeners[0];
+    CU_ASSERT_EQUAL_FATAL(listener->address_count, 3);
+    CU_ASSERT_STRING_EQUAL(listener->addresses[0].text, "127.0.0.5:7");
+    CU_ASSERT_STRING_EQUAL(listener->addresses[1].text, "127.0.0.6:7");
+    CU_ASSERT_STRING_EQUAL(listener->addresses[2].text, "127.0.0.9:7");
+    CU_ASSERT_STRING_EQUAL(listener->bind, "two:7 127.0.0.9:7");
+    char *text = printed(&conf);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nbind = two:7 127.0.0.9:7\n"));
+    free(text);
+    conf_free(&conf);
+
+    load_names(&conf, "one:7 two:7 127.0.0.6:7", "127.0.0.1:1", false, NULL); /* the same twice is once */
+    CU_ASSERT_EQUAL(conf.listeners[0].address_count, 2);
+    conf_free(&conf);
+    load_names(&conf, "here:7", "127.0.0.1:1", false, NULL); /* the other one is a warning */
+    CU_ASSERT_EQUAL(conf.listeners[0].address_count, 1);
+    conf_free(&conf);
+    load_names(&conf, "elsewhere:7", "127.0.0.1:1", true,
+               "x:3: bind = elsewhere:7: this machine has none of its addresses");
+    load_names(&conf, "nobody:7", "127.0.0.1:1", true,
+               "x:3: bind = nobody:7: cannot resolve 'nobody': nobody knows it");
+    load_names(&conf, "one:7 0.0.0.0:7", "127.0.0.1:1", false, "x:3: duplicate address 0.0.0.0:7: [listen p] has it");
+}
+
+static void test_names_to_connect_to(void)
+{
+    static const char sentence[] = "x:4: upstream = nobody:8: cannot resolve 'nobody': nobody knows it";
+    const struct proxy_config *config;
+    struct conf conf;
+
+    load_names(&conf, "127.0.0.1:7", "two:8", false, NULL);
+    config = conf.listeners[0].service_config;
+    CU_ASSERT_EQUAL(sock_count(&config->upstream), 2);
+    CU_ASSERT_EQUAL(sock_port(&config->upstream), 8);
+    CU_ASSERT_STRING_EQUAL(config->upstream.text, "two:8");
+    conf_free(&conf);
+    load_names(&conf, "127.0.0.1:7", "nobody:8", false, sentence);
+    load_names(&conf, "127.0.0.1:7", "nobody:8", true, NULL);
+    config = conf.listeners[0].service_config;
+    CU_ASSERT(sock_is_unresolved(&config->upstream));
+    CU_ASSERT_STRING_EQUAL(config->upstream.text, "nobody:8");
+    conf_free(&conf);
+    load_names(&conf, "127.0.0.6:7", "two:7", false,
+               "x:4: upstream = two:7: that is [listen p] itself, which listens on 127.0.0.6:7");
+    load_names(&conf, "two:7", "127.0.0.6:7", false,
+               "x:4: upstream = 127.0.0.6:7: that is [listen p] itself, which listens on 127.0.0.6:7");
+    load_names(&conf, "0.0.0.0:7", "one:7", false,
+               "x:4: upstream = one:7: that is [listen p] itself, which listens on 0.0.0.0:7");
+}
+
+/* Without answers nothing is wrong with names, and all that has nothing to do with them is found. */
+static void test_names_without_answers(void)
+{
+    struct conf conf;
+
+    silent = true;
+    load_names(&conf, "nobody:7", "nobody:8", false, NULL);
+    CU_ASSERT_EQUAL(conf.listeners[0].address_count, 0);
+    conf_free(&conf);
+    load_names(&conf, "nobody:7", "127.0.0.1:0", false, "x:4: upstream = 127.0.0.1:0: the port must be 1 to 65535");
+    load_names(&conf, "nobody:7", "nobody:0", false, "x:4: upstream = nobody:0: the port must be 1 to 65535");
+    silent = false;
+}
+
 /* ---- documentation ---- */
 
 static void expect_keys(const char *text, const struct option_row *table, const char *format)
@@ -390,6 +504,9 @@ int main(void)
     CU_add_test(suite, "configure", test_configure);
     CU_add_test(suite, "watchdog", test_watchdog);
     CU_add_test(suite, "damaged files", test_damaged_files);
+    CU_add_test(suite, "names to bind", test_names_to_bind);
+    CU_add_test(suite, "names to connect to", test_names_to_connect_to);
+    CU_add_test(suite, "names without answers", test_names_without_answers);
     CU_add_test(suite, "every key is documented", test_every_key_is_documented);
     CU_basic_run_tests();
     unsigned failures = CU_get_number_of_failures();

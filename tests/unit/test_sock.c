@@ -73,8 +73,24 @@ static void test_parse(void)
         CU_ASSERT_STRING_EQUAL(address.text, good[i]);
         CU_ASSERT_STRING_EQUAL(sock_format(&address.any, address.size, text, sizeof(text)), good[i]);
     }
-    struct sock_address local = parse("localhost:80");
-    CU_ASSERT(local.any.sa_family == AF_INET || local.any.sa_family == AF_INET6);
+}
+
+/* A name is nobody's address until it has been resolved; nobody is asked for it here. */
+static void test_names(void)
+{
+    char host[SOCK_TEXT_SIZE];
+    struct sock_address name = parse("db.example.test:5432"), four = parse("127.0.0.1:80"), local = parse("unix:/a");
+
+    CU_ASSERT(sock_is_unresolved(&name));
+    CU_ASSERT_EQUAL(sock_count(&name), 0);
+    CU_ASSERT_EQUAL(sock_port(&name), 5432);
+    CU_ASSERT_STRING_EQUAL(name.text, "db.example.test:5432");
+    CU_ASSERT_STRING_EQUAL(sock_host(&name, host, sizeof(host)), "db.example.test");
+    CU_ASSERT_FALSE(sock_is_unresolved(&four));
+    CU_ASSERT_EQUAL(sock_count(&four), 1);
+    CU_ASSERT_STRING_EQUAL(sock_host(&local, host, sizeof(host)), "");
+    CU_ASSERT_EQUAL(sock_connect(&name), -1);
+    CU_ASSERT_EQUAL(errno, EHOSTUNREACH);
 }
 
 static void test_refused(void)
@@ -449,6 +465,7 @@ int main(void)
         return EXIT_FAILURE;
     CU_pSuite suite = CU_add_suite("sock", NULL, NULL);
     CU_add_test(suite, "parse", test_parse);
+    CU_add_test(suite, "names", test_names);
     CU_add_test(suite, "refused", test_refused);
     CU_add_test(suite, "same", test_same);
     CU_add_test(suite, "equal", test_equal);

@@ -125,7 +125,7 @@ static const struct {
     {S(ENDING), E(KILL), A(NONE), S(ENDING)},
     {S(ENDING), E(ERROR), A(NONE), S(ENDING)},
 
-    {S(DOWN), E(START), A(NONE), S(DOWN)},
+    {S(DOWN), E(START), A(SPAWN), S(SLOW)},
     {S(DOWN), E(READY), A(BUG), S(DOWN)},
     {S(DOWN), E(BEAT), A(BUG), S(DOWN)},
     {S(DOWN), E(DUE), A(BUG), S(DOWN)},

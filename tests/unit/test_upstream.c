@@ -218,6 +218,158 @@ static void test_refused_at_once(void)
     end();
 }
 
+static uint64_t wake_ms;
+
+static bool time_has_come(void)
+{
+    return clock_now_ms() >= wake_ms;
+}
+
+/* ---- several addresses, and a queue that is full ---- */
+
+/* Put `other` in front of where the upstream listens. */
+static void put_in_front(const struct sock_address *other)
+{
+    address.more[address.more_count++] = address.inet;
+    address.inet = other->inet;
+}
+
+/* An address that refuses; its port is the kernel's choice, and nobody's any more. */
+static struct sock_address refusing(void)
+{
+    struct sock_address nobody;
+
+    close(listen_tcp(&nobody, 1));
+    return nobody;
+}
+
+/* The first refuses, the second does not exist here, the third answers: the service hears of the third alone. */
+static void test_next_address(void)
+{
+    struct sock_address nobody, foreign;
+    char why[128];
+
+    begin(FRAMING_LINE);
+    script.message = forward;
+    nobody = refusing();
+    CU_ASSERT_EQUAL(sock_parse(&foreign, "0.0.0.1:1", why, sizeof(why)), 0); /* ENETUNREACH or EINVAL, on the spot */
+    put_in_front(&foreign);
+    put_in_front(&nobody);
+    world_connect();
+    say("early\n");
+    CU_ASSERT(run_until(is_connected));
+    check_far_got("early\n");
+    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 0);
+    CU_ASSERT_PTR_NULL(strstr(trace, "closed:"));
+    end();
+}
+
+static void test_all_addresses_refuse(void)
+{
+    struct sock_address nobody;
+
+    begin(FRAMING_LINE);
+    close(listening);
+    listening = -1;
+    nobody = refusing();
+    put_in_front(&nobody);
+    nobody = refusing();
+    put_in_front(&nobody);
+    world_connect();
+    CU_ASSERT(run_until(upstream_is_gone));
+    check_trace("open closed:ECONNREFUSED ");
+    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 1);
+    end();
+}
+
+/* One that says nothing has half of the time, the other one the rest. */
+static void test_silent_address(void)
+{
+    struct sock_address silent;
+    int fillers[8], queue = listen_tcp(&silent, 0);
+
+    begin(FRAMING_LINE);
+    for (unsigned i = 0; i < 8; i++)
+        fillers[i] = sock_connect(&silent);
+    put_in_front(&silent);
+    connect_timeout_ms = 120;
+    uint64_t begun_ms = clock_now_ms();
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    CU_ASSERT(clock_now_ms() - begun_ms >= 59);
+    check_trace("open connected ");
+    end();
+
+    begin(FRAMING_LINE); /* and where nobody answers, the time is the time of all */
+    address = silent;
+    put_in_front(&silent);
+    connect_timeout_ms = 120;
+    begun_ms = clock_now_ms();
+    world_connect();
+    CU_ASSERT(run_until(upstream_is_gone));
+    CU_ASSERT(clock_now_ms() - begun_ms >= 119 && clock_now_ms() - begun_ms < 1000);
+    check_trace("open closed:ETIMEDOUT ");
+    for (unsigned i = 0; i < 8; i++)
+        close(fillers[i]);
+    close(queue);
+    end();
+}
+
+static void test_unresolved(void)
+{
+    char why[128];
+
+    begin(FRAMING_LINE);
+    CU_ASSERT_EQUAL(sock_parse(&address, "db.example.test:1", why, sizeof(why)), 0);
+    world_connect();
+    CU_ASSERT(run_until(upstream_is_gone));
+    check_trace("open closed:EHOSTUNREACH ");
+    end();
+}
+
+/* Nobody accepts at a unix socket for a while: it is tried again, until the time to connect is over. */
+static void check_busy_unix(bool relieved)
+{
+    static const char path[] = "unix:/tmp/test_upstream_busy";
+    char why[128];
+    int fillers[2];
+
+    begin(FRAMING_LINE);
+    script.message = forward;
+    close(listening);
+    unlink(path + 5);
+    CU_ASSERT_EQUAL(sock_parse(&address, path, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 0, &listening, 1), 0);
+    for (unsigned i = 0; i < 2; i++)
+        fillers[i] = sock_connect(&address);
+    CU_ASSERT(fillers[0] >= 0 && fillers[1] == -1);
+    connect_timeout_ms = relieved ? 5000 : 100;
+    uint64_t begun_ms = clock_now_ms();
+    world_connect();
+    say("early\n");
+    wake_ms = begun_ms + 40;
+    CU_ASSERT(run_until(time_has_come));
+    CU_ASSERT_FALSE(upstream_is_gone());
+    if (relieved) {
+        close(accept(listening, NULL, NULL));
+        CU_ASSERT(run_until(is_connected));
+        check_far_got("early\n");
+    } else {
+        CU_ASSERT(run_until(upstream_is_gone));
+        CU_ASSERT(clock_now_ms() - begun_ms >= 99 && clock_now_ms() - begun_ms < 1000);
+        CU_ASSERT_PTR_NOT_NULL(strstr(trace, "closed:ETIMEDOUT "));
+    }
+    close(fillers[0]);
+    unlink(path + 5);
+    end();
+}
+
+static void test_busy_unix(void)
+{
+    check_busy_unix(true);
+    check_busy_unix(false);
+}
+
 /* Without a callback a failure ends the session. */
 static void test_refused_without_callback(void)
 {
@@ -252,13 +404,6 @@ static void test_timeout(void)
     for (unsigned i = 0; i < 8; i++)
         close(fillers[i]);
     end();
-}
-
-static uint64_t wake_ms;
-
-static bool time_has_come(void)
-{
-    return clock_now_ms() >= wake_ms;
 }
 
 /* The time to connect is over with the connect. */
@@ -991,6 +1136,11 @@ int main(void)
     static const struct unit_test tests[] = {
         {"messages", test_messages},
         {"refused", test_refused},
+        {"next address", test_next_address},
+        {"all addresses refuse", test_all_addresses_refuse},
+        {"silent address", test_silent_address},
+        {"unresolved", test_unresolved},
+        {"busy unix socket", test_busy_unix},
         {"refused at once", test_refused_at_once},
         {"refused, no callback", test_refused_without_callback},
         {"connect timeout", test_timeout},

@@ -18,7 +18,7 @@ static const struct option_row options[] = {
      .type = OPTION_ADDRESS,
      .offset = offsetof(struct config, upstream),
      .value = "127.0.0.1:6379",
-     .help = "where clients are forwarded to; a name is resolved once, at start"},
+     .help = "where clients are forwarded to; a name is resolved at start and reload, its addresses are tried in turn"},
     {.name = "protocol",
      .type = OPTION_ENUM,
      .offset = offsetof(struct config, protocol),
@@ -56,7 +56,8 @@ static enum verdict upstream_failed(struct session *session, struct conn *upstre
     char text[256];
 
     (void)upstream;
-    snprintf(text, sizeof(text), "upstream %s: %s", config->upstream.text, strerror(error));
+    snprintf(text, sizeof(text), "upstream %s: %s", config->upstream.text,
+             sock_is_unresolved(&config->upstream) ? "cannot resolve its name" : strerror(error));
     log_limited(&limit, FAILURES_LOGGED_PER_SECOND, LOG_LEVEL_WARN, "%s: %s", session_listener(session), text);
     /* Once connected, our words could be taken for the rest of a reply that was cut short. */
     if (config->protocol == PROTOCOL_REDIS && !state->connected) {

@@ -1,0 +1,282 @@
+/*
+ * A reload: from SIGHUP to the start of the next generation, or to the line that says why there is none.
+ *
+ *   SIGHUP --> request() --> go_on() --- names without an answer ---> a child resolves (names.c)
+ *                              ^  |                                        |
+ *                              |  `--> same text, same addresses: nothing  |
+ *                              |  `--> start_next()                        |
+ *                              `--------------- answered() <--------- reload_tick()
+ *
+ * A configuration that has been accepted without an address for an upstream (at the start) is completed in the same
+ * way: its names are asked for again and again, and when one resolves, the next generation gets the same text.
+ */
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/notify.h"
+#include "master/conf.h"
+#include "master/master.h"
+#include <errno.h>
+#include <string.h>
+
+enum { RETRY_MIN_MS = 1000, RETRY_MAX_MS = 30 * 1000 };
+
+/* ---- may it begin? ---- */
+
+static const struct slot *older_slot(const struct master *master)
+{
+    const struct slot *slot;
+
+    LIST_FOREACH(slot, &master->leaving, link)
+    if (slot->generation != master->current->number)
+        return slot;
+    return NULL;
+}
+
+/* A sentence in `why` when a reload has to wait. */
+static bool is_busy(const struct master *master, char *why, size_t why_size)
+{
+    const struct slot *older = older_slot(master);
+    bool resolving = master->reload.state == RELOAD_RESOLVING;
+
+    if (resolving)
+        snprintf(why, why_size, "names are being resolved");
+    else if (master->next)
+        snprintf(why, why_size, "generation %u is starting", master->next->number);
+    else if (master->upgrade.channel >= 0)
+        snprintf(why, why_size, "an upgrade is under way");
+    else if (older)
+        snprintf(why, why_size, "generation %u still drains", older->generation);
+    return resolving || master->next || master->upgrade.channel >= 0 || older;
+}
+
+static void stop_resolving(struct master *master)
+{
+    names_fini(&master->reload.names);
+    master->reload.state = RELOAD_IDLE;
+}
+
+static void refuse(struct master *master, struct generation *next, const char *why)
+{
+    stop_resolving(master);
+    generation_refuse(master, next, why);
+}
+
+/* ---- nothing has changed ---- */
+
+static bool same_text(const struct conf *a, const struct conf *b)
+{
+    return a->text_size == b->text_size && memcmp(a->text, b->text, a->text_size) == 0;
+}
+
+/* Somebody may have mended what made them give up, a file or a disk: that does not show in the configuration. */
+static void start_given_up(struct master *master)
+{
+    const struct generation *current = master->current;
+
+    for (unsigned i = 0; i < current->count; i++) {
+        struct slot *slot = current->slots[i];
+        if (slot->supervised.state != SUPERVISOR_DOWN)
+            continue;
+        log_notice("worker %u has given up and is started again", slot->number);
+        slot->why = RESPAWN_reload;
+        master_handle(master, slot, SUPERVISOR_EVENT_START);
+    }
+}
+
+static void change_nothing(struct master *master)
+{
+    stop_resolving(master);
+    log_notice("reload: nothing has changed; logs reopened");
+    start_given_up(master);
+    notify("READY=1\nSTATUS=%u workers, generation %u", master->current->count, master->current->number);
+}
+
+/* ---- something has ---- */
+
+/* What the running master cannot change keeps its old value, and that is said. */
+static void keep_fixed(struct conf *conf, const struct conf *old)
+{
+    if (strcmp(conf->pidfile, old->pidfile) != 0) {
+        log_warn("reload: pidfile cannot be changed while running; it stays '%s'", old->pidfile);
+        memcpy(conf->pidfile, old->pidfile, sizeof(conf->pidfile));
+    }
+}
+
+/* Have all that the next generation needs, or nothing. */
+static int claim(struct master *master, struct generation *next, char *why, size_t why_size)
+{
+    if (conf_override(&next->conf, master->overrides, why, why_size) < 0 ||
+        generation_index_listeners(master, &next->conf, why, why_size) < 0)
+        return -1;
+    if (!file_is_replaceable(next->conf.stats_file, why, why_size))
+        return -1;
+    keep_fixed(&next->conf, &master->current->conf);
+    if (log_open(next->conf.log) < 0) {
+        snprintf(why, why_size, "%s: %s", next->conf.log, strerror(errno));
+        return -1;
+    }
+    if (endpoints_claim(&master->endpoints, &next->conf, next->conf.workers, why, why_size) < 0 ||
+        endpoints_renew(&master->endpoints, &next->conf, why, why_size) < 0) {
+        log_open(master->current->conf.log);
+        return -1;
+    }
+    return 0;
+}
+
+static void start_next(struct master *master, struct generation *next)
+{
+    char why[512];
+
+    if (claim(master, next, why, sizeof(why)) < 0) {
+        refuse(master, next, why);
+        return;
+    }
+    if (same_text(&next->conf, &master->current->conf))
+        log_notice("reload: names stand for other addresses than before");
+    next->names = master->reload.names;
+    names_init(&master->reload.names);
+    master->reload.state = RELOAD_IDLE;
+    generation_start_next(master, next);
+}
+
+/* ---- reading it, as often as it takes until there is an answer for every name ---- */
+
+static int load(struct master *master, struct generation *next, char *why, size_t why_size)
+{
+    struct reload *reload = &master->reload;
+    const struct conf *current = &master->current->conf;
+    struct conf_source source = {.path = conf_file(master->overrides),
+                                 .resolver = &reload->names.resolver,
+                                 .lenient = reload->state == RELOAD_RETRYING || reload->same_text};
+
+    if (reload->state == RELOAD_RETRYING) { /* the file may be on its way to something else; nobody has said SIGHUP */
+        source.text = current->text;
+        source.text_size = current->text_size;
+    }
+    return conf_load_from(&next->conf, &source, why, why_size);
+}
+
+static void go_on(struct master *master)
+{
+    struct reload *reload = &master->reload;
+    struct generation *next = generation_new(0);
+    char why[512] = "out of memory";
+
+    if (!next || load(master, next, why, sizeof(why)) < 0) {
+        refuse(master, next, why);
+        return;
+    }
+    reload->same_text = same_text(&next->conf, &master->current->conf);
+    if (names_are_open(&reload->names)) {
+        if (names_ask(&reload->names) == 0) {
+            generation_free(next);
+            return;
+        }
+        snprintf(why, sizeof(why), "cannot resolve names: %s", strerror(errno));
+        refuse(master, next, why);
+    } else if (reload->same_text && names_same(&reload->names, &master->current->names)) {
+        generation_free(next);
+        change_nothing(master);
+    } else {
+        start_next(master, next);
+    }
+}
+
+void reload_request(struct master *master)
+{
+    char why[64];
+
+    if (master->phase != MASTER_SERVING)
+        return;
+    if (is_busy(master, why, sizeof(why))) {
+        log_notice("reload deferred: %s", why);
+        master->reload_pending = true;
+        return;
+    }
+    master->reload_pending = false;
+    notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
+    stop_resolving(master);
+    master->reload.same_text = false;
+    master->reload.state = RELOAD_RESOLVING;
+    go_on(master);
+}
+
+/* ---- names that were not resolved at the start ---- */
+
+static void retry_later(struct master *master)
+{
+    struct reload *reload = &master->reload;
+
+    reload->retry_delay_ms = reload->retry_delay_ms ? 2 * reload->retry_delay_ms : RETRY_MIN_MS;
+    if (reload->retry_delay_ms > RETRY_MAX_MS)
+        reload->retry_delay_ms = RETRY_MAX_MS;
+    reload->retry_ms = clock_now_ms() + reload->retry_delay_ms;
+}
+
+static void retry(struct master *master)
+{
+    struct reload *reload = &master->reload;
+    char why[64];
+
+    if (!names_have_failed(&master->current->names))
+        reload->retry_delay_ms = 0;
+    else if (reload->retry_delay_ms == 0)
+        retry_later(master);
+    else if (clock_now_ms() >= reload->retry_ms && !is_busy(master, why, sizeof(why))) {
+        retry_later(master);
+        stop_resolving(master);
+        if (names_copy(&reload->names, &master->current->names) < 0)
+            return;
+        names_reopen_failed(&reload->names);
+        if (names_ask(&reload->names) == 0)
+            reload->state = RELOAD_RETRYING;
+    }
+}
+
+static void retried(struct master *master)
+{
+    struct reload *reload = &master->reload;
+    char why[64];
+
+    if (is_busy(master, why, sizeof(why))) {
+        stop_resolving(master);
+    } else if (names_same(&reload->names, &master->current->names)) {
+        names_log_failed(&reload->names, reload->retry_delay_ms);
+        stop_resolving(master);
+    } else {
+        names_log_found(&reload->names, &master->current->names);
+        notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
+        go_on(master);
+    }
+}
+
+/* ---- from the loop ---- */
+
+static void answered(struct master *master)
+{
+    if (master->reload.state == RELOAD_RETRYING) {
+        retried(master);
+        return;
+    }
+    if (master->reload.same_text)
+        names_keep(&master->reload.names, &master->current->names);
+    go_on(master);
+}
+
+void reload_tick(struct master *master)
+{
+    char why[64];
+
+    if (master->phase != MASTER_SERVING) {
+        stop_resolving(master);
+    } else if (master->reload.state != RELOAD_IDLE) {
+        if (names_hear(&master->reload.names, clock_now_ms()))
+            answered(master);
+    } else if (master->reload_pending) {
+        if (!is_busy(master, why, sizeof(why)))
+            reload_request(master);
+    } else {
+        retry(master);
+    }
+}

@@ -1,0 +1,75 @@
+"""Upstreams that are down, or busy: what the proxy's clients are told, and when."""
+import ctypes
+import fcntl
+import os
+import pathlib
+import socket
+import struct
+
+import pytest
+from harness import DEADLINE, Client, connect_to, listen
+
+CLONE_NEWNET = 0x40000000
+PORT = 40000
+
+
+def enter_network():
+    """In the child: a network namespace with loopback, in which the kernel has two ports to give away."""
+    if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
+        raise OSError("unshare")
+    with socket.socket() as sock:
+        fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: up, running
+    pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(f"{PORT} {PORT + 1}\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
+@pytest.mark.parametrize("target", [f"127.0.0.1:{PORT}", f"0.0.0.0:{PORT}", f"[::1]:{PORT}"])
+def test_a_port_that_connects_to_itself_is_refused(serve, tmp_path, target):
+    """Nobody listens on a port of the range from which the kernel takes the near side's: half of the time it takes that
+    one, and the connection stands. The client must not get its own bytes back."""
+    address = f"unix:{tmp_path}/proxy"
+    server = serve(listen("proxy", bind=address, upstream=target, protocol="redis"), preexec=enter_network)
+    for _ in range(40):
+        with connect_to(address) as client:
+            client.send(b"PING\r\n")
+            client.expect_end(f"-ERR ccserver: upstream {target}: Connection refused\r\n".encode())
+    assert server.listener("proxy")["upstream_failures"] == 40
+
+
+def test_a_unix_upstream_whose_queue_is_full_is_waited_for(serve, tmp_path):
+    path = str(tmp_path / "upstream")
+    with socket.socket(socket.AF_UNIX) as target:
+        target.bind(path)
+        target.listen(0)
+        target.settimeout(DEADLINE)
+        server = serve(listen("proxy", upstream=f"unix:{path}", protocol="redis", connect_timeout="10s"))
+        clients = [server.connect("proxy") for _ in range(8)]
+        for client in clients:
+            client.send(b"PING\r\n")
+        clients[-1].expect_silence(0.3)
+        for _ in clients:
+            with Client(target.accept()[0]) as far:
+                far.expect(b"PING\r\n")
+                far.send(b"+PONG\r\n")
+        for client in clients:
+            client.expect_end(b"+PONG\r\n")
+        assert server.listener("proxy")["upstream_failures"] == 0
+
+
+def test_a_unix_upstream_is_not_waited_for_for_ever(serve, tmp_path):
+    path = str(tmp_path / "upstream")
+    with socket.socket(socket.AF_UNIX) as target, socket.socket(socket.AF_UNIX) as filler:
+        target.bind(path)
+        target.listen(0)
+        target.settimeout(DEADLINE)
+        filler.connect(path)
+        server = serve(listen("proxy", upstream=f"unix:{path}", protocol="redis", connect_timeout="300ms"))
+        client = server.connect("proxy")
+        client.expect_silence(0.2)
+        client.expect_end(f"-ERR ccserver: upstream unix:{path}: Connection timed out\r\n".encode())
+
+
+def test_a_unix_upstream_that_is_gone_is_not_waited_for(serve, tmp_path):
+    server = serve(listen("proxy", upstream=f"unix:{tmp_path}/nobody", protocol="redis", connect_timeout="60s"))
+    server.connect("proxy").expect_end(
+        f"-ERR ccserver: upstream unix:{tmp_path}/nobody: No such file or directory\r\n".encode())
