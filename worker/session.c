@@ -271,7 +271,7 @@ static void check_deadlines(struct session *session, uint64_t now_ms)
     for (struct conn *conn = &session->client; conn; conn = conn->next)
         if (conn->phase != CONN_CLOSED && conn->deadline_ms && conn->deadline_ms <= now_ms)
             conn_expired(conn);
-    if (session->timer_ms && session->timer_ms <= now_ms) {
+    if (session->client.phase == CONN_OPEN && session->timer_ms && session->timer_ms <= now_ms) {
         session->timer_ms = 0;
         if (session->listener->config->service->timeout)
             session_apply(session, session->listener->config->service->timeout(session));

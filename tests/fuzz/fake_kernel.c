@@ -175,6 +175,12 @@ static int collect(struct epoll_event *events, int count)
     return found;
 }
 
+int fake_usleep(unsigned us)
+{
+    kernel.now_us += us;
+    return 0;
+}
+
 int fake_epoll_wait(int epoll_fd, struct epoll_event *events, int count, int timeout_ms)
 {
     (void)epoll_fd;

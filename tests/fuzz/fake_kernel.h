@@ -7,7 +7,7 @@
  *        +-----------------> struct socket <--------------+
  *
  * What a peer types is not stored: byte number `n` of stream `seed` is kernel_byte(seed, n), so that any byte can be
- * checked wherever it comes out. Time moves only in epoll_wait(), and by kernel_sleep().
+ * checked wherever it comes out. Time moves only in epoll_wait(), and usleep().
  */
 #ifndef TESTS_FUZZ_FAKE_KERNEL_H
 #define TESTS_FUZZ_FAKE_KERNEL_H

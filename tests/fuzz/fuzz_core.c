@@ -230,6 +230,8 @@ static enum verdict answer(struct session *session)
     struct client *client = client_of(session);
     unsigned byte = next_byte();
 
+    if (session->client.phase != CONN_OPEN)
+        kernel_blame("a callback of a session that has ended");
     act(session);
     if (byte < 230)
         return SESSION_CONTINUE;
@@ -283,7 +285,7 @@ static enum verdict on_timeout(struct session *session)
 
     if (client->timer_us == 0)
         kernel_blame("a timer that nobody has set");
-    if (kernel.turn_us < client->timer_us)
+    if (kernel.now_us < client->timer_us)
         kernel_blame("a timer that goes off early");
     if (kernel.previous_turn_us >= client->timer_us + TIMER_TICK_MS * 1000)
         kernel_blame("a timer that goes off late");

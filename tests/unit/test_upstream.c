@@ -406,6 +406,41 @@ static void test_timeout(void)
     end();
 }
 
+static enum verdict abort_on_end(struct session *session, struct conn *conn, int error)
+{
+    (void)session;
+    (void)conn;
+    (void)error;
+    return SESSION_ABORT;
+}
+
+static enum verdict connect_in_time(struct session *session)
+{
+    session_set_timer(session, connect_timeout_ms);
+    return connect_far(session);
+}
+
+/* Time to connect and the timer of the service are over in one tick, and the first of them ends the session. */
+static void test_timeout_ends_session(void)
+{
+    int fillers[8];
+
+    begin(FRAMING_LINE);
+    close(listening);
+    listening = listen_tcp(&address, 0);
+    for (unsigned i = 0; i < 8; i++)
+        fillers[i] = sock_connect(&address);
+    connect_timeout_ms = 60;
+    script.open = connect_in_time;
+    far_script.closed = abort_on_end;
+    world_connect();
+    CU_ASSERT(run_until(is_over));
+    check_trace("open closed:ETIMEDOUT close:done ");
+    for (unsigned i = 0; i < 8; i++)
+        close(fillers[i]);
+    end();
+}
+
 /* The time to connect is over with the connect. */
 static void test_no_timeout_once_connected(void)
 {
@@ -1144,6 +1179,7 @@ int main(void)
         {"refused at once", test_refused_at_once},
         {"refused, no callback", test_refused_without_callback},
         {"connect timeout", test_timeout},
+        {"connect timeout ends the session", test_timeout_ends_session},
         {"no timeout once connected", test_no_timeout_once_connected},
         {"session ends first", test_session_ends_first},
         {"closed", test_closed},
