@@ -11,7 +11,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import termios
 import threading
 import time
 from datetime import datetime
@@ -153,6 +155,32 @@ class Daemon(Server):
             new.write_bytes(content)
         new.chmod(mode)
         new.rename(self.binary)
+
+    # ---- the log ----
+
+    def _read_log(self):
+        self.log_goes_on = threading.Event()
+        self.log_goes_on.set()
+        super()._read_log()
+
+    def _read_stderr(self):
+        self.log_goes_on.wait()
+        return super()._read_stderr()
+
+    def fill_log(self):
+        """Have so much written to the pipe of the log, which nobody reads now, that no line of statistics fits."""
+        def waiting():
+            return int.from_bytes(fcntl.ioctl(self.process.stderr, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+        before = now = 0
+        while now == 0 or now != before:  # the reader may have taken the first of them
+            before, written = now, self.stats_file.stat().st_ino
+            super().signal(signal.SIGUSR1)
+            end = time.monotonic() + DEADLINE
+            while self.stats_file.stat().st_ino == written:
+                assert time.monotonic() < end, "no statistics while nobody reads the log"
+                time.sleep(0.001)
+            now = waiting()
 
     # ---- what the log says ----
 

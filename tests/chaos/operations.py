@@ -132,6 +132,30 @@ def silence(arena):
     arena.graceful()
 
 
+# ---- the log ----
+
+@nemesis(GRACEFUL, 0.5, weight=0.6)
+def stuck_log(arena):
+    """Nobody reads the log, and its pipe is full: all goes on, and later it says how much is missing."""
+    daemon = arena.daemon
+    if arena.mixed:
+        return  # the deaths of workers would be missing, and others wait for them
+    arena.graceful()
+    daemon.log_goes_on.clear()
+    try:
+        daemon.fill_log()
+        worst = worst_probe(arena)
+    finally:
+        since = daemon.mark()
+        daemon.log_goes_on.set()
+    arena.note("new connection while the log is stuck", worst)
+    assert worst < 1, f"a new connection waited {worst:.3f} s while nobody read the log"
+    daemon.signal(signal.SIGUSR1)
+    lost = int(daemon.wait_log(r"master\[\d+\]: (\d+) lines? could not be written", since, ANSWER_S)[1])
+    arena.counts["log: lines lost while nobody read"] += lost
+    arena.graceful()
+
+
 # ---- TTIN, TTOU ----
 
 def resize_to(arena, wanted):

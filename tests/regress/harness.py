@@ -414,9 +414,12 @@ class Server:
 
     # ---- the log ----
 
+    def _read_stderr(self):
+        return os.read(self.process.stderr.fileno(), 65536)
+
     def _read_log(self):
         rest = b""
-        while data := os.read(self.process.stderr.fileno(), 65536):
+        while data := self._read_stderr():
             *lines, rest = (rest + data).split(b"\n")
             with self._log_changed:
                 self.lines += [line.decode(errors="replace") for line in lines]
