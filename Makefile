@@ -28,7 +28,7 @@ LDFLAGS  += -Wl,--build-id $(FLAVOUR)
 LDLIBS   := -lprotobuf-c -lbsd -lz -linih
 
 SERVICES := $(sort $(wildcard worker/services/*.c))
-SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c master/*.c)) $(SERVICES)
+SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c worker/core/*.c master/*.c)) $(SERVICES)
 GENERATED := $(BUILD)/gen/bank.pb-c.c $(BUILD)/gen/services.c $(BUILD)/gen/builtin.c
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:%.c=%.o)
 LIBRARY  := $(BUILD)/libccserver.a
@@ -107,20 +107,20 @@ coverage: setup-cov
 	@rm -rf build/cov
 	@$(MAKE) --no-print-directory BUILD=build/cov OPTIMISE='-O0 -g' FLAVOUR=--coverage check
 	@gcovr --root . --object-directory build/cov --exclude 'build/.*' --exclude 'tests/.*' --print-summary \
-	    --filter 'common/' --filter 'proto/' --filter 'worker/[a-z]*\.c' --fail-under-line 90
+	    --filter 'common/' --filter 'proto/' --filter 'worker/[a-z_]*\.c' --filter 'worker/core/' --fail-under-line 90
 
 lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
+	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
 
 format:
-	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
+	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 
 # The installed configuration lets no client stop the server: behind a proxy on the same machine everybody is local.
 install: all

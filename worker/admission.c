@@ -6,7 +6,7 @@
  * ended no memory or no epoll watch for the session     the same, and the connection, which has been accepted, is
  * parked
  */
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>

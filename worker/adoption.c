@@ -3,7 +3,7 @@
  * been retired, this one accepts from them, too. The sessions are its own, as if they had come in through its own
  * queues.
  */
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

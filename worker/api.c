@@ -1,7 +1,7 @@
 /*
  * The functions of session.h: what a service sends, sets and asks for. Upstreams and relays are in upstream.c.
  */
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <errno.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * Leaving in good order: who has nothing to finish goes at once, the others when they have finished.
  */
 #include "common/clock.h"
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <sys/ioctl.h>
 
 enum {

@@ -8,7 +8,7 @@
  * TCP_USER_TIMEOUT would spare us looking, but it also ends connections whose window stays closed while the peer
  * answers every probe. Looking costs a system call for connections on which something was sent, and a timer for all.
  */
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>

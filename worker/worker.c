@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/signals.h"
 #include "common/title.h"
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include "worker/words.h"
 #include <errno.h>
 #include <signal.h>

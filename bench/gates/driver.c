@@ -14,7 +14,7 @@
  */
 #include "bench/withdraw.h"
 #include "master/conf.h"
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <err.h>
 #include <errno.h>
 #include <gnu/libc-version.h>

@@ -12,7 +12,7 @@
  *   - descriptors and memory are all given back
  */
 #include "tests/fuzz/fake_kernel.h"
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 
 LIES = r"""
 #include "common/channel.h"
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * The timer wheel under a clock of our own.
  */
 #include "tests/unit/unit.h"
-#include "worker/timer.h"
+#include "worker/core/timer.h"
 #include <string.h>
 
 enum { START_MS = 1234567, FARTHEST_MS = 1100000, MANY = 64 };

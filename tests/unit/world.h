@@ -9,7 +9,7 @@
 
 #include "common/clock.h"
 #include "tests/unit/unit.h"
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,4 +1,4 @@
-#include "worker/timer.h"
+#include "worker/core/timer.h"
 #include <stddef.h>
 #include <string.h>
 

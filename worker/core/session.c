@@ -1,4 +1,4 @@
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include "worker/framing.h"
 #include <errno.h>
 #include <stdlib.h>

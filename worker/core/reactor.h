@@ -11,7 +11,7 @@
 
 #include "common/stats.h"
 #include "worker/busy_poll.h"
-#include "worker/timer.h"
+#include "worker/core/timer.h"
 #include <stdbool.h>
 #include <stdint.h>
 

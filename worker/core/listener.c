@@ -1,4 +1,4 @@
-#include "worker/core.h"
+#include "worker/core/core.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>

@@ -15,7 +15,7 @@
 
 #include "common/buffer.h"
 #include "worker/peer.h"
-#include "worker/reactor.h"
+#include "worker/core/reactor.h"
 #include "worker/session.h"
 #include "worker/worker.h"
 

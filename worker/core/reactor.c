@@ -1,4 +1,4 @@
-#include "worker/reactor.h"
+#include "worker/core/reactor.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include <errno.h>
