@@ -1,6 +1,7 @@
 #include "worker/worker.h"
 #include "common/channel.h"
 #include "common/clock.h"
+#include "common/container_of.h"
 #include "common/signals.h"
 #include "common/title.h"
 #include "worker/core/core.h"
@@ -68,7 +69,7 @@ static void leave(struct worker *worker)
 
 static void signals_ready(struct reactor_handler *handler, uint32_t events)
 {
-    struct worker *worker = (struct worker *)((char *)handler - offsetof(struct worker, signals));
+    struct worker *worker = container_of(handler, struct worker, signals);
     struct signalfd_siginfo info;
 
     (void)events;
@@ -134,7 +135,7 @@ static void obey(struct worker *worker, const struct channel_message *message, c
 
 static void channel_ready(struct reactor_handler *handler, uint32_t events)
 {
-    struct worker *worker = (struct worker *)((char *)handler - offsetof(struct worker, channel));
+    struct worker *worker = container_of(handler, struct worker, channel);
     struct channel_message message;
     int fds[CHANNEL_FDS_MAX];
 
@@ -190,7 +191,6 @@ static int start(struct worker *worker, const struct worker_env *env)
         return -1;
     core->reactor.after_batch = after_batch;
     core->reactor.busy_poll.budget_us = env->busy_poll_us;
-    timer_init(&core->reactor.wheel, core->reactor.now_ms, session_expired);
     signals_block(&mask);
     if (watch(core, &worker->signals, signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready) < 0 ||
         watch(core, &worker->channel, env->channel, channel_ready) < 0)

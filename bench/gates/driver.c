@@ -200,7 +200,6 @@ static void start(void)
         err(EXIT_FAILURE, "epoll");
     core.reactor.after_batch = after_batch;
     core.reactor.busy_poll.budget_us = env.busy_poll_us;
-    timer_init(&core.reactor.wheel, core.reactor.now_ms, session_expired);
 }
 
 /* A turn that counts. It has a frame of its own on the stack, and so an end that callgrind sees. */

@@ -343,7 +343,6 @@ static inline void world_begin(enum framing_kind kind)
     core.env = &env;
     CU_ASSERT_EQUAL_FATAL(reactor_open(&core.reactor, &stats), 0);
     core.reactor.after_batch = world_after_batch;
-    timer_init(&core.reactor.wheel, core.reactor.now_ms, session_expired);
     pulse = (struct reactor_handler){.fd = eventfd(1, EFD_CLOEXEC), .events = REACTOR_OFF, .ready = nothing_ready};
 }
 

@@ -200,9 +200,6 @@ void session_input(struct conn *conn, const char *bytes, size_t size);
 /* File the timer for the earliest deadline, if it is earlier than what it is filed for. */
 void session_arm(struct session *session);
 
-/* timer_wheel.expired */
-void session_expired(struct timer_wheel *wheel, struct timer *timer);
-
 /* Close, tell and free the dead. */
 void session_bury(struct core *core);
 

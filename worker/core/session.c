@@ -1,12 +1,13 @@
+#include "common/container_of.h"
 #include "worker/core/core.h"
 #include "worker/framing.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-#define session_of(timer_pointer) ((struct session *)((char *)(timer_pointer)-offsetof(struct session, timer)))
-
 /* ---- life ---- */
+
+static void session_expired(struct timer_wheel *wheel, struct timer *timer);
 
 int session_open(struct listener *listener, int fd, const struct peer_address *peer)
 {
@@ -19,6 +20,7 @@ int session_open(struct listener *listener, int fd, const struct peer_address *p
     session->listener = listener;
     session->peer = *peer;
     session->active_ms = core->reactor.now_ms;
+    session->timer.expired = session_expired;
     conn_init(&session->client, session, fd, CONN_OPEN);
     if (reactor_want(&core->reactor, &session->client.handler, EPOLLIN) < 0) {
         free(session);
@@ -285,9 +287,9 @@ static void check_deadlines(struct session *session, uint64_t now_ms)
         session_end(session, CLOSE_idle);
 }
 
-void session_expired(struct timer_wheel *wheel, struct timer *timer)
+static void session_expired(struct timer_wheel *wheel, struct timer *timer)
 {
-    struct session *session = session_of(timer);
+    struct session *session = container_of(timer, struct session, timer);
 
     (void)wheel;
     session_enter(session);

@@ -5,13 +5,11 @@
 /* How far ahead the next busy slot is searched: further than any caller sleeps. */
 enum { LOOK_AHEAD = 32 };
 
-void timer_init(struct timer_wheel *wheel, uint64_t now_ms,
-                void (*expired)(struct timer_wheel *wheel, struct timer *timer))
+void timer_init(struct timer_wheel *wheel, uint64_t now_ms)
 {
     memset(wheel, 0, sizeof(*wheel));
     wheel->tick = now_ms / TIMER_TICK_MS;
     wheel->next_tick = wheel->tick + 1;
-    wheel->expired = expired;
 }
 
 /* The first tick at which a deadline has passed. */
@@ -94,7 +92,7 @@ void timer_run(struct timer_wheel *wheel, uint64_t now_ms)
         struct timer_list *slot = &wheel->near[wheel->tick % TIMER_NEAR_SLOTS];
         for (struct timer *timer; (timer = LIST_FIRST(slot));) {
             timer_clear(timer);
-            wheel->expired(wheel, timer);
+            timer->expired(wheel, timer);
         }
     }
     find_next(wheel);

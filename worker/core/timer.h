@@ -15,9 +15,12 @@
 
 enum { TIMER_TICK_MS = 8, TIMER_NEAR_SLOTS = 256, TIMER_FAR_SLOTS = 256 };
 
+struct timer_wheel;
+
 struct timer {
     LIST_ENTRY(timer) link;
-    uint64_t due_ms; /* monotonic; 0: not filed */
+    uint64_t due_ms;                                                 /* monotonic; 0: not filed */
+    void (*expired)(struct timer_wheel *wheel, struct timer *timer); /* set by the owner; the timer has been taken out */
 };
 
 LIST_HEAD(timer_list, timer);
@@ -27,11 +30,9 @@ struct timer_wheel {
     struct timer_list far[TIMER_FAR_SLOTS];
     uint64_t tick;      /* everything due at or before this tick has gone off */
     uint64_t next_tick; /* nothing is to be done before this one */
-    void (*expired)(struct timer_wheel *wheel, struct timer *timer); /* the timer has been taken out */
 };
 
-void timer_init(struct timer_wheel *wheel, uint64_t now_ms,
-                void (*expired)(struct timer_wheel *wheel, struct timer *timer));
+void timer_init(struct timer_wheel *wheel, uint64_t now_ms);
 
 /* File `timer` to go off at `due_ms` or within one tick after it, never before. Moves it when it is filed already. */
 void timer_set(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms);
@@ -39,7 +40,7 @@ void timer_set(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms);
 /* Take it out; nothing happens when it is not filed. */
 void timer_clear(struct timer *timer);
 
-/* Let everything that is due go off. `expired` may set and clear any timer. */
+/* Let everything that is due go off. The callbacks may set and clear any timer. */
 void timer_run(struct timer_wheel *wheel, uint64_t now_ms);
 
 /* Milliseconds from `now_ms` to the next thing to do, at most `limit_ms`. */
