@@ -22,6 +22,7 @@
 #ifndef COMMON_STATS_H
 #define COMMON_STATS_H
 
+#include "common/close_reason.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,20 +34,6 @@ enum {
     STATS_NUMBERS_MAX = 1024,   /* slot numbers */
     STATS_PROCESSES_MAX = 4096, /* at the same time: also those that drain */
 };
-
-/* Why a session ended. One list: the enum, the counters and the report are made from it. */
-#define STATS_CLOSE_REASONS(X)                                                                                         \
-    X(done, "closed by the service")                                                                                   \
-    X(peer, "closed by the client")                                                                                    \
-    X(reset, "reset by the client, or another socket error")                                                           \
-    X(idle, "idle_timeout passed")                                                                                     \
-    X(oversize, "message larger than max_frame")                                                                       \
-    X(protocol, "protocol violation")                                                                                  \
-    X(overflow, "unsent output larger than max_output")                                                                \
-    X(upstream, "upstream failed")                                                                                     \
-    X(leaving, "quiet when its worker left: reload, resize, upgrade")                                                  \
-    X(drain, "still busy at drain_timeout")                                                                            \
-    X(memory, "out of memory")
 
 /* What is counted for each listener (and so for each service). */
 #define STATS_COUNTERS(X)                                                                                              \
@@ -70,13 +57,6 @@ enum {
     X(upgrade, "a new binary")
 
 typedef _Atomic uint64_t stats_counter;
-
-enum close_reason {
-#define X(name, help) CLOSE_##name,
-    STATS_CLOSE_REASONS(X)
-#undef X
-        CLOSE_REASONS
-};
 
 enum stats_respawn {
 #define X(name, help) RESPAWN_##name,

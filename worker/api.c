@@ -1,7 +1,7 @@
 /*
  * The functions of session.h: what a service sends, sets and asks for. Upstreams and relays are in upstream.c.
  */
-#include "worker/core/core.h"
+#include "worker/core/session.h"
 #include <errno.h>
 #include <string.h>
 
@@ -14,12 +14,12 @@ void *session_state(struct session *session)
 
 const void *session_config(const struct session *session)
 {
-    return session->listener->config->service_config;
+    return session_section(session)->config->service_config;
 }
 
 void session_count_error(struct session *session)
 {
-    stats_count(&session->listener->stats->protocol_errors, 1);
+    stats_count(&session_section(session)->stats->protocol_errors, 1);
 }
 
 bool session_peer_is_local(const struct session *session)
@@ -36,7 +36,7 @@ const char *session_peer(const struct session *session)
 
 const char *session_listener(const struct session *session)
 {
-    return session->listener->config->name;
+    return session_section(session)->config->name;
 }
 
 void session_shutdown_server(struct session *session)
@@ -54,9 +54,9 @@ static bool is_open(const struct session *session)
 
 static void note_message_out(struct session *session)
 {
-    stats_count(&session->listener->stats->messages_out, 1);
-    if (session->listener->config->service->drained)
-        session->drain_due = true;
+    stats_count(&session_section(session)->stats->messages_out, 1);
+    if (session_section(session)->config->service->drained)
+        session->client.flush_due = true;
 }
 
 void session_send(struct session *session, const void *bytes, size_t size)
@@ -70,26 +70,24 @@ void session_send(struct session *session, const void *bytes, size_t size)
 /* Replies are built in the cork, unless older ones are queued or the room is too small. */
 static bool fits_cork(const struct session *session, size_t size)
 {
-    const struct core *core = core_of(session);
+    const struct conn *client = &session->client;
 
-    return core->corked == session && buffer_is_empty(&session->client.out) && size <= core_cork_room(core, session);
+    return conn_loop_of(client)->corked == client && buffer_is_empty(&client->out) && size <= conn_cork_room(client);
 }
 
 char *session_reserve(struct session *session, size_t size)
 {
-    struct core *core = core_of(session);
+    struct conn_loop *loop = conn_loop_of(&session->client);
 
     if (!is_open(session))
         return NULL;
-    if (fits_cork(session, size))
-        return core->cork + core->cork_used;
-    if (core->corked == session) {
-        conn_uncork(session); /* which may end it */
+    if (!fits_cork(session, size) && loop->corked == &session->client) {
+        conn_uncork(loop); /* which may end it */
         if (!is_open(session))
             return NULL;
-        if (fits_cork(session, size))
-            return core->cork + core->cork_used;
     }
+    if (fits_cork(session, size))
+        return loop->cork + loop->cork_used;
     char *room = buffer_reserve(&session->client.out, size);
     if (!room)
         session_end(session, CLOSE_memory);
@@ -103,7 +101,7 @@ void session_commit(struct session *session, size_t size)
     if (size > 0)
         note_message_out(session);
     if (fits_cork(session, size)) {
-        core_of(session)->cork_used += size;
+        conn_loop_of(&session->client)->cork_used += size;
     } else {
         buffer_commit(&session->client.out, size);
         conn_queued(&session->client);
@@ -114,12 +112,13 @@ void session_set_timer(struct session *session, uint32_t ms)
 {
     if (!is_open(session))
         return;
-    session->timer_ms = ms ? core_of(session)->reactor.now_ms + ms : 0;
+    session->timer_ms = ms ? session_now(session) + ms : 0;
     session_arm(session);
 }
 
 void session_want(struct session *session, uint32_t epoll_events)
 {
-    if (is_open(session) && reactor_want(&core_of(session)->reactor, &session->client.handler, epoll_events) < 0)
+    if (is_open(session) &&
+        reactor_want(&conn_loop_of(&session->client)->reactor, &session->client.handler, epoll_events) < 0)
         session_end(session, CLOSE_memory);
 }

@@ -1,9 +1,5 @@
-/*
- * Leaving in good order: who has nothing to finish goes at once, the others when they have finished.
- */
+#include "worker/drain.h"
 #include "common/clock.h"
-#include "worker/core/core.h"
-#include <sys/ioctl.h>
 
 enum {
     /* A relay cannot tell the end of a reply from a pause in it; a pause of this length is taken for the end. */
@@ -14,24 +10,12 @@ enum {
     AGAIN_MS = 100,
 };
 
-static bool has_unread(const struct conn *conn)
-{
-    int size = 0;
-
-    return conn->input == INPUT_ON && ioctl(conn->handler.fd, FIONREAD, &size) == 0 && size > 0;
-}
-
-static bool is_relay(const struct session *session)
-{
-    return session->client.peer;
-}
-
-/* Until when silence says nothing. */
+/* Until this time an idle session may still be in the middle of a request. */
 static uint64_t patience_ms(const struct session *session)
 {
-    if (!session->heard)
+    if (!session->got_input)
         return session->active_ms + NEWCOMER_MS;
-    return is_relay(session) ? session->active_ms + RELAY_PAUSE_MS : UINT64_MAX;
+    return session_is_relay(session) ? session->active_ms + RELAY_PAUSE_MS : UINT64_MAX;
 }
 
 /*
@@ -40,45 +24,47 @@ static uint64_t patience_ms(const struct session *session)
  */
 static uint64_t leave_ms(const struct session *session)
 {
-    const struct core *core = core_of(session);
-    uint64_t mixed = (uintptr_t)session ^ core->leave_seed;
+    const struct session_leaving *leaving = &core_of(session)->leaving;
+    uint64_t mixed = (uintptr_t)session ^ leaving->seed;
 
     mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9u;
     mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebu;
-    return core->leave_ms + (mixed ^ mixed >> 31) % (core->leave_spread_ms + UINT64_C(1));
+    return leaving->begin_ms + (mixed ^ mixed >> 31) % (leaving->spread_ms + UINT64_C(1));
 }
 
-uint64_t drain_look_ms(const struct session *session)
+static uint64_t look_ms_of(const struct session *session)
 {
-    uint64_t now_ms = core_of(session)->reactor.now_ms, look_ms = patience_ms(session);
+    uint64_t now_ms = session_now(session), look_ms = patience_ms(session);
 
     if (look_ms == UINT64_MAX || look_ms < leave_ms(session))
         look_ms = leave_ms(session);
     return look_ms > now_ms ? look_ms : now_ms + AGAIN_MS;
 }
 
-bool drain_is_quiet(const struct session *session)
+static bool conn_is_quiet(const struct conn *conn)
 {
-    if (session->awaiting || session->drain_due)
-        return false;
-    uint64_t look_ms = patience_ms(session);
-    if (look_ms != UINT64_MAX && core_of(session)->reactor.now_ms < look_ms)
-        return false;
-    for (const struct conn *conn = &session->client; conn; conn = conn->next) {
-        if (conn->phase == CONN_CLOSED && conn->upstream)
-            continue;
-        if (conn->phase != CONN_OPEN || !buffer_is_empty(&conn->in) || !buffer_is_empty(&conn->out) || has_unread(conn))
-            return false;
-    }
-    return true;
+    return conn->phase == CONN_OPEN && buffer_is_empty(&conn->in) && buffer_is_empty(&conn->out) &&
+           !conn_has_unread(conn);
 }
 
-void drain_leave(struct session *session)
+bool drain_is_quiet(const struct session *session)
 {
-    struct core *core = core_of(session);
+    if (session->reply_due || session->client.flush_due)
+        return false;
+    uint64_t look_ms = patience_ms(session);
+    if (look_ms != UINT64_MAX && session_now(session) < look_ms)
+        return false;
+    for (const struct session_conn *each = session->upstreams; each; each = each->next)
+        if (each->conn.phase != CONN_CLOSED && !conn_is_quiet(&each->conn))
+            return false;
+    return conn_is_quiet(&session->client);
+}
 
-    if (core->reactor.now_ms >= leave_ms(session) && drain_is_quiet(session))
-        session_finish(session, core->leave_reason);
+/* The event of a session is over: close it if it is to leave and has nothing to finish. */
+static void leave_if_quiet(struct session *session)
+{
+    if (session_now(session) >= leave_ms(session) && drain_is_quiet(session))
+        session_finish(session, core_of(session)->leaving.reason);
 }
 
 void drain_begin(struct core *core, bool quickly, uint32_t spread_ms)
@@ -86,10 +72,12 @@ void drain_begin(struct core *core, bool quickly, uint32_t spread_ms)
     struct session *session, *next;
 
     core->draining = true;
-    core->leave_ms = core->reactor.now_ms;
-    core->leave_spread_ms = spread_ms;
-    core->leave_seed = clock_now_us() * 0x9e3779b97f4a7c15u;
-    core->leave_reason = quickly ? CLOSE_done : CLOSE_leaving;
+    core->leaving = (struct session_leaving){.settled = leave_if_quiet,
+                                             .look_ms = look_ms_of,
+                                             .begin_ms = core->loop.reactor.now_ms,
+                                             .spread_ms = spread_ms,
+                                             .seed = clock_now_us() * 0x9e3779b97f4a7c15u,
+                                             .reason = quickly ? CLOSE_done : CLOSE_leaving};
     LIST_FOREACH_SAFE(session, &core->live, link, next)
     {
         session_enter(session);
@@ -107,7 +95,7 @@ void drain_close(struct core *core)
     LIST_FOREACH_SAFE(session, &core->live, link, next)
     {
         session_enter(session);
-        session_finish(session, drain_is_quiet(session) ? core->leave_reason : CLOSE_drain);
+        session_finish(session, drain_is_quiet(session) ? core->leaving.reason : CLOSE_drain);
         session_leave(session);
     }
 }

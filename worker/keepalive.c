@@ -8,7 +8,7 @@
  * TCP_USER_TIMEOUT would spare us looking, but it also ends connections whose window stays closed while the peer
  * answers every probe. Looking costs a system call for connections on which something was sent, and a timer for all.
  */
-#include "worker/core/core.h"
+#include "worker/keepalive.h"
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -96,14 +96,6 @@ void keepalive_set(int fd, uint32_t keepalive_ms)
     set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, keepalive_ms < RTO_MAX_MS ? (int)keepalive_ms : RTO_MAX_MS);
 }
 
-void keepalive_start(struct conn *conn)
-{
-    uint32_t keepalive_ms = conn->session->listener->config->keepalive_ms;
-
-    if (keepalive_ms)
-        conn_expire(conn, keepalive_ms);
-}
-
 static enum silence judge(const struct tcp_info *info, uint32_t keepalive_ms)
 {
     if (info->tcpi_unacked == 0 && info->tcpi_notsent_bytes == 0 && info->tcpi_probes == 0)
@@ -113,21 +105,18 @@ static enum silence judge(const struct tcp_info *info, uint32_t keepalive_ms)
     return SILENCE_OWES;
 }
 
-void keepalive_expired(struct conn *conn, uint64_t due_ms)
+bool keepalive_peer_is_gone(struct conn *conn, uint64_t due_ms)
 {
-    uint32_t keepalive_ms = conn->session->listener->config->keepalive_ms;
+    uint32_t keepalive_ms = conn->settings->keepalive_ms;
     enum silence before = (enum silence)conn->silence;
     struct tcp_info info = {0};
     socklen_t size = sizeof(info);
 
     /* When nothing was under way the last time, and nothing has been sent since, looking would be in vain. */
-    if (before != SILENCE_NONE || conn->session->active_ms + keepalive_ms >= due_ms || !buffer_is_empty(&conn->out)) {
-        if (getsockopt(conn->handler.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
-            return; /* a unix socket: its peer cannot vanish */
-        conn->silence = (uint8_t)judge(&info, keepalive_ms);
-    }
-    if (before == SILENCE_LONG && conn->silence == SILENCE_LONG)
-        conn_broken(conn, ETIMEDOUT);
-    else
-        conn_expire(conn, keepalive_ms);
+    if (before == SILENCE_NONE && *conn->owner->active_ms(conn) + keepalive_ms < due_ms && buffer_is_empty(&conn->out))
+        return false;
+    if (getsockopt(conn->handler.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+        return false; /* a unix socket: its peer cannot vanish */
+    conn->silence = judge(&info, keepalive_ms) & 3;
+    return before == SILENCE_LONG && conn->silence == SILENCE_LONG;
 }

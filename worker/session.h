@@ -19,10 +19,10 @@
 #ifndef WORKER_SESSION_H
 #define WORKER_SESSION_H
 
+#include "common/close_reason.h"
 #include "common/log.h"
 #include "common/option.h"
 #include "common/sock.h"
-#include "common/stats.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,8 +81,8 @@ struct service {
     enum verdict (*timeout)(struct session *session);
     /* Instead of `message`: readiness of the client's descriptor, untouched. You read and write, the core does not. */
     enum verdict (*ready)(struct session *session, int fd, uint32_t epoll_events);
-    /* The end, for a reason of common/stats.h (CLOSE_done, CLOSE_peer, ...). Release what `state` refers to; the state
-     * itself is the core's. */
+    /* The end, for a reason of common/close_reason.h (CLOSE_done, CLOSE_peer, ...). Release what `state` refers to; the
+     * state itself is the core's. */
     void (*close)(struct session *session, enum close_reason reason);
 };
 

@@ -1,26 +1,20 @@
-#include "worker/core/core.h"
+#include "worker/upstream.h"
+#include "common/sock.h"
+#include "worker/keepalive.h"
+#include "worker/messages.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <unistd.h>
-
-/*
- * What a connection to an upstream needs until it stands. The addresses of a name are tried one after the other, each
- * for its share of the time that is left: conn.deadline_ms is the end of the attempt, `rest_ms` what is left after it.
- */
-struct attempt {
-    struct conn conn; /* first: it is freed through it */
-    const struct sock_address *address;
-    uint32_t rest_ms;
-    uint8_t next; /* address to try */
-    uint8_t pause_ms;
-};
 
 enum { PAUSE_MAX_MS = 50 };
 
-static struct attempt *attempt_of(struct conn *conn)
+struct upstream_conn *upstream_of(const struct conn *conn)
 {
-    return (struct attempt *)conn;
+    return container_of(conn, struct upstream_conn, base.conn);
+}
+
+static struct session *session_of(const struct conn *conn)
+{
+    return container_of(conn, struct session_conn, conn)->session;
 }
 
 /* ---- connecting ---- */
@@ -29,16 +23,16 @@ static struct attempt *attempt_of(struct conn *conn)
  * A unix socket takes nobody while its queue is full, and nobody says when that has changed: it is asked again, soon
  * at first, until the time to connect is over. Returns false when it is.
  */
-static bool pause_before_retry(struct attempt *attempt, uint64_t end_ms)
+static bool pause_before_retry(struct upstream_conn *attempt, uint64_t end_ms)
 {
-    uint64_t now_ms = core_of(attempt->conn.session)->reactor.now_ms;
+    uint64_t now_ms = session_now(attempt->base.session);
 
     if (attempt->address->any.sa_family != AF_UNIX || now_ms >= end_ms)
         return false;
     unsigned pause_ms = attempt->pause_ms ? 2u * attempt->pause_ms : 1;
     attempt->pause_ms = (uint8_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
-    attempt->conn.deadline_ms = now_ms + attempt->pause_ms < end_ms ? now_ms + attempt->pause_ms : end_ms;
-    attempt->rest_ms = (uint32_t)(end_ms - attempt->conn.deadline_ms);
+    attempt->base.conn.deadline_ms = now_ms + attempt->pause_ms < end_ms ? now_ms + attempt->pause_ms : end_ms;
+    attempt->rest_ms = (uint32_t)(end_ms - attempt->base.conn.deadline_ms);
     attempt->next = 0;
     return true;
 }
@@ -47,10 +41,10 @@ static bool pause_before_retry(struct attempt *attempt, uint64_t end_ms)
  * Try the next address, and the ones after it as long as they fail on the spot. Returns 0 when there is something to
  * wait for, else the error of the last one. `error` is that of the address before.
  */
-static int try_next(struct attempt *attempt, int error)
+static int try_next(struct upstream_conn *attempt, int error)
 {
-    struct conn *conn = &attempt->conn;
-    uint64_t now_ms = core_of(conn->session)->reactor.now_ms, end_ms = conn->deadline_ms + attempt->rest_ms;
+    struct conn *conn = &attempt->base.conn;
+    uint64_t now_ms = session_now(attempt->base.session), end_ms = conn->deadline_ms + attempt->rest_ms;
     unsigned count = sock_count(attempt->address);
 
     while (attempt->next < count) {
@@ -75,7 +69,7 @@ static int try_next(struct attempt *attempt, int error)
 static void close_attempt(struct conn *conn)
 {
     if (conn->handler.fd >= 0)
-        close(conn->handler.fd);
+        conn->settings->transport->release(conn->handler.fd);
     conn->handler.fd = -1;
     conn->handler.events = REACTOR_OFF;
 }
@@ -83,23 +77,23 @@ static void close_attempt(struct conn *conn)
 struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
                              const struct upstream *upstream)
 {
-    struct core *core = core_of(session);
-    struct attempt *attempt = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*attempt)) : NULL;
+    struct upstream_conn *attempt = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*attempt)) : NULL;
 
     if (!attempt)
         return NULL;
-    struct conn *conn = &attempt->conn;
-    conn_init(conn, session, -1, CONN_CONNECTING);
-    conn->upstream = upstream;
+    struct conn *conn = &attempt->base.conn;
+    conn_init(conn, &session_section(session)->upstream, &upstream_owner, -1, CONN_CONNECTING);
+    attempt->base.session = session;
+    attempt->callbacks = upstream;
     attempt->address = address;
-    conn->deadline_ms = core->reactor.now_ms + connect_timeout_ms;
-    conn->error = try_next(attempt, EHOSTUNREACH);
+    conn->deadline_ms = session_now(session) + connect_timeout_ms;
+    conn->error = (uint16_t)try_next(attempt, EHOSTUNREACH);
     if (conn->error) /* the service hears of it when it knows the connection */
-        conn->deadline_ms = core->reactor.now_ms;
-    conn->next = session->client.next;
-    session->client.next = conn;
+        conn->deadline_ms = session_now(session);
+    attempt->base.next = session->upstreams;
+    session->upstreams = &attempt->base;
     session_arm(session);
-    if (core->corked != session)
+    if (conn_loop_of(conn)->corked != &session->client)
         conn_update_events(conn);
     return conn;
 }
@@ -107,17 +101,18 @@ struct conn *session_connect(struct session *session, const struct sock_address 
 static void attempt_failed(struct conn *conn, int error)
 {
     close_attempt(conn);
-    error = try_next(attempt_of(conn), error);
+    error = try_next(upstream_of(conn), error);
     if (error)
-        upstream_ended(conn, error);
+        conn->owner->ended(conn, error);
     else
-        session_arm(conn->session);
+        session_arm(session_of(conn));
 }
 
-void upstream_connected(struct conn *conn, uint32_t events)
+void upstream_connected(struct conn *conn, int error)
 {
-    const struct sock_address *address = attempt_of(conn)->address;
-    int error = events & (EPOLLERR | EPOLLHUP) ? sock_error(conn->handler.fd) : 0;
+    const struct upstream_conn *upstream = upstream_of(conn);
+    const struct sock_address *address = upstream->address;
+    struct session *session = session_of(conn);
 
     if (!error && address->any.sa_family != AF_UNIX && sock_is_self_connected(conn->handler.fd, sock_port(address)))
         error = ECONNREFUSED;
@@ -126,158 +121,132 @@ void upstream_connected(struct conn *conn, uint32_t events)
         return;
     }
     sock_set_nodelay(conn->handler.fd);
-    keepalive_set(conn->handler.fd, conn->session->listener->config->keepalive_ms);
+    keepalive_set(conn->handler.fd, conn->settings->keepalive_ms);
     conn->phase = CONN_OPEN;
     conn->deadline_ms = 0;
-    keepalive_start(conn);
-    if (conn->upstream->connected)
-        session_apply(conn->session, conn->upstream->connected(conn->session, conn));
+    conn_keep_alive(conn);
+    if (upstream->callbacks->connected)
+        session_apply(session, upstream->callbacks->connected(session, conn));
 }
 
-void upstream_expired(struct conn *conn)
+bool upstream_expired(struct conn *conn)
 {
-    if (conn->phase != CONN_CONNECTING || conn->error)
-        upstream_ended(conn, conn->error);
+    if (conn->phase != CONN_CONNECTING)
+        return false;
+    if (conn->error)
+        conn->owner->ended(conn, conn->error);
     else
         attempt_failed(conn, ETIMEDOUT);
+    return true;
 }
 
 /* ---- the end ---- */
 
-static void mark_dead(struct conn *conn)
-{
-    struct core *core = core_of(conn->session);
-
-    if (conn->phase == CONN_CLOSED)
-        return;
-    conn->phase = CONN_CLOSED;
-    if (conn->peer)
-        conn->peer->peer = NULL;
-    conn->peer = core->dead_conns;
-    core->dead_conns = conn;
-}
-
 void upstream_ended(struct conn *conn, int error)
 {
-    struct session *session = conn->session;
+    struct upstream_conn *upstream = upstream_of(conn);
+    struct session *session = session_of(conn);
     enum verdict verdict = SESSION_CLOSE;
 
     if (conn->phase == CONN_CLOSED)
         return;
     if (conn->phase == CONN_CONNECTING)
-        stats_count(&session->listener->stats->upstream_failures, 1);
-    mark_dead(conn);
-    session->awaiting = false;
-    if (conn->upstream->closed)
-        verdict = conn->upstream->closed(session, conn, error);
-    conn->full = false;
+        stats_count(&session_section(session)->stats->upstream_failures, 1);
+    conn_close(conn);
+    upstream->reported = true;
+    session->reply_due = false;
+    if (upstream->callbacks->closed)
+        verdict = upstream->callbacks->closed(session, conn, error);
+    conn->above_high_water = false;
     if (verdict == SESSION_CLOSE && error)
         session_finish(session, CLOSE_upstream);
     else
         session_apply(session, verdict);
-    conn_update_flow(session); /* a client whose requests it was full of goes on, now that the service knows */
+    session_update_flow(session); /* a client whose requests it was full of goes on, now that the service knows */
 }
 
-void upstream_drop_all(struct session *session)
+void upstream_closed(struct conn *conn)
 {
-    for (struct conn *conn = session->client.next; conn; conn = conn->next)
-        mark_dead(conn);
+    struct session_conn **link = &session_of(conn)->upstreams;
+
+    if (!upstream_of(conn)->reported)
+        return; /* the service may still name it until the session ends, and frees it */
+    while (&(*link)->conn != conn)
+        link = &(*link)->next;
+    *link = (*link)->next;
+    free(upstream_of(conn));
 }
 
-static void free_upstream(struct conn *conn)
+/* ---- messages ---- */
+
+static void deliver(struct conn *conn, const char *bytes, size_t size)
 {
-    conn_fini(conn);
-    free(attempt_of(conn));
+    struct session *session = session_of(conn);
+
+    session->reply_due = false;
+    session_apply(session, upstream_of(conn)->callbacks->message(session, conn, bytes, size));
 }
 
-void upstream_bury(struct core *core)
+static void reject_oversize(struct conn *conn)
 {
-    for (struct conn *conn; (conn = core->dead_conns);) {
-        struct conn **link = &conn->session->client.next;
-        while (*link != conn)
-            link = &(*link)->next;
-        *link = conn->next;
-        core->dead_conns = conn->peer;
-        free_upstream(conn);
-    }
+    conn->owner->ended(conn, EMSGSIZE);
 }
 
-void upstream_free_all(struct session *session)
+static void upstream_input(struct conn *conn, const char *bytes, size_t size)
 {
-    for (struct conn *conn; (conn = session->client.next); free_upstream(conn))
-        session->client.next = conn->next;
+    const struct upstream *callbacks = upstream_of(conn)->callbacks;
+    struct message_sink sink = {&callbacks->framing, callbacks->max_frame ? callbacks->max_frame : SIZE_MAX / 2,
+                                deliver, reject_oversize};
+
+    messages_input(conn, &sink, bytes, size);
 }
 
-void upstream_send(struct conn *upstream, const void *bytes, size_t size)
+void upstream_send(struct conn *conn, const void *bytes, size_t size)
 {
-    if (upstream->phase > CONN_OPEN)
+    if (conn->phase > CONN_OPEN)
         return;
-    upstream->session->awaiting = true;
-    conn_send(upstream, bytes, size);
+    session_of(conn)->reply_due = true;
+    conn_send(conn, bytes, size);
 }
 
-/* ---- a relay: client and upstream coupled into one pipe ---- */
+/* ---- as the owner of a connection: what happens to it happens to its session ---- */
 
-void session_couple(struct session *session, struct conn *upstream)
+void upstream_enter(struct conn *conn)
 {
-    if (session->client.phase != CONN_OPEN || upstream->phase > CONN_OPEN || session->client.peer)
-        return;
-    session->client.peer = upstream;
-    upstream->peer = &session->client;
-    conn_update_flow(session);
+    session_enter(session_of(conn));
 }
 
-void relay_input(struct conn *conn, const char *bytes, size_t size)
+void upstream_leave(struct conn *conn)
 {
-    struct session *session = conn->session;
-
-    session->awaiting = !conn->upstream;
-    stats_count(conn->upstream ? &session->listener->stats->messages_out : &session->listener->stats->messages_in, 1);
-    conn_send(conn->peer, bytes, size);
+    session_leave(session_of(conn));
 }
 
-void relay_forward_rest(struct conn *conn)
+void upstream_pressure(struct conn *conn)
 {
-    if (conn->phase != CONN_CLOSED && conn->peer && !buffer_is_empty(&conn->in)) {
-        conn_send(conn->peer, buffer_bytes(&conn->in), buffer_size(&conn->in));
-        buffer_clear(&conn->in);
-    }
+    session_update_flow(session_of(conn));
 }
 
-void relay_input_ended(struct conn *conn)
+void upstream_arm(struct conn *conn)
 {
-    conn_end_output(conn->peer);
-    relay_check_end(conn);
+    session_arm(session_of(conn));
 }
 
-void relay_check_end(struct conn *conn)
+uint64_t *upstream_active_ms(struct conn *conn)
 {
-    struct session *session = conn->session;
-    const struct conn *client = &session->client;
-    struct conn *upstream = client->peer;
-
-    if (!upstream || client->input != INPUT_ENDED || upstream->output != OUTPUT_ENDED)
-        return;
-    if (client->output == OUTPUT_ENDED && upstream->input == INPUT_ENDED)
-        session_end(session, client->error ? CLOSE_reset : CLOSE_peer);
-    else if (client->error) /* closing at once could be a reset, which overtakes what the upstream has not read yet */
-        conn_expire(upstream, core_of(session)->env->linger_timeout_ms);
+    return &session_of(conn)->active_ms;
 }
 
-void relay_client_lost(struct conn *client, int error)
+void upstream_exhausted(struct conn *conn, enum conn_shortage what)
 {
-    struct conn *upstream = client->peer;
-
-    client->error = error;
-    client->input = INPUT_ENDED;
-    client->output = OUTPUT_ENDED;
-    buffer_clear(&client->out);
-    client->full = false;
-    if (upstream->phase == CONN_CONNECTING && buffer_is_empty(&upstream->out)) {
-        session_end(client->session, CLOSE_reset);
-        return;
-    }
-    conn_update_flow(client->session);
-    conn_end_output(upstream);
-    relay_check_end(client);
+    if (what == CONN_UNWATCHED)
+        conn_expire(conn, 0); /* the timer tells the service */
+    else
+        session_end(session_of(conn), what == CONN_OVERFLOW ? CLOSE_overflow : CLOSE_memory);
 }
+
+const struct conn_owner upstream_owner = {
+    UPSTREAM_OWNER,
+    .input = upstream_input,
+    .ended = upstream_ended,
+    .expired = upstream_expired,
+};

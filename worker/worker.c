@@ -4,7 +4,9 @@
 #include "common/container_of.h"
 #include "common/signals.h"
 #include "common/title.h"
-#include "worker/core/core.h"
+#include "worker/admission.h"
+#include "worker/adoption.h"
+#include "worker/drain.h"
 #include "worker/words.h"
 #include <errno.h>
 #include <signal.h>
@@ -23,7 +25,8 @@ enum {
 };
 
 struct worker {
-    struct core core; /* first: the reactor's hook gets to the worker through it */
+    struct core core;
+    struct listeners listeners;
     struct reactor_handler signals, channel;
     struct words words; /* to the master */
     bool left;          /* it has been told that somebody else ended this worker; that is said once */
@@ -34,7 +37,7 @@ struct worker {
 /* Over how long quiet sessions leave. Who comes last still has a while to become quiet before the time is up. */
 static uint32_t spread_of(const struct worker *worker, uint32_t timeout_ms, enum stop why)
 {
-    uint32_t spread_ms = worker->core.env->drain_spread_ms, most_ms = timeout_ms - timeout_ms / 4;
+    uint32_t spread_ms = worker->listeners.env->drain_spread_ms, most_ms = timeout_ms - timeout_ms / 4;
 
     if (why != STOP_LEAVE || worker->core.draining)
         return 0; /* the whole server goes, or it is said again because it is: nobody can come back at once */
@@ -44,7 +47,7 @@ static uint32_t spread_of(const struct worker *worker, uint32_t timeout_ms, enum
 static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
 {
     struct core *core = &worker->core;
-    uint64_t now_ms = core->reactor.now_ms;
+    uint64_t now_ms = core->loop.reactor.now_ms;
     uint64_t exit_ms = timeout_ms ? now_ms + timeout_ms + LAST_WORDS_MS : now_ms;
     uint32_t spread_ms = spread_of(worker, timeout_ms, why);
 
@@ -53,7 +56,8 @@ static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
         worker->close_ms = timeout_ms ? now_ms + timeout_ms : UINT64_MAX;
     }
     if (!core->draining) {
-        listener_stop(core, why);
+        listener_stop(&worker->listeners, why);
+        adoption_release_all(&worker->listeners);
         log_info("draining %u sessions for up to %u ms", core->session_count, timeout_ms);
     }
     drain_begin(core, why == STOP_REFUSE, spread_ms);
@@ -77,7 +81,7 @@ static void signals_ready(struct reactor_handler *handler, uint32_t events)
         if (info.ssi_signo == SIGTERM)
             leave(worker);
         else if (info.ssi_signo == SIGQUIT)
-            worker->core.reactor.running = false;
+            worker->core.loop.reactor.running = false;
         /* The others come with a terminal's Ctrl-C to the whole group: the master knows what to do. */
     }
 }
@@ -92,11 +96,11 @@ static void adopt(struct worker *worker, const struct channel_message *message, 
         if (core->draining)
             close(fds[i]);
         else
-            missed += adoption_take(core, message->value, message->address[i], fds[i]) < 0;
+            missed += adoption_take(&worker->listeners, message->value, message->address[i], fds[i]) < 0;
     }
     if (missed == 0 || core->draining)
         return;
-    adoption_release(core, message->value);
+    adoption_release(&worker->listeners, message->value);
     log_limited(&limit, 1, LOG_LEVEL_WARN, "cannot adopt the queues of slot %u: no descriptors", message->value);
     words_miss(&worker->words, message->value);
 }
@@ -108,20 +112,19 @@ static void adopt(struct worker *worker, const struct channel_message *message, 
 static void give_up_master(struct worker *worker, const char *why)
 {
     log_error("the master cannot be believed: %s", why);
-    reactor_want(&worker->core.reactor, &worker->channel, REACTOR_OFF);
+    reactor_want(&worker->core.loop.reactor, &worker->channel, REACTOR_OFF);
     leave(worker);
 }
 
 static void obey(struct worker *worker, const struct channel_message *message, const int *fds)
 {
-    struct core *core = &worker->core;
 
     switch (message->type) {
     case CHANNEL_ADOPT: adopt(worker, message, fds); break;
-    case CHANNEL_RELEASE: adoption_release(core, message->value); break;
+    case CHANNEL_RELEASE: adoption_release(&worker->listeners, message->value); break;
     case CHANNEL_REFUSE:
-        if (message->value < core->env->socket_count)
-            core->listeners[message->value].refused = true;
+        if (message->value < worker->listeners.env->socket_count)
+            worker->listeners.array[message->value].closing = true;
         break;
     case CHANNEL_DRAIN:
     case CHANNEL_STOP: drain(worker, message->value, message->type == CHANNEL_STOP ? STOP_REFUSE : STOP_LEAVE); break;
@@ -146,7 +149,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
         case CHANNEL_OK: obey(worker, &message, fds); break;
         case CHANNEL_CLOSED:
             log_warn("the master is gone");
-            reactor_want(&worker->core.reactor, handler, REACTOR_OFF);
+            reactor_want(&worker->core.loop.reactor, handler, REACTOR_OFF);
             drain(worker, ORPHAN_DRAIN_MS, STOP_ORPHAN);
             return;
         case CHANNEL_BROKEN: give_up_master(worker, strerror(errno)); return;
@@ -156,7 +159,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
 
 static void after_batch(struct reactor *reactor)
 {
-    struct worker *worker = (struct worker *)reactor;
+    struct worker *worker = container_of(reactor, struct worker, core.loop.reactor);
     struct core *core = &worker->core;
 
     if (core->draining && reactor->now_ms >= worker->close_ms) {
@@ -164,11 +167,11 @@ static void after_batch(struct reactor *reactor)
         worker->close_ms = UINT64_MAX;
         worker->exit_ms = clock_now_ms() + LAST_WORDS_MS; /* the turn may have been late, and long */
     }
-    session_bury(core);
-    adoption_bury(core);
+    listener_resume(&worker->listeners, session_free_dead(core));
+    adoption_free_released(&worker->listeners);
     worker->words.shutdown |= core->shutdown_asked;
     core->shutdown_asked = false;
-    words_send(&worker->words, core->env->channel, reactor->now_ms);
+    words_send(&worker->words, worker->listeners.env->channel, reactor->now_ms);
     if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->exit_ms))
         reactor->running = false;
 }
@@ -177,25 +180,28 @@ static int watch(struct core *core, struct reactor_handler *handler, int fd,
                  void (*ready)(struct reactor_handler *handler, uint32_t events))
 {
     *handler = (struct reactor_handler){.fd = fd, .events = REACTOR_OFF, .ready = ready};
-    return fd < 0 ? -1 : reactor_want(&core->reactor, handler, EPOLLIN);
+    return fd < 0 ? -1 : reactor_want(&core->loop.reactor, handler, EPOLLIN);
 }
 
 static int start(struct worker *worker, const struct worker_env *env)
 {
     struct core *core = &worker->core;
+    struct listeners *listeners = &worker->listeners;
     sigset_t mask;
 
-    core->env = env;
-    core->listeners = calloc(env->socket_count ? env->socket_count : 1, sizeof(*core->listeners));
-    if (!core->listeners || reactor_open(&core->reactor, env->stats) < 0)
+    core->linger_timeout_ms = env->linger_timeout_ms;
+    listeners->core = core;
+    listeners->env = env;
+    listeners->array = calloc(env->socket_count ? env->socket_count : 1, sizeof(*listeners->array));
+    if (!listeners->array || reactor_open(&core->loop.reactor, env->stats) < 0)
         return -1;
-    core->reactor.after_batch = after_batch;
-    core->reactor.busy_poll.budget_us = env->busy_poll_us;
+    core->loop.reactor.after_batch = after_batch;
+    core->loop.reactor.busy_poll.budget_us = env->busy_poll_us;
     signals_block(&mask);
     if (watch(core, &worker->signals, signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready) < 0 ||
         watch(core, &worker->channel, env->channel, channel_ready) < 0)
         return -1;
-    return listener_start(core);
+    return listener_start(listeners);
 }
 
 static pid_t master_pid;
@@ -237,17 +243,17 @@ int worker_run(const struct worker_env *env)
         return EXIT_FAILURE;
     }
     worker->words.ready = true;
-    words_send(&worker->words, env->channel, worker->core.reactor.now_ms);
-    reactor_run(&worker->core.reactor);
+    words_send(&worker->words, env->channel, worker->core.loop.reactor.now_ms);
+    reactor_run(&worker->core.loop.reactor);
 
-    admission_end(&worker->core);
+    admission_end(&worker->listeners);
     drain_end(&worker->core);
-    session_bury(&worker->core);
-    adoption_bury(&worker->core);
-    reactor_close(&worker->core.reactor);
+    session_free_dead(&worker->core);
+    adoption_free_released(&worker->listeners);
+    reactor_close(&worker->core.loop.reactor);
     close(worker->signals.fd);
     buffer_trim();
-    free(worker->core.listeners);
+    free(worker->listeners.array);
     free(worker);
     return EXIT_SUCCESS;
 }

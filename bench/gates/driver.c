@@ -14,7 +14,7 @@
  */
 #include "bench/withdraw.h"
 #include "master/conf.h"
-#include "worker/core/core.h"
+#include "worker/client.h"
 #include <err.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
@@ -139,7 +139,7 @@ static void compose(const char *service, unsigned messages)
 static struct core core;
 static struct stats_block stats;
 static struct worker_env env;
-static struct listener listener;
+static struct section section;
 static struct conf conf;
 static char folder[] = "/tmp/ccs-gate-XXXXXX";
 static int upstream_queue = -1;
@@ -182,8 +182,7 @@ static void configure(const char *service)
 /* As a worker's, but every turn is the last one. */
 static void after_batch(struct reactor *reactor)
 {
-    session_bury(&core);
-    adoption_bury(&core);
+    session_free_dead(&core);
     reactor->running = false;
 }
 
@@ -194,12 +193,12 @@ static void start(void)
                               .max_sessions = conf.max_sessions,
                               .linger_timeout_ms = conf.linger_timeout_ms,
                               .busy_poll_us = conf.busy_poll_us};
-    listener = (struct listener){.core = &core, .config = &conf.listeners[0], .stats = &stats.listeners[0]};
-    core.env = &env;
-    if (reactor_open(&core.reactor, &stats) < 0)
+    core.linger_timeout_ms = conf.linger_timeout_ms;
+    client_section_init(&section, &core, &conf.listeners[0], &stats.listeners[0]);
+    if (reactor_open(&core.loop.reactor, &stats) < 0)
         err(EXIT_FAILURE, "epoll");
-    core.reactor.after_batch = after_batch;
-    core.reactor.busy_poll.budget_us = env.busy_poll_us;
+    core.loop.reactor.after_batch = after_batch;
+    core.loop.reactor.busy_poll.budget_us = env.busy_poll_us;
 }
 
 /* A turn that counts. It has a frame of its own on the stack, and so an end that callgrind sees. */
@@ -230,7 +229,7 @@ static void connect_client(struct client *client)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         err(EXIT_FAILURE, "socketpair");
     *client = (struct client){.fd = ends[0], .upstream = -1};
-    if (session_open(&listener, ends[1], &(struct peer_address){.family = AF_UNIX}) < 0)
+    if (session_open(&section, ends[1], &(struct peer_address){.family = AF_UNIX}) < 0)
         err(EXIT_FAILURE, "session");
     if (upstream_queue >= 0 && (client->upstream = accept4(upstream_queue, NULL, NULL, SOCK_NONBLOCK)) < 0)
         err(EXIT_FAILURE, "the proxy does not connect");
@@ -297,12 +296,12 @@ static void exchange(const struct way *way, void (*turn)(struct reactor *reactor
         size_t begin = request_size * piece / way->pieces, end = request_size * (piece + 1) / way->pieces;
         for (unsigned i = 0; i < way->sessions; i++)
             say(clients[i].fd, request + begin, end - begin);
-        turn(&core.reactor);
+        turn(&core.loop.reactor);
     }
     while (!all_replied(way)) {
         for (unsigned i = 0; i < way->sessions; i++)
             answer_as_upstream(&clients[i]);
-        turn(&core.reactor);
+        turn(&core.loop.reactor);
     }
 }
 
@@ -327,7 +326,7 @@ static void run(const char *service, const struct way *way)
     for (unsigned i = 0; i < way->sessions; i++)
         disconnect_client(&clients[i]);
     while (core.session_count > 0)
-        reactor_run(&core.reactor);
+        reactor_run(&core.loop.reactor);
     printf("%s\t%u\t%u\t%lu\t%lu\t%lu\n", way->name, way->sessions, way->rounds * way->sessions * way->messages,
            opened - before, warm - opened, steady - warm);
 }
@@ -336,7 +335,7 @@ static void finish(void)
 {
     char path[64];
 
-    reactor_close(&core.reactor);
+    reactor_close(&core.loop.reactor);
     buffer_trim();
     conf_free(&conf);
     snprintf(path, sizeof(path), "%s/upstream", folder);

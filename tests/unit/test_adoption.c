@@ -18,7 +18,7 @@ static struct sock_address addresses[SLOTS][ADDRESSES];
 static int queues[SLOTS][ADDRESSES]; /* as the master has them */
 static struct worker_socket sockets[ADDRESSES];
 static struct listener_config configs[ADDRESSES];
-static struct listener listeners[ADDRESSES];
+static struct listener doors[ADDRESSES];
 static int client, clients[CLIENTS];
 static unsigned wanted_sessions;
 
@@ -31,7 +31,7 @@ static int copy_of(int fd)
 static void after_batch(struct reactor *reactor)
 {
     world_after_batch(reactor);
-    adoption_bury(&core);
+    adoption_free_released(&listeners);
 }
 
 /* Every queue has an address of its own here, so that a test can say through which one a client comes. */
@@ -41,7 +41,7 @@ static void begin(void)
     service.open = NULL; /* there are many sessions: the trace cannot tell them apart */
     service.message = echo_line;
     service.close = NULL;
-    core.reactor.after_batch = after_batch;
+    core.loop.reactor.after_batch = after_batch;
     for (unsigned i = 0; i < SLOTS; i++)
         for (unsigned j = 0; j < ADDRESSES; j++)
             queues[i][j] = listen_tcp(&addresses[i][j], BACKLOG);
@@ -50,13 +50,13 @@ static void begin(void)
         configs[j].index = j;
         configs[j].backlog = BACKLOG;
         sockets[j] = (struct worker_socket){.fd = copy_of(queues[OWN][j]), .listener = &configs[j]};
-        listeners[j] = (struct listener){0};
+        doors[j] = (struct listener){0};
     }
     env.slot = OWN;
     env.sockets = sockets;
     env.socket_count = ADDRESSES;
-    core.listeners = listeners;
-    CU_ASSERT_EQUAL_FATAL(listener_start(&core), 0);
+    listeners.array = doors;
+    CU_ASSERT_EQUAL_FATAL(listener_start(&listeners), 0);
     client = -1;
     for (unsigned i = 0; i < CLIENTS; i++)
         clients[i] = -1;
@@ -65,10 +65,11 @@ static void begin(void)
 static void end(void)
 {
     drain_end(&core);
-    session_bury(&core);
-    listener_stop(&core, STOP_LEAVE);
-    adoption_bury(&core);
-    CU_ASSERT(LIST_EMPTY(&core.adopted) && LIST_EMPTY(&core.released));
+    session_free_dead(&core);
+    listener_stop(&listeners, STOP_LEAVE);
+    adoption_release_all(&listeners);
+    adoption_free_released(&listeners);
+    CU_ASSERT(LIST_EMPTY(&listeners.adopted) && LIST_EMPTY(&listeners.released));
     for (unsigned i = 0; i < CLOSE_REASONS; i++)
         closes += (unsigned)count_closed((enum close_reason)i);
     world_end();
@@ -82,7 +83,7 @@ static void end(void)
 
 static int take(unsigned slot, unsigned index)
 {
-    return adoption_take(&core, slot, index, copy_of(queues[slot][index]));
+    return adoption_take(&listeners, slot, index, copy_of(queues[slot][index]));
 }
 
 static unsigned count_adopted(void)
@@ -90,7 +91,7 @@ static unsigned count_adopted(void)
     const struct queue *queue;
     unsigned count = 0;
 
-    LIST_FOREACH(queue, &core.adopted, link)
+    LIST_FOREACH(queue, &listeners.adopted, link)
     count++;
     return count;
 }
@@ -178,7 +179,7 @@ static void test_take(void)
     CU_ASSERT_EQUAL(take(1, 1), 0);
     client = visit(&addresses[1][1]);
     expect_sessions(1);
-    CU_ASSERT_PTR_EQUAL(LIST_FIRST(&core.live)->listener, &listeners[1]);
+    CU_ASSERT_PTR_EQUAL(session_section(LIST_FIRST(&core.live)), &doors[1].section);
     CU_ASSERT(accepted(0) == 0 && accepted(1) == 1);
     check_echo(client);
     end();
@@ -227,14 +228,14 @@ static void test_refused(void)
 {
     begin();
     int fd = copy_of(queues[1][0]);
-    CU_ASSERT_EQUAL(adoption_take(&core, 1, ADDRESSES, fd), -1);
+    CU_ASSERT_EQUAL(adoption_take(&listeners, 1, ADDRESSES, fd), -1);
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), -1);
     fd = copy_of(queues[1][0]);
-    CU_ASSERT_EQUAL(adoption_take(&core, 1, UINT32_MAX, fd), -1);
+    CU_ASSERT_EQUAL(adoption_take(&listeners, 1, UINT32_MAX, fd), -1);
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), -1);
     fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     errno = 0;
-    CU_ASSERT_EQUAL(adoption_take(&core, 1, 0, fd), -1);
+    CU_ASSERT_EQUAL(adoption_take(&listeners, 1, 0, fd), -1);
     CU_ASSERT_EQUAL(errno, EPERM); /* nothing to wait for in a file */
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), -1);
     CU_ASSERT_EQUAL(count_adopted(), 0);
@@ -250,13 +251,13 @@ static void test_shut_down_by_somebody(void)
     CU_ASSERT_EQUAL(take(1, 0), 0);
     shutdown(queues[1][0], SHUT_RDWR);
     run_turns(3);
-    CU_ASSERT_EQUAL(LIST_FIRST(&core.adopted)->handler.fd, -1);
+    CU_ASSERT_EQUAL(LIST_FIRST(&listeners.adopted)->handler.fd, -1);
     log_set_level(LOG_LEVEL_ERROR);
-    admission_pause(&core, "a test");
-    admission_resume(&core, true);
+    admission_pause(&listeners, "a test");
+    listener_resume(&listeners, true);
     log_set_level(LOG_LEVEL_INFO);
-    CU_ASSERT_EQUAL(LIST_FIRST(&core.adopted)->handler.events, REACTOR_OFF);
-    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, EPOLLIN);
+    CU_ASSERT_EQUAL(LIST_FIRST(&listeners.adopted)->handler.events, REACTOR_OFF);
+    CU_ASSERT_EQUAL(doors[0].queue.handler.events, EPOLLIN);
     end();
 }
 
@@ -266,8 +267,8 @@ static void test_release(void)
     CU_ASSERT_EQUAL(take(1, 0), 0);
     visit_all(&addresses[1][0]);
     expect_sessions(CLIENTS);
-    int fd = LIST_FIRST(&core.adopted)->handler.fd;
-    adoption_release(&core, 1);
+    int fd = LIST_FIRST(&listeners.adopted)->handler.fd;
+    adoption_release(&listeners, 1);
     CU_ASSERT_EQUAL(count_adopted(), 0);
     client = visit(&addresses[1][0]);
     expect_no_more(CLIENTS);
@@ -285,11 +286,11 @@ static void test_release_one_of_many(void)
     for (unsigned slot = 1; slot < SLOTS; slot++)
         for (unsigned j = 0; j < ADDRESSES; j++)
             CU_ASSERT_EQUAL(take(slot, j), 0);
-    adoption_release(&core, 7);
+    adoption_release(&listeners, 7);
     CU_ASSERT_EQUAL(count_adopted(), 4);
-    adoption_release(&core, OWN); /* ours are not adopted */
+    adoption_release(&listeners, OWN); /* ours are not adopted */
     CU_ASSERT_EQUAL(count_adopted(), 4);
-    adoption_release(&core, 1);
+    adoption_release(&listeners, 1);
     CU_ASSERT_EQUAL(count_adopted(), 2);
     for (unsigned slot = 0; slot < SLOTS; slot++)
         for (unsigned j = 0; j < ADDRESSES; j++)
@@ -298,11 +299,11 @@ static void test_release_one_of_many(void)
     CU_ASSERT(accepted(0) == 2 && accepted(1) == 2);
     CU_ASSERT(count_waiting(queues[1][0]) == 1 && count_waiting(queues[1][1]) == 1);
     CU_ASSERT(count_waiting(queues[2][0]) == 0 && count_waiting(queues[2][1]) == 0);
-    adoption_release(&core, 2);
-    adoption_release(&core, 1); /* again */
+    adoption_release(&listeners, 2);
+    adoption_release(&listeners, 1); /* again */
     CU_ASSERT_EQUAL(count_adopted(), 0);
     run_turns(1);
-    CU_ASSERT(LIST_EMPTY(&core.released));
+    CU_ASSERT(LIST_EMPTY(&listeners.released));
     end();
 }
 
@@ -314,7 +315,7 @@ static void test_taken_twice(void)
     CU_ASSERT_EQUAL(take(1, 0), 0);
     visit_all(&addresses[1][0]);
     expect_sessions(CLIENTS);
-    adoption_release(&core, 1);
+    adoption_release(&listeners, 1);
     client = visit(&addresses[1][0]);
     expect_no_more(CLIENTS);
     end();
@@ -330,7 +331,7 @@ static unsigned queue_events, trigger_events;
 static void on_trigger(struct reactor_handler *handler, uint32_t events)
 {
     (void)events;
-    reactor_want(&core.reactor, handler, REACTOR_OFF);
+    reactor_want(&core.loop.reactor, handler, REACTOR_OFF);
     trigger_events++;
     CU_ASSERT_EQUAL(queue_events, 0); /* it is the first of the batch */
     action();
@@ -351,11 +352,11 @@ static void run_batch(void (*what)(void))
     CU_ASSERT_EQUAL(take(1, 0), 0);
     action = what;
     queue_events = trigger_events = 0;
-    handler = &LIST_FIRST(&core.adopted)->handler;
+    handler = &LIST_FIRST(&listeners.adopted)->handler;
     queue_was_ready = handler->ready;
     handler->ready = on_queue;
     trigger = (struct reactor_handler){.fd = eventfd(1, EFD_CLOEXEC), .events = REACTOR_OFF, .ready = on_trigger};
-    reactor_want(&core.reactor, &trigger, EPOLLIN);
+    reactor_want(&core.loop.reactor, &trigger, EPOLLIN);
     client = visit(&addresses[1][0]);
     run_turns(1);
     CU_ASSERT_EQUAL(trigger_events, 1);
@@ -365,18 +366,19 @@ static void run_batch(void (*what)(void))
 
 static void release(void)
 {
-    adoption_release(&core, 1);
+    adoption_release(&listeners, 1);
 }
 
 static void release_and_take(void)
 {
-    adoption_release(&core, 1);
+    adoption_release(&listeners, 1);
     CU_ASSERT_EQUAL(take(1, 0), 0);
 }
 
 static void stop(void)
 {
-    listener_stop(&core, STOP_LEAVE);
+    listener_stop(&listeners, STOP_LEAVE);
+    adoption_release_all(&listeners);
 }
 
 static void do_nothing(void)
@@ -394,7 +396,7 @@ static void test_release_in_a_batch(void)
 {
     run_batch(release);
     expect_no_more(0);
-    CU_ASSERT(LIST_EMPTY(&core.released));
+    CU_ASSERT(LIST_EMPTY(&listeners.released));
     CU_ASSERT_EQUAL(count_waiting(queues[1][0]), 1);
     end();
 }
@@ -413,7 +415,7 @@ static void test_stop_in_a_batch(void)
     run_batch(stop);
     expect_no_more(0);
     CU_ASSERT_EQUAL(count_waiting(queues[1][0]), 1);
-    listeners[0].queue.handler.fd = listeners[1].queue.handler.fd = -1; /* end() stops again */
+    doors[0].queue.handler.fd = doors[1].queue.handler.fd = -1; /* end() stops again */
     end();
 }
 
@@ -431,13 +433,13 @@ static void test_pause(void)
     run_turns(3);
     CU_ASSERT_EQUAL(take(2, 1), 0);
     const struct queue *queue;
-    LIST_FOREACH(queue, &core.adopted, link)
+    LIST_FOREACH(queue, &listeners.adopted, link)
     CU_ASSERT_EQUAL(queue->handler.events, 0);
     client = visit(&addresses[2][1]);
     expect_no_more(2);
     env.max_sessions = 100;
     expect_sessions(CLIENTS + 1);
-    LIST_FOREACH(queue, &core.adopted, link)
+    LIST_FOREACH(queue, &listeners.adopted, link)
     CU_ASSERT_EQUAL(queue->handler.events, EPOLLIN);
     log_set_level(LOG_LEVEL_INFO);
     check_echo(client);
@@ -460,10 +462,10 @@ static void end_stopping(void)
 {
     CU_ASSERT_EQUAL(count_adopted(), 0);
     run_turns(3);
-    CU_ASSERT(LIST_EMPTY(&core.released));
+    CU_ASSERT(LIST_EMPTY(&listeners.released));
     for (unsigned j = 0; j < ADDRESSES; j++) {
-        CU_ASSERT_EQUAL(listeners[j].queue.handler.events, REACTOR_OFF);
-        listeners[j].queue.handler.fd = -1; /* end() stops again */
+        CU_ASSERT_EQUAL(doors[j].queue.handler.events, REACTOR_OFF);
+        doors[j].queue.handler.fd = -1; /* end() stops again */
     }
     end();
 }
@@ -471,7 +473,8 @@ static void end_stopping(void)
 static void test_stop_leave(void)
 {
     begin_stopping();
-    listener_stop(&core, STOP_LEAVE);
+    listener_stop(&listeners, STOP_LEAVE);
+    adoption_release_all(&listeners);
     CU_ASSERT_EQUAL(core.session_count, 0);
     for (unsigned i = 0; i < 4; i++) {
         CU_ASSERT_FALSE(refuses(&addresses[i / 2][i % 2]));
@@ -483,7 +486,8 @@ static void test_stop_leave(void)
 static void test_stop_refuse(void)
 {
     begin_stopping();
-    listener_stop(&core, STOP_REFUSE);
+    listener_stop(&listeners, STOP_REFUSE);
+    adoption_release_all(&listeners);
     CU_ASSERT_EQUAL(core.session_count, 4);
     for (unsigned i = 0; i < 4; i++)
         CU_ASSERT(refuses(&addresses[i / 2][i % 2]));
@@ -497,7 +501,8 @@ static void test_stop_refuse(void)
 static void test_stop_orphan(void)
 {
     begin_stopping();
-    listener_stop(&core, STOP_ORPHAN);
+    listener_stop(&listeners, STOP_ORPHAN);
+    adoption_release_all(&listeners);
     CU_ASSERT_EQUAL(core.session_count, 4);
     for (unsigned i = 0; i < 4; i++) {
         CU_ASSERT_FALSE(refuses(&addresses[i / 2][i % 2]));
@@ -510,9 +515,10 @@ static void test_stop_orphan(void)
 static void test_stop_refused_address(void)
 {
     begin_stopping();
-    listeners[1].refused = true;
+    doors[1].closing = true;
     close(visit(&addresses[OWN][1])); /* until then everybody may */
-    listener_stop(&core, STOP_LEAVE);
+    listener_stop(&listeners, STOP_LEAVE);
+    adoption_release_all(&listeners);
     CU_ASSERT_EQUAL(core.session_count, 3);
     CU_ASSERT(accepted(0) == 0 && accepted(1) == 3);
     CU_ASSERT(refuses(&addresses[OWN][1]) && refuses(&addresses[1][1]));
@@ -557,7 +563,7 @@ static void begin_worker(void)
     close(ends[1]);
     channel = ends[0];
     for (unsigned j = 0; j < ADDRESSES; j++) /* what is left in this process must not accept */
-        reactor_want(&core.reactor, &listeners[j].queue.handler, REACTOR_OFF);
+        reactor_want(&core.loop.reactor, &doors[j].queue.handler, REACTOR_OFF);
 }
 
 static void await_worker(void)

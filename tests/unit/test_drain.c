@@ -9,7 +9,7 @@
 
 static void begin_drain(bool quickly)
 {
-    core.reactor.now_ms = clock_now_ms();
+    core.loop.reactor.now_ms = clock_now_ms();
     drain_begin(&core, quickly, 0);
 }
 
@@ -127,13 +127,13 @@ static void test_waiting_is_quiet(void)
     world_begin(FRAMING_LINE);
     world_connect();
     the_session->active_ms -= 5000;
-    the_session->awaiting = true;
+    the_session->reply_due = true;
     begin_drain(true);
     uint64_t turns = stats_read(&stats.turns);
     until_ms = clock_now_ms() + 400;
     CU_ASSERT(run_until(is_later));
     CU_ASSERT(stats_read(&stats.turns) - turns <= 10);
-    the_session->awaiting = false;
+    the_session->reply_due = false;
     CU_ASSERT(run_until(has_got_end));
     hang_up();
     CU_ASSERT(run_until(is_over));
@@ -224,7 +224,7 @@ static void test_time_is_up(void)
     begin_drain(true);
     run_turns(2);
     drain_end(&core);
-    session_bury(&core);
+    session_free_dead(&core);
     check_trace("open close:drain ");
     CU_ASSERT_EQUAL(count_closed(CLOSE_drain), 1);
     world_end();
@@ -248,7 +248,7 @@ static void test_time_is_up_while_flushing(void)
     begin_drain(true);
     run_turns(2);
     drain_end(&core);
-    session_bury(&core);
+    session_free_dead(&core);
     check_trace("open [a] close:drain ");
     world_end();
 }
@@ -274,15 +274,15 @@ static enum verdict connect_far(struct session *session)
 
 static enum verdict pass_on(struct session *session, const char *bytes, size_t size)
 {
-    upstream_send(session->client.next, bytes, size);
-    upstream_send(session->client.next, "\n", 1);
+    upstream_send(&session->upstreams->conn, bytes, size);
+    upstream_send(&session->upstreams->conn, "\n", 1);
     return SESSION_CONTINUE;
 }
 
 static enum verdict connect_coupled(struct session *session)
 {
     connect_far(session);
-    session_couple(session, session->client.next);
+    session_couple(session, &session->upstreams->conn);
     return SESSION_CONTINUE;
 }
 
@@ -290,7 +290,7 @@ static bool far_is_there(void)
 {
     if (far < 0)
         far = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return far >= 0 && the_session->client.next->phase == CONN_OPEN;
+    return far >= 0 && the_session->upstreams->conn.phase == CONN_OPEN;
 }
 
 static char far_got[100];
@@ -417,7 +417,7 @@ static void begin_leavers(void)
     for (unsigned i = 0; i < LEAVERS; i++)
         CU_ASSERT_EQUAL(recv(leavers[i], got, sizeof(got), MSG_DONTWAIT), 2);
     left = 0;
-    drain_begun_ms = core.reactor.now_ms = clock_now_ms();
+    drain_begun_ms = core.loop.reactor.now_ms = clock_now_ms();
     drain_begin(&core, false, SPREAD_MS);
 }
 
@@ -494,7 +494,7 @@ static bool nobody_is_left(void)
 static void test_stop_while_leaving(void)
 {
     begin_leavers();
-    core.reactor.now_ms = clock_now_ms();
+    core.loop.reactor.now_ms = clock_now_ms();
     drain_begin(&core, true, 0);
     run_turns(2);
     CU_ASSERT(all_have_left());
@@ -531,8 +531,8 @@ static void begin_accepting(uint32_t max_sessions)
     shared = dup(door.fd);
     env.sockets = &door;
     env.socket_count = 1;
-    core.listeners = doors;
-    CU_ASSERT_EQUAL(listener_start(&core), 0);
+    listeners.array = doors;
+    CU_ASSERT_EQUAL(listener_start(&listeners), 0);
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         CU_ASSERT_EQUAL(connect(clients[i], &address.any, address.size), 0);
@@ -575,7 +575,7 @@ static void test_max_sessions(void)
     run_turns(10);
     CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].accepted), 2);
     CU_ASSERT_EQUAL(stats_read(&stats.accept_pauses), 1);
-    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, 0);
+    CU_ASSERT_EQUAL(listeners.array[0].queue.handler.events, 0);
     close(clients[0]); /* makes room for the next */
     clients[0] = -1;
     run_turns(4); /* at once, not when the pause is over */
@@ -587,7 +587,7 @@ static void test_max_sessions(void)
 
 static void check_stopped(void)
 {
-    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, REACTOR_OFF);
+    CU_ASSERT_EQUAL(listeners.array[0].queue.handler.events, REACTOR_OFF);
     CU_ASSERT_EQUAL(fcntl(door.fd, F_GETFD), -1); /* ours is closed */
 }
 
@@ -606,7 +606,8 @@ static int connect_late(void)
 static void test_stop_leave(void)
 {
     begin_accepting(100);
-    listener_stop(&core, STOP_LEAVE);
+    listener_stop(&listeners, STOP_LEAVE);
+    adoption_release_all(&listeners);
     check_stopped();
     CU_ASSERT_EQUAL(core.session_count, 0);
     CU_ASSERT_EQUAL(connect_late(), 0);
@@ -624,7 +625,8 @@ static void test_stop_leave(void)
 static void test_stop_refuse(void)
 {
     begin_accepting(100);
-    listener_stop(&core, STOP_REFUSE);
+    listener_stop(&listeners, STOP_REFUSE);
+    adoption_release_all(&listeners);
     check_stopped();
     CU_ASSERT_EQUAL(core.session_count, CLIENTS);
     CU_ASSERT_EQUAL(connect_late(), -1);
@@ -638,7 +640,8 @@ static void test_stop_refuse(void)
 static void test_stop_orphan(void)
 {
     begin_accepting(100);
-    listener_stop(&core, STOP_ORPHAN);
+    listener_stop(&listeners, STOP_ORPHAN);
+    adoption_release_all(&listeners);
     check_stopped();
     CU_ASSERT_EQUAL(core.session_count, CLIENTS);
     CU_ASSERT_EQUAL(connect_late(), 0);
@@ -656,14 +659,15 @@ static void test_stop_when_full(void)
 {
     begin_accepting(2);
     log_set_level(LOG_LEVEL_ERROR);
-    listener_stop(&core, STOP_ORPHAN);
+    listener_stop(&listeners, STOP_ORPHAN);
+    adoption_release_all(&listeners);
     log_set_level(LOG_LEVEL_INFO);
     check_stopped();
     CU_ASSERT_EQUAL(core.session_count, 2);
-    CU_ASSERT_EQUAL(core.accept_again_ms, 0);
+    CU_ASSERT_EQUAL(listeners.paused_until_ms, 0);
     run_turns(20);
     CU_ASSERT_EQUAL(core.session_count, 2);
-    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, REACTOR_OFF);
+    CU_ASSERT_EQUAL(listeners.array[0].queue.handler.events, REACTOR_OFF);
     end_accepting();
 }
 
@@ -683,7 +687,7 @@ static void test_out_of_descriptors(void)
     CU_ASSERT_EQUAL(core.session_count, 2);
     CU_ASSERT_EQUAL(stats_read(&stats.accept_pauses), 1);
     CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].refused), 0); /* they wait */
-    CU_ASSERT_EQUAL(core.listeners[0].queue.handler.events, 0);
+    CU_ASSERT_EQUAL(listeners.array[0].queue.handler.events, 0);
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
     uint64_t begin_ms = clock_now_ms();
     wanted_accepted = wanted_sessions = CLIENTS;
@@ -802,7 +806,7 @@ static void test_no_room_for_the_session(void)
         add_error = 0;
         CU_ASSERT(run_until(all_are_answered));
         CU_ASSERT_EQUAL(core.session_count, CLIENTS);
-        CU_ASSERT_PTR_NULL(core.parked.listener);
+        CU_ASSERT_PTR_NULL(listeners.parked.listener);
         log_set_level(LOG_LEVEL_INFO);
         end_accepting();
     }
@@ -818,7 +822,8 @@ static void test_leave_with_one_parked(void)
     add_error = ENOSPC;
     run_turns(3);
     CU_ASSERT_EQUAL(core.session_count, 1);
-    listener_stop(&core, STOP_LEAVE);
+    listener_stop(&listeners, STOP_LEAVE);
+    adoption_release_all(&listeners);
     begin_drain(false);
     run_turns(3);
     CU_ASSERT_EQUAL(core.session_count, 1);
@@ -830,12 +835,13 @@ static void test_leave_with_one_parked(void)
     begin_accepting(100);
     add_error = ENOSPC;
     run_turns(3);
-    admission_end(&core);
+    admission_end(&listeners);
     CU_ASSERT_EQUAL(core.session_count, 0);
     CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].refused), 1);
     add_error = 0;
     log_set_level(LOG_LEVEL_INFO);
-    listener_stop(&core, STOP_LEAVE);
+    listener_stop(&listeners, STOP_LEAVE);
+    adoption_release_all(&listeners);
     end_accepting();
 }
 

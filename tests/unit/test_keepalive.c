@@ -2,6 +2,7 @@
  * Peers that vanish: what the kernel is told to do, and what is concluded from what it says.
  */
 #include "tests/unit/world.h"
+#include "worker/keepalive.h"
 #include <linux/tcp.h>
 
 enum { KEEPALIVE_MS = 1000, SYSTEM_IDLE_S = 7200, SYSTEM_INTERVAL_S = 75, SYSTEM_PROBES = 9 };
@@ -90,7 +91,7 @@ static void begin(void)
     script.message = echo_line;
     world_connect_tcp();
     client_fd = the_session->client.handler.fd;
-    now_ms = core.reactor.now_ms;
+    now_ms = core.loop.reactor.now_ms;
     memset(&info, 0, sizeof(info));
     looks = 0;
 }
@@ -99,8 +100,8 @@ static void begin(void)
 static void pass(uint32_t ms)
 {
     now_ms += ms;
-    core.reactor.now_ms = now_ms;
-    timer_run(&core.reactor.wheel, now_ms);
+    core.loop.reactor.now_ms = now_ms;
+    timer_run(&core.loop.reactor.wheel, now_ms);
 }
 
 /* The peer has been silent for this long, and was asked again in vain so often. */
@@ -120,7 +121,7 @@ static bool has_ended(void)
 
 static void end(const char *expected)
 {
-    session_bury(&core);
+    session_free_dead(&core);
     check_trace(expected);
     world_end();
 }
@@ -206,7 +207,7 @@ static void test_off(void)
     client_fd = the_session->client.handler.fd;
     looks = 0;
     CU_ASSERT_EQUAL(the_session->timer.due_ms, 0);
-    now_ms = core.reactor.now_ms;
+    now_ms = core.loop.reactor.now_ms;
     pass(100000);
     CU_ASSERT_EQUAL(looks, 0);
     end("open ");

@@ -17,8 +17,8 @@ static void test_life(void)
     CU_ASSERT(run_until(is_over));
     check_trace("open [a] [b] close:peer ");
     CU_ASSERT_EQUAL(got_error, 0);
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->messages_in), 2);
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->bytes_in), 5);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->messages_in), 2);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->bytes_in), 5);
     world_end();
 }
 
@@ -183,7 +183,7 @@ static void check_verdict(unsigned i, const char *reason)
     if (script.message || service.ready)
         say("a\nb\n");
     CU_ASSERT(run_until(has_got_end));
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->protocol_errors), verdict == SESSION_REJECT);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->protocol_errors), verdict == SESSION_REJECT);
     offer("more\n", 5);
     hang_up();
     CU_ASSERT(run_until(is_over));
@@ -283,7 +283,7 @@ static void test_oversize(void)
     check_trace("open [0123456789abcdef] [x] oversize close:oversize ");
     CU_ASSERT_EQUAL(got_size, 10);
     CU_ASSERT_EQUAL(memcmp(got, "x\ntoo long", 10), 0);
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->protocol_errors), 1);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->protocol_errors), 1);
     world_end();
 }
 
@@ -354,10 +354,10 @@ static void use_everything(struct session *session)
     session_set_timer(session, 20);
     session_want(session, EPOLLIN | EPOLLOUT);
     CU_ASSERT_PTR_NULL(session_connect(session, &nowhere, 10, &target));
-    if (session->client.next) {
-        upstream_send(session->client.next, "late", 4);
-        session_couple(session, session->client.next);
-        CU_ASSERT_PTR_NULL(session->client.peer);
+    if (session->upstreams) {
+        upstream_send(&session->upstreams->conn, "late", 4);
+        session_couple(session, &session->upstreams->conn);
+        CU_ASSERT_FALSE(session_is_relay(session));
     }
     CU_ASSERT_EQUAL(session->timer.due_ms, 0);
 }
@@ -381,9 +381,9 @@ static enum verdict end_and_use(struct session *session, const char *bytes, size
     else
         session_send(session, block, sizeof(block)); /* the client is gone: sending fails at once */
     CU_ASSERT_EQUAL(session->client.phase, CONN_CLOSED);
-    uint64_t counted = stats_read(&listener.stats->messages_out);
+    uint64_t counted = stats_read(&listener.section.stats->messages_out);
     use_everything(session);
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->messages_out), counted);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->messages_out), counted);
     return verdict;
 }
 
@@ -465,8 +465,8 @@ static void test_corked(void)
     say("a\nb\nc\nd\ne\nf\n");
     check_got("a\nb\nc\nd\ne\nf\n");
     CU_ASSERT_EQUAL(sends, 1);
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->messages_out), 6);
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->bytes_out), 12);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->messages_out), 6);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->bytes_out), 12);
     world_end();
 }
 
@@ -557,7 +557,7 @@ static void test_reserve(void)
             wrong += got[at++] != '\n';
         }
         CU_ASSERT_EQUAL(wrong, 0);
-        CU_ASSERT_EQUAL(stats_read(&listener.stats->messages_out), 2 * 9);
+        CU_ASSERT_EQUAL(stats_read(&listener.section.stats->messages_out), 2 * 9);
         world_end();
     }
 }
@@ -695,9 +695,9 @@ static bool pump(void)
         return true;
     if (buffer_size(&client->out) > high_seen)
         high_seen = buffer_size(&client->out);
-    if (was_full && !client->full)
+    if (was_full && !client->above_high_water)
         low_seen = buffer_size(&client->out);
-    was_full = client->full;
+    was_full = client->above_high_water;
     return got_size == input_size;
 }
 
@@ -716,7 +716,7 @@ static void test_back_pressure(void)
     CU_ASSERT(run_busily(all_sent_or_blocked));
     CU_ASSERT(input_sent < input_size);
     struct conn *client = &the_session->client;
-    CU_ASSERT(client->full);
+    CU_ASSERT(client->above_high_water);
     CU_ASSERT_EQUAL(client->input, INPUT_PAUSED);
     CU_ASSERT_EQUAL(client->handler.events, EPOLLOUT);
     CU_ASSERT(buffer_size(&client->out) > config.high_water);
@@ -729,7 +729,7 @@ static void test_back_pressure(void)
     CU_ASSERT_EQUAL(memcmp(got, input, input_size), 0);
     CU_ASSERT(low_seen <= config.high_water + CORK_SIZE);
     CU_ASSERT(high_seen <= config.high_water + CORK_SIZE);
-    CU_ASSERT_FALSE(client->full);
+    CU_ASSERT_FALSE(client->above_high_water);
     CU_ASSERT(buffer_is_empty(&client->in) && buffer_is_empty(&client->out));
     world_end();
 }
@@ -750,17 +750,17 @@ static void test_low_water(void)
     send_limit = 0;
     CU_ASSERT(run_busily(all_sent_or_blocked));
     struct conn *client = &the_session->client;
-    uint64_t handled = stats_read(&listener.stats->messages_in);
-    while (client->full && buffer_size(&client->out) > config.low_water + 1000) {
+    uint64_t handled = stats_read(&listener.section.stats->messages_in);
+    while (client->above_high_water && buffer_size(&client->out) > config.low_water + 1000) {
         send_limit = 1000;
         run_turns(1);
         receive_at_most(SIZE_MAX);
         above = true;
     }
     CU_ASSERT(above);
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->messages_in), handled);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->messages_in), handled);
     run_turns(2);
-    CU_ASSERT(stats_read(&listener.stats->messages_in) > handled);
+    CU_ASSERT(stats_read(&listener.section.stats->messages_in) > handled);
     world_end();
 }
 

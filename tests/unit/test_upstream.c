@@ -2,6 +2,7 @@
  * Further connections of a session: made, refused, timed out, spoken to in messages, coupled into a relay.
  */
 #include "tests/unit/world.h"
+#include "worker/upstream.h"
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -177,7 +178,7 @@ static void test_messages(void)
     CU_ASSERT(run_until(is_over));
     CU_ASSERT_PTR_NOT_NULL(strstr(trace, "close:peer "));
     CU_ASSERT_PTR_NULL(strstr(trace, "closed:"));
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 0);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->upstream_failures), 0);
     end();
 }
 
@@ -196,10 +197,10 @@ static void test_refused(void)
     CU_ASSERT(run_until(upstream_is_gone));
     CU_ASSERT_PTR_NOT_NULL(strstr(trace, "closed:ECONNREFUSED "));
     CU_ASSERT_PTR_NULL(strstr(trace, "connected"));
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 1);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->upstream_failures), 1);
     run_turns(2);
     CU_ASSERT_FALSE(is_over());
-    CU_ASSERT_PTR_NULL(the_session->client.next);
+    CU_ASSERT_PTR_NULL(the_session->upstreams);
     listening = -1;
     end();
 }
@@ -259,7 +260,7 @@ static void test_next_address(void)
     say("early\n");
     CU_ASSERT(run_until(is_connected));
     check_far_got("early\n");
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 0);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->upstream_failures), 0);
     CU_ASSERT_PTR_NULL(strstr(trace, "closed:"));
     end();
 }
@@ -278,7 +279,7 @@ static void test_all_addresses_refuse(void)
     world_connect();
     CU_ASSERT(run_until(upstream_is_gone));
     check_trace("open closed:ECONNREFUSED ");
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 1);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->upstream_failures), 1);
     end();
 }
 
@@ -400,7 +401,7 @@ static void test_timeout(void)
     CU_ASSERT(run_until(upstream_is_gone));
     CU_ASSERT(clock_now_ms() - begun_ms >= 59);
     check_trace("open closed:ETIMEDOUT ");
-    CU_ASSERT_EQUAL(stats_read(&listener.stats->upstream_failures), 1);
+    CU_ASSERT_EQUAL(stats_read(&listener.section.stats->upstream_failures), 1);
     for (unsigned i = 0; i < 8; i++)
         close(fillers[i]);
     end();
@@ -498,8 +499,8 @@ static void test_closed(void)
     trace_size = 0;
     CU_ASSERT(run_until(is_connected));
     check_trace("connected ");
-    CU_ASSERT_PTR_NOT_NULL(the_session->client.next);
-    CU_ASSERT_PTR_NULL(the_session->client.next->next);
+    CU_ASSERT_PTR_NOT_NULL(the_session->upstreams);
+    CU_ASSERT_PTR_NULL(the_session->upstreams->next);
     end();
 }
 
@@ -618,11 +619,11 @@ static void test_slow_upstream(void)
     world_connect();
     CU_ASSERT(run_busily(client_is_stopped));
     CU_ASSERT_FATAL(!is_over());
-    CU_ASSERT(the_upstream->full);
+    CU_ASSERT(the_upstream->above_high_water);
     CU_ASSERT_EQUAL(the_session->client.input, INPUT_PAUSED);
     CU_ASSERT(buffer_size(&the_upstream->out) <= 50000 + SCRATCH_SIZE);
     shutdown(peer, SHUT_WR);
-    far_wanted = stats_read(&listener.stats->bytes_in);
+    far_wanted = stats_read(&listener.section.stats->bytes_in);
     CU_ASSERT(far_wanted > 50000);
     CU_ASSERT(run_until(far_has_got));
     CU_ASSERT(run_until(far_has_ended));
@@ -651,7 +652,7 @@ static void test_slow_client(void)
     world_connect();
     CU_ASSERT(run_busily(upstream_is_stopped));
     CU_ASSERT_FATAL(!is_over());
-    CU_ASSERT(the_session->client.full);
+    CU_ASSERT(the_session->client.above_high_water);
     CU_ASSERT_EQUAL(the_upstream->input, INPUT_PAUSED);
     CU_ASSERT_EQUAL(the_upstream->handler.events, 0);
     CU_ASSERT_EQUAL(the_session->client.input, INPUT_PAUSED);
@@ -669,7 +670,7 @@ static bool is_quiet_for_a_while(void)
 /* All of it, and the service of a relay has been told of an error, any other of the end. */
 static bool has_got_all(void)
 {
-    return has_got() && (!the_upstream || the_session->client.peer);
+    return has_got() && (!the_upstream || session_is_relay(the_session));
 }
 
 static enum verdict answer_raw(struct session *session, struct conn *conn, const char *bytes, size_t size)
@@ -744,7 +745,7 @@ static void test_upstream_ends_while_paused(void)
         bool relay = i & 1, reset = i & 2, client_speaks = i & 4;
         begin_stuck(relay);
         far_fill_and_close(reset, reset || client_speaks);
-        CU_ASSERT_FATAL(the_session->client.full && the_upstream);
+        CU_ASSERT_FATAL(the_session->client.above_high_water && the_upstream);
         CU_ASSERT_EQUAL(the_upstream->input, INPUT_PAUSED);
         if (client_speaks) /* which our kernel is told by a reset */
             upstream_send(the_upstream, "more", 4);
@@ -775,7 +776,7 @@ static void test_send_fails_before_the_end_is_read(void)
         far_say("first");
         far_say("second");
         send_error = EPIPE;
-        core.reactor.now_ms = clock_now_ms();
+        core.loop.reactor.now_ms = clock_now_ms();
         upstream_send(the_upstream, "question", 8);
         send_error = 0;
         CU_ASSERT_EQUAL(the_upstream->output, OUTPUT_ENDED);
@@ -1085,8 +1086,8 @@ static enum verdict remember_dead(struct session *session, struct conn *conn, in
     dead_upstream = conn;
     session_couple(session, conn); /* it has ended: refused */
     upstream_send(conn, "late", 4);
-    CU_ASSERT_PTR_NULL(session->client.peer);
-    CU_ASSERT_FALSE(session->awaiting);
+    CU_ASSERT_FALSE(session_is_relay(session));
+    CU_ASSERT_FALSE(session->reply_due);
     return SESSION_CONTINUE;
 }
 
@@ -1117,14 +1118,14 @@ static void test_closed_comes_first(void)
     say("fill\njoin\nlast\n");
     run_turns(5);
     check_trace("open connected [fill] ");
-    CU_ASSERT(the_upstream->full);
+    CU_ASSERT(the_upstream->above_high_water);
     send_limit = SIZE_MAX;
     setsockopt(far, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     far_hang_up();
     CU_ASSERT(run_until(upstream_is_gone));
     run_turns(3);
     check_trace("open connected [fill] closed:ECONNRESET [join] [last] ");
-    CU_ASSERT_PTR_NULL(the_session->client.peer);
+    CU_ASSERT_FALSE(session_is_relay(the_session));
     hang_up();
     CU_ASSERT(run_until(is_over));
     end();
@@ -1149,7 +1150,7 @@ static enum verdict couple_twice(struct session *session)
     struct conn *first = the_upstream;
     session_couple(session, first);
     session_couple(session, session_connect(session, &address, connect_timeout_ms, &upstream));
-    CU_ASSERT_PTR_EQUAL(session->client.peer, first);
+    CU_ASSERT(session_is_relay(session) && first->owner != &upstream_owner);
     return SESSION_CONTINUE;
 }
 

@@ -9,7 +9,10 @@
 
 #include "common/clock.h"
 #include "tests/unit/unit.h"
-#include "worker/core/core.h"
+#include "worker/admission.h"
+#include "worker/adoption.h"
+#include "worker/client.h"
+#include "worker/drain.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -184,6 +187,7 @@ static struct core core;
 static struct stats_block stats;
 static struct worker_env env;
 static struct listener_config config;
+static struct listeners listeners;
 static struct listener listener;
 static struct service service;
 static int peer; /* the client's descriptor */
@@ -195,7 +199,7 @@ static unsigned turns_left;
 
 static inline void world_after_batch(struct reactor *reactor)
 {
-    session_bury(&core);
+    listener_resume(&listeners, session_free_dead(&core));
     if (turns_left > 0)
         turns_left--;
     came_true = awaited && awaited();
@@ -214,7 +218,7 @@ static inline bool run_until(bool (*condition)(void))
 {
     awaited = condition;
     deadline_ms = clock_now_ms() + PATIENCE_MS;
-    reactor_run(&core.reactor);
+    reactor_run(&core.loop.reactor);
     awaited = NULL;
     return came_true;
 }
@@ -222,9 +226,9 @@ static inline bool run_until(bool (*condition)(void))
 /* The same without sleeping, for a condition that is about the test's own clock, or does something itself. */
 static inline bool run_busily(bool (*condition)(void))
 {
-    reactor_want(&core.reactor, &pulse, EPOLLIN);
+    reactor_want(&core.loop.reactor, &pulse, EPOLLIN);
     bool result = run_until(condition);
-    reactor_want(&core.reactor, &pulse, REACTOR_OFF);
+    reactor_want(&core.loop.reactor, &pulse, REACTOR_OFF);
     return result;
 }
 
@@ -232,9 +236,9 @@ static inline bool run_busily(bool (*condition)(void))
 static inline void run_turns(unsigned turns)
 {
     turns_left = turns;
-    reactor_want(&core.reactor, &pulse, EPOLLIN);
-    reactor_run(&core.reactor);
-    reactor_want(&core.reactor, &pulse, REACTOR_OFF);
+    reactor_want(&core.loop.reactor, &pulse, EPOLLIN);
+    reactor_run(&core.loop.reactor);
+    reactor_want(&core.loop.reactor, &pulse, REACTOR_OFF);
     CU_ASSERT_EQUAL(turns_left, 0);
 }
 
@@ -339,11 +343,19 @@ static inline void world_begin(enum framing_kind kind)
                                       .low_water = 65536,
                                       .max_output = 16 << 20};
     env = (struct worker_env){.channel = -1, .stats = &stats, .max_sessions = 100, .linger_timeout_ms = 2000};
-    listener = (struct listener){.core = &core, .config = &config, .stats = &stats.listeners[0]};
-    core.env = &env;
-    CU_ASSERT_EQUAL_FATAL(reactor_open(&core.reactor, &stats), 0);
-    core.reactor.after_batch = world_after_batch;
+    listeners = (struct listeners){.core = &core, .env = &env};
+    listener = (struct listener){.all = &listeners};
+    CU_ASSERT_EQUAL_FATAL(reactor_open(&core.loop.reactor, &stats), 0);
+    core.loop.reactor.after_batch = world_after_batch;
     pulse = (struct reactor_handler){.fd = eventfd(1, EFD_CLOEXEC), .events = REACTOR_OFF, .ready = nothing_ready};
+}
+
+/* What the configuration says now holds for sessions to come. */
+static inline void world_configure(void)
+{
+    core.linger_timeout_ms = env.linger_timeout_ms;
+    client_section_init(&listener.section, &core, &config, &stats.listeners[0]);
+    core.loop.reactor.now_ms = clock_now_ms();
 }
 
 /* The client comes, over a socket pair. */
@@ -353,8 +365,8 @@ static inline void world_connect(void)
 
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     peer = fds[0];
-    core.reactor.now_ms = clock_now_ms();
-    CU_ASSERT_EQUAL_FATAL(session_open(&listener, fds[1], &(struct peer_address){.family = AF_UNIX}), 0);
+    world_configure();
+    CU_ASSERT_EQUAL_FATAL(session_open(&listener.section, fds[1], &(struct peer_address){.family = AF_UNIX}), 0);
 }
 
 static inline void hang_up(void)
@@ -370,9 +382,9 @@ static inline void world_end(void)
     uint64_t closed = 0;
 
     drain_end(&core);
-    session_bury(&core);
+    session_free_dead(&core);
     CU_ASSERT_EQUAL(core.session_count, 0);
-    CU_ASSERT(LIST_EMPTY(&core.live) && LIST_EMPTY(&core.dead) && !core.dead_conns);
+    CU_ASSERT(LIST_EMPTY(&core.live) && LIST_EMPTY(&core.dead) && !core.loop.closed);
     for (unsigned i = 0; i < CLOSE_REASONS; i++)
         closed += stats_read(&counted->closed[i]);
     CU_ASSERT_EQUAL(stats_read(&counted->accepted), closed);
@@ -381,7 +393,7 @@ static inline void world_end(void)
     if (peer >= 0)
         close(peer);
     close(pulse.fd);
-    reactor_close(&core.reactor);
+    reactor_close(&core.loop.reactor);
     buffer_trim();
 }
 
@@ -416,8 +428,8 @@ static inline void world_connect_tcp(void)
     struct peer_address from_where;
     int accepted = accept4(fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     peer_set(&from_where, (struct sockaddr *)&from);
-    core.reactor.now_ms = clock_now_ms();
-    CU_ASSERT_EQUAL_FATAL(session_open(&listener, accepted, &from_where), 0);
+    world_configure();
+    CU_ASSERT_EQUAL_FATAL(session_open(&listener.section, accepted, &from_where), 0);
     close(fd);
 }
 

@@ -1,116 +1,88 @@
-#include "worker/core/core.h"
+#include "worker/core/conn.h"
+#include "common/container_of.h"
+#include "worker/keepalive.h"
 #include <errno.h>
-#include <linux/sockios.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
-void conn_init(struct conn *conn, struct session *session, int fd, enum conn_phase phase)
+void conn_init(struct conn *conn, const struct conn_settings *settings, const struct conn_owner *owner, int fd,
+               enum conn_phase phase)
 {
     conn->handler = (struct reactor_handler){.fd = fd, .events = REACTOR_OFF, .ready = conn_ready};
-    conn->session = session;
+    conn->settings = settings;
+    conn->owner = owner;
     conn->phase = (uint8_t)phase;
 }
 
 void conn_fini(struct conn *conn)
 {
     if (conn->handler.fd >= 0)
-        close(conn->handler.fd);
+        conn->settings->transport->release(conn->handler.fd);
+    conn->handler.fd = -1;
     buffer_clear(&conn->in);
     buffer_clear(&conn->out);
 }
 
-/* ---- what epoll is told ---- */
-
-static bool service_reads(const struct conn *conn)
+void conn_close(struct conn *conn)
 {
-    return !conn->upstream && conn->session->listener->config->service->ready && conn->phase == CONN_OPEN;
+    struct conn_loop *loop = conn_loop_of(conn);
+
+    if (conn->phase == CONN_CLOSED)
+        return;
+    conn->phase = CONN_CLOSED;
+    conn->next_closed = loop->closed;
+    loop->closed = conn;
 }
 
-/* epoll refuses: a client's session has to end; of an upstream the timer tells the service. */
-static void not_watched(struct conn *conn)
+void conn_free_closed(struct conn_loop *loop)
 {
-    conn->error = errno;
-    if (conn->upstream)
-        conn_expire(conn, 0);
-    else
-        session_end(conn->session, CLOSE_memory);
+    for (struct conn *conn; (conn = loop->closed);) {
+        loop->closed = conn->next_closed;
+        conn_fini(conn);
+        conn->owner->closed(conn);
+    }
+}
+
+/* ---- what epoll is told ---- */
+
+/* The owner reads and writes itself, with a handler of its own. */
+static bool is_untouched(const struct conn *conn)
+{
+    return conn->handler.ready != conn_ready;
 }
 
 void conn_update_events(struct conn *conn)
 {
     uint32_t events = 0;
 
-    if (conn->phase == CONN_CLOSED || conn->handler.fd < 0 || service_reads(conn))
+    if (conn->phase == CONN_CLOSED || conn->handler.fd < 0 || is_untouched(conn))
         return;
     if ((conn->phase == CONN_OPEN && conn->input == INPUT_ON) || conn->phase == CONN_LINGERING)
         events |= EPOLLIN;
-    if (conn->phase == CONN_CONNECTING || !buffer_is_empty(&conn->out) ||
-        (!conn->upstream && conn->session->drain_due && conn->phase == CONN_OPEN))
+    if (conn->phase == CONN_CONNECTING || !buffer_is_empty(&conn->out) || (conn->flush_due && conn->phase == CONN_OPEN))
         events |= EPOLLOUT;
-    if (events == 0 && conn->handler.events == REACTOR_OFF)
+    if (events == conn->handler.events || (events == 0 && conn->handler.events == REACTOR_OFF))
         return;
-    if (reactor_want(&core_of(conn->session)->reactor, &conn->handler, events) < 0)
-        not_watched(conn);
-}
-
-/* ---- back-pressure ---- */
-
-/* A full client stops whoever produces for it; a full upstream stops the client, whose requests it is full of. */
-static bool input_blocked(const struct conn *conn)
-{
-    const struct conn *client = &conn->session->client;
-
-    if (conn->upstream)
-        return client->full;
-    if (client->full && !client->peer)
-        return true;
-    for (const struct conn *upstream = client->next; upstream; upstream = upstream->next)
-        if (upstream->full)
-            return true;
-    return false;
-}
-
-void conn_update_flow(struct session *session)
-{
-    for (struct conn *conn = &session->client; conn; conn = conn->next) {
-        bool blocked = input_blocked(conn);
-        if (conn->phase == CONN_CLOSED)
-            continue;
-        if (blocked && conn->input == INPUT_ON) {
-            conn->input = INPUT_PAUSED;
-        } else if (!blocked && conn->input == INPUT_PAUSED) {
-            conn->input = INPUT_ON;
-            session_input(conn, "", 0);
-            if (conn->error)
-                conn_expire(conn, 0);
-        }
+    if (reactor_want(&conn_loop_of(conn)->reactor, &conn->handler, events) < 0) {
+        conn->error = (uint16_t)errno;
+        conn->owner->exhausted(conn, CONN_UNWATCHED);
     }
 }
 
 /* ---- output ---- */
 
-static bool is_passing(int error)
-{
-    return error == EAGAIN || error == EINTR || error == ENOBUFS;
-}
-
-static void note_sent(struct conn *conn, size_t size)
+static void note_moved(struct conn *conn, size_t size, stats_counter *counter)
 {
     if (size > 0)
-        conn->session->active_ms = core_of(conn->session)->reactor.now_ms;
-    if (!conn->upstream)
-        stats_count(&conn->session->listener->stats->bytes_out, size);
+        *conn->owner->active_ms(conn) = conn_loop_of(conn)->reactor.now_ms;
+    if (counter)
+        stats_count(counter, size);
 }
 
-static uint32_t send_queue(const struct conn *conn)
+static void note_unacknowledged(struct conn *conn)
 {
-    int size = 0;
-
-    return ioctl(conn->handler.fd, SIOCOUTQ, &size) < 0 ? 0 : (uint32_t)size;
+    if (!buffer_is_empty(&conn->out))
+        conn->unacknowledged = conn->settings->transport->unacknowledged(conn->handler.fd);
 }
 
 bool conn_progresses(struct conn *conn)
@@ -119,49 +91,50 @@ bool conn_progresses(struct conn *conn)
 
     if (buffer_is_empty(&conn->out) || conn->phase == CONN_CONNECTING || conn->phase == CONN_CLOSED)
         return false;
-    conn->unacknowledged = send_queue(conn);
+    note_unacknowledged(conn);
     return conn->unacknowledged < before;
 }
 
 void conn_expire(struct conn *conn, uint32_t ms)
 {
-    conn->deadline_ms = core_of(conn->session)->reactor.now_ms + ms;
-    session_arm(conn->session);
+    if (conn->phase == CONN_CLOSED) /* by what has just been read, for example */
+        return;
+    conn->deadline_ms = conn_loop_of(conn)->reactor.now_ms + ms;
+    conn->owner->arm(conn);
+}
+
+void conn_keep_alive(struct conn *conn)
+{
+    if (conn->settings->keepalive_ms)
+        conn_expire(conn, conn->settings->keepalive_ms);
 }
 
 void conn_broken(struct conn *conn, int error)
 {
-    if (!conn->upstream && !conn->peer) {
-        session_end(conn->session, CLOSE_reset);
-        return;
-    }
     buffer_clear(&conn->out);
-    conn->error = error ? error : EPIPE;
+    conn->error = (uint16_t)(error ? error : EPIPE);
     conn->output = OUTPUT_ENDED;
     conn_expire(conn, 0);
-    if (conn->upstream || !conn->full)
-        return;
-    conn->full = false; /* what the upstream sends is read away */
-    conn_update_flow(conn->session);
+    if (conn->owner->broken)
+        conn->owner->broken(conn);
 }
 
 void conn_queued(struct conn *conn)
 {
-    const struct listener_config *config = conn->session->listener->config;
     size_t size = buffer_size(&conn->out);
 
-    if (size > config->max_output) {
-        session_end(conn->session, CLOSE_overflow);
-    } else if (!conn->full && size > config->high_water) {
-        conn->full = true;
-        conn_update_flow(conn->session);
+    if (size > conn->settings->max_output) {
+        conn->owner->exhausted(conn, CONN_OVERFLOW);
+    } else if (!conn->above_high_water && size > conn->settings->high_water) {
+        conn->above_high_water = true;
+        conn->owner->pressure(conn);
     }
 }
 
 static void queue(struct conn *conn, const void *bytes, size_t size)
 {
     if (buffer_append(&conn->out, bytes, size) < 0)
-        session_end(conn->session, CLOSE_memory);
+        conn->owner->exhausted(conn, CONN_NO_MEMORY);
     else
         conn_queued(conn);
 }
@@ -171,16 +144,14 @@ static void write_pieces(struct conn *conn, const char *first, size_t first_size
                          size_t second_size)
 {
     struct iovec pieces[2] = {{(void *)first, first_size}, {(void *)second, second_size}};
-    struct msghdr packet = {.msg_iov = pieces, .msg_iovlen = 2};
-    ssize_t sent = first_size > 0 ? sendmsg(conn->handler.fd, &packet, MSG_NOSIGNAL)
-                                  : send(conn->handler.fd, second, second_size, MSG_NOSIGNAL);
+    ssize_t sent = conn->settings->transport->send(conn->handler.fd, pieces);
 
-    if (sent < 0 && !is_passing(errno)) {
+    if (sent < 0 && !transport_error_passes(errno)) {
         conn_broken(conn, errno);
         return;
     }
     size_t done = sent < 0 ? 0 : (size_t)sent;
-    note_sent(conn, done);
+    note_moved(conn, done, conn->settings->bytes_out);
     if (done < first_size) {
         queue(conn, first + done, first_size - done);
         done = first_size;
@@ -188,32 +159,30 @@ static void write_pieces(struct conn *conn, const char *first, size_t first_size
     done -= first_size;
     if (done < second_size && conn->phase != CONN_CLOSED)
         queue(conn, second + done, second_size - done);
-    if (!buffer_is_empty(&conn->out))
-        conn->unacknowledged = send_queue(conn);
+    note_unacknowledged(conn);
 }
 
-void conn_uncork(struct session *session)
+void conn_uncork(struct conn_loop *loop)
 {
-    struct core *core = core_of(session);
-    size_t size = core->cork_used;
+    size_t size = loop->cork_used;
 
-    core->cork_used = 0;
-    if (size > 0 && session->client.phase != CONN_CLOSED)
-        write_pieces(&session->client, NULL, 0, core->cork, size);
+    loop->cork_used = 0;
+    if (size > 0 && loop->corked->phase != CONN_CLOSED)
+        write_pieces(loop->corked, NULL, 0, loop->cork, size);
 }
 
 static void cork(struct conn *conn, const void *bytes, size_t size)
 {
-    struct core *core = core_of(conn->session);
+    struct conn_loop *loop = conn_loop_of(conn);
 
-    if (size > CORK_COPY_MAX || size > core_cork_room(core, conn->session)) {
-        size_t corked = core->cork_used;
-        core->cork_used = 0;
-        write_pieces(conn, core->cork, corked, bytes, size);
+    if (size > CORK_COPY_MAX || size > conn_cork_room(conn)) {
+        size_t corked = loop->cork_used;
+        loop->cork_used = 0;
+        write_pieces(conn, loop->cork, corked, bytes, size);
         return;
     }
-    memcpy(core->cork + core->cork_used, bytes, size);
-    core->cork_used += size;
+    memcpy(loop->cork + loop->cork_used, bytes, size);
+    loop->cork_used += size;
 }
 
 void conn_send(struct conn *conn, const void *bytes, size_t size)
@@ -222,7 +191,7 @@ void conn_send(struct conn *conn, const void *bytes, size_t size)
         return;
     if (!buffer_is_empty(&conn->out) || conn->phase == CONN_CONNECTING)
         queue(conn, bytes, size);
-    else if (!conn->upstream && core_of(conn->session)->corked == conn->session)
+    else if (conn_loop_of(conn)->corked == conn)
         cork(conn, bytes, size);
     else
         write_pieces(conn, NULL, 0, bytes, size);
@@ -233,103 +202,94 @@ static void finish_output(struct conn *conn)
     if (conn->output != OUTPUT_ENDING || !buffer_is_empty(&conn->out) || conn->phase == CONN_CONNECTING)
         return;
     conn->output = OUTPUT_ENDED;
-    shutdown(conn->handler.fd, SHUT_WR); /* ENOTCONN after a reset, which the read side will see */
-    relay_check_end(conn);
+    conn->settings->transport->shutdown(conn->handler.fd);
+    if (conn->owner->output_ended)
+        conn->owner->output_ended(conn);
 }
 
 void conn_end_output(struct conn *conn)
 {
     if (conn->output == OUTPUT_ON)
         conn->output = OUTPUT_ENDING;
-    if (!conn->upstream)
-        conn_uncork(conn->session);
+    if (conn_loop_of(conn)->corked == conn)
+        conn_uncork(conn_loop_of(conn));
     finish_output(conn);
+}
+
+/* Send what is queued, as far as the kernel takes it. False: it takes no more, or the connection is broken. */
+static bool send_queued(struct conn *conn)
+{
+    struct iovec pieces[2] = {{NULL, 0}, {buffer_bytes(&conn->out), buffer_size(&conn->out)}};
+    ssize_t sent = conn->settings->transport->send(conn->handler.fd, pieces);
+
+    if (sent < 0) {
+        if (!transport_error_passes(errno))
+            conn_broken(conn, errno);
+        return false;
+    }
+    note_moved(conn, (size_t)sent, conn->settings->bytes_out);
+    buffer_consume(&conn->out, (size_t)sent);
+    note_unacknowledged(conn);
+    return true;
 }
 
 static void flush(struct conn *conn)
 {
-    struct session *session = conn->session;
-
     buffer_cancel(&conn->out); /* a reservation that was not committed: there is nothing to wait for */
-    if (!buffer_is_empty(&conn->out)) {
-        ssize_t sent = send(conn->handler.fd, buffer_bytes(&conn->out), buffer_size(&conn->out), MSG_NOSIGNAL);
-        if (sent < 0) {
-            if (!is_passing(errno))
-                conn_broken(conn, errno);
-            return;
-        }
-        note_sent(conn, (size_t)sent);
-        buffer_consume(&conn->out, (size_t)sent);
-    }
-    if (!buffer_is_empty(&conn->out))
-        conn->unacknowledged = send_queue(conn);
-    if (conn->full && buffer_size(&conn->out) <= session->listener->config->low_water) {
-        conn->full = false;
-        conn_update_flow(session);
+    if (!buffer_is_empty(&conn->out) && !send_queued(conn))
+        return;
+    if (conn->above_high_water && buffer_size(&conn->out) <= conn->settings->low_water) {
+        conn->above_high_water = false;
+        conn->owner->pressure(conn);
     }
     if (!buffer_is_empty(&conn->out))
         return;
     finish_output(conn);
-    if (!conn->upstream && session->drain_due && conn->phase == CONN_OPEN) {
-        session->drain_due = false;
-        session_apply(session, session->listener->config->service->drained(session));
+    if (conn->flush_due && conn->phase == CONN_OPEN) {
+        conn->flush_due = false;
+        conn->owner->flushed(conn);
     }
 }
 
 /* ---- input ---- */
 
-static void failed(struct conn *conn, int error)
+bool conn_has_unread(const struct conn *conn)
 {
-    if (conn->upstream)
-        upstream_ended(conn, error);
-    else if (conn->peer)
-        relay_client_lost(conn, error);
-    else
-        session_end(conn->session, CLOSE_reset);
+    return conn->input == INPUT_ON && conn->settings->transport->pending(conn->handler.fd);
 }
 
-static void input_ended(struct conn *conn)
+void conn_pause(struct conn *conn, bool paused)
 {
-    conn->input = INPUT_ENDED;
-    if (conn->error) {
-        failed(conn, conn->error);
-    } else if (conn->peer) {
-        relay_input_ended(conn);
-    } else if (conn->upstream) {
-        upstream_ended(conn, 0);
-    } else {
-        session_finish(conn->session, CLOSE_peer);
-    }
+    if (conn->phase == CONN_CLOSED || conn->input != (paused ? INPUT_ON : INPUT_PAUSED))
+        return;
+    conn->input = paused ? INPUT_PAUSED : INPUT_ON;
+    if (paused)
+        return;
+    conn->owner->input(conn, "", 0);
+    if (conn->error)
+        conn_expire(conn, 0);
 }
 
-ssize_t conn_read(struct conn *conn)
+/* Read once, and hand over what has come. Returns what receive() did. */
+static ssize_t read_once(struct conn *conn)
 {
-    struct core *core = core_of(conn->session);
-    ssize_t size = recv(conn->handler.fd, core->scratch, SCRATCH_SIZE, 0);
+    char *scratch = conn_loop_of(conn)->scratch;
+    ssize_t size = conn->settings->transport->receive(conn->handler.fd, scratch, SCRATCH_SIZE);
 
     if (size < 0) {
         if (errno != EAGAIN && errno != EINTR)
-            failed(conn, errno);
-        return size;
-    }
-    if (conn->phase == CONN_LINGERING) {
-        if (size == 0)
-            session_end(conn->session, CLOSE_done); /* the reason is known since it began to close */
+            conn->owner->ended(conn, errno);
         return size;
     }
     if (size == 0) {
-        input_ended(conn);
+        conn->input = INPUT_ENDED;
+        conn->owner->ended(conn, conn->error);
         return 0;
     }
-    conn->session->active_ms = core->reactor.now_ms;
-    if (!conn->upstream) {
-        conn->session->heard = true;
-        stats_count(&conn->session->listener->stats->bytes_in, (uint64_t)size);
-    }
-    if (conn->peer)
-        relay_input(conn, core->scratch, (size_t)size);
-    else
-        session_input(conn, core->scratch, (size_t)size);
+    if (conn->phase == CONN_LINGERING)
+        return size;
+    note_moved(conn, (size_t)size, conn->settings->bytes_in);
+    conn->owner->input(conn, scratch, (size_t)size);
     return size;
 }
 
@@ -337,57 +297,52 @@ ssize_t conn_read(struct conn *conn)
  * An error or a hang-up comes although nothing was asked for. Without EPOLLERR it is only the end of both directions.
  * epoll would report it in every turn: the descriptor is taken out until it is read again.
  */
-static void unasked(struct conn *conn, uint32_t events)
+static void handle_unasked(struct conn *conn, uint32_t events)
 {
     if (!conn->error && (events & EPOLLERR))
-        conn_broken(conn, sock_error(conn->handler.fd));
+        conn_broken(conn, conn->settings->transport->error(conn->handler.fd));
     if (conn->error || conn->handler.events == 0)
-        reactor_want(&core_of(conn->session)->reactor, &conn->handler, REACTOR_OFF);
+        reactor_want(&conn_loop_of(conn)->reactor, &conn->handler, REACTOR_OFF);
 }
 
 /* A broken connection: what has arrived, one read at a time, then the end. */
 static void read_rest(struct conn *conn)
 {
     if (conn->input == INPUT_PAUSED)
-        return; /* conn_update_flow() comes back to it */
-    if (conn->input == INPUT_ON && conn_read(conn) > 0)
+        return; /* conn_pause() comes back to it */
+    if (conn->input == INPUT_ON && read_once(conn) > 0)
         conn_expire(conn, 0);
     else if (conn->phase == CONN_OPEN)
-        failed(conn, conn->error);
+        conn->owner->ended(conn, conn->error);
 }
 
 void conn_expired(struct conn *conn)
 {
     uint64_t due_ms = conn->deadline_ms;
 
-    if (conn->phase == CONN_CONNECTING) {
-        upstream_expired(conn);
+    if (conn->owner->expired && conn->owner->expired(conn))
         return;
-    }
     conn->deadline_ms = 0;
     if (conn->phase == CONN_LINGERING)
-        session_end(conn->session, CLOSE_done);
+        conn->owner->ended(conn, 0);
     else if (conn->error)
         read_rest(conn);
-    else if (conn->session->client.error && conn->output == OUTPUT_ENDED)
-        session_end(conn->session, CLOSE_reset);
-    else if (conn->phase != CONN_CLOSED)
-        keepalive_expired(conn, due_ms);
+    else if (keepalive_peer_is_gone(conn, due_ms))
+        conn_broken(conn, ETIMEDOUT);
+    else
+        conn_keep_alive(conn);
 }
 
 void conn_ready(struct reactor_handler *handler, uint32_t events)
 {
-    struct conn *conn = (struct conn *)handler;
-    struct session *session = conn->session;
+    struct conn *conn = container_of(handler, struct conn, handler);
 
     if (conn->phase == CONN_CLOSED)
         return;
-    session_enter(session);
-    if (service_reads(conn)) {
-        session->active_ms = core_of(session)->reactor.now_ms;
-        session_apply(session, session->listener->config->service->ready(session, handler->fd, events));
-    } else if (conn->phase == CONN_CONNECTING) {
-        upstream_connected(conn, events);
+    conn->owner->enter(conn);
+    if (conn->phase == CONN_CONNECTING) {
+        conn->owner->connected(conn,
+                               events & (EPOLLERR | EPOLLHUP) ? conn->settings->transport->error(handler->fd) : 0);
         if (conn->phase == CONN_OPEN)
             flush(conn);
     } else {
@@ -395,10 +350,10 @@ void conn_ready(struct reactor_handler *handler, uint32_t events)
             flush(conn);
         if (conn->phase == CONN_LINGERING || (conn->phase == CONN_OPEN && conn->input == INPUT_ON)) {
             if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-                conn_read(conn);
+                read_once(conn);
         } else if (conn->phase == CONN_OPEN && (events & (EPOLLHUP | EPOLLERR))) {
-            unasked(conn, events);
+            handle_unasked(conn, events);
         }
     }
-    session_leave(session);
+    conn->owner->leave(conn);
 }

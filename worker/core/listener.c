@@ -1,4 +1,7 @@
-#include "worker/core/core.h"
+#include "worker/core/listener.h"
+#include "worker/admission.h"
+#include "worker/client.h"
+#include "worker/keepalive.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,10 +13,17 @@ enum {
     NAP_US = 10 * 1000,
 };
 
+static struct reactor *reactor_of(const struct queue *queue)
+{
+    return &queue->listener->section.core->loop.reactor;
+}
+
 /* Our descriptor of the queue, which stays the master's. */
 static void close_queue(struct queue *queue)
 {
-    reactor_want(&queue->listener->core->reactor, &queue->handler, REACTOR_OFF);
+    if (queue->handler.fd < 0)
+        return;
+    reactor_want(reactor_of(queue), &queue->handler, REACTOR_OFF);
     close(queue->handler.fd);
     queue->handler.fd = -1;
 }
@@ -24,63 +34,66 @@ static bool accept_goes_on(struct queue *queue, int error)
     if (error == EAGAIN)
         return false;
     if (error != EINVAL)
-        return admission_failed(queue->listener->core, error);
+        return admission_failed(queue->listener->all, error);
     close_queue(queue); /* somebody has shut it down: it would report that for ever */
     return false;
+}
+
+static int want(struct queue *queue, uint32_t events)
+{
+    return queue->handler.fd < 0 ? 0 : reactor_want(reactor_of(queue), &queue->handler, events);
+}
+
+/* Wait for `events` on all queues. -1 with errno when epoll could not be told so for one of them. */
+static int want_all(struct listeners *listeners, uint32_t events)
+{
+    struct queue *queue;
+    int result = 0;
+
+    for (unsigned i = 0; i < listeners->env->socket_count; i++)
+        result |= want(&listeners->array[i].queue, events);
+    LIST_FOREACH(queue, &listeners->adopted, link)
+    result |= want(queue, events);
+    return result;
 }
 
 static void accept_batch(struct queue *queue, unsigned limit)
 {
     struct listener *listener = queue->listener;
-    struct core *core = listener->core;
+    struct listeners *all = listener->all;
     struct peer_address peer;
 
-    for (unsigned i = 0, failed = 0; queue->handler.fd >= 0 && !core->parked.listener && i < limit; i++) {
-        if (core->session_count >= core->env->max_sessions) {
-            admission_pause(core, "max_sessions are open");
-            return;
+    for (unsigned i = 0, failed = 0; queue->handler.fd >= 0 && !all->parked.listener && i < limit; i++) {
+        if (all->core->session_count >= all->env->max_sessions) {
+            admission_pause(all, "max_sessions are open");
+            break;
         }
         struct sockaddr_storage address = {0};
         socklen_t size = sizeof(address);
         int fd = accept4(queue->handler.fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && !accept_goes_on(queue, errno))
-            return;
+            break;
         if (fd < 0 && ++failed == limit) /* an error that looks like one connection's but does not pass */
-            admission_pause(core, strerror(errno));
+            admission_pause(all, strerror(errno));
         peer_set(&peer, (struct sockaddr *)&address);
-        if (fd >= 0 && session_open(listener, fd, &peer) < 0)
+        if (fd >= 0 && session_open(&listener->section, fd, &peer) < 0)
             admission_park(listener, fd, &peer, errno);
     }
+    if (all->paused_until_ms)
+        want_all(all, 0);
 }
 
 static void queue_ready(struct reactor_handler *handler, uint32_t events)
 {
-    const struct core *core = ((struct queue *)handler)->listener->core;
+    struct queue *queue = container_of(handler, struct queue, handler);
 
     (void)events;
     if (handler->events != EPOLLIN)
         return;
-    if (core->accept_again_ms)
+    if (queue->listener->all->paused_until_ms)
         usleep(NAP_US); /* epoll could not be told to leave it alone, and reports it in every turn */
     else
-        accept_batch((struct queue *)handler, ACCEPTS_PER_TURN);
-}
-
-static int want(struct queue *queue, uint32_t events)
-{
-    return queue->handler.fd < 0 ? 0 : reactor_want(&queue->listener->core->reactor, &queue->handler, events);
-}
-
-int listener_want_all(struct core *core, uint32_t events)
-{
-    struct queue *queue;
-    int result = 0;
-
-    for (unsigned i = 0; i < core->env->socket_count; i++)
-        result |= want(&core->listeners[i].queue, events);
-    LIST_FOREACH(queue, &core->adopted, link)
-    result |= want(queue, events);
-    return result;
+        accept_batch(queue, ACCEPTS_PER_TURN);
 }
 
 int listener_add_queue(struct listener *listener, struct queue *queue, int fd, unsigned slot)
@@ -88,44 +101,57 @@ int listener_add_queue(struct listener *listener, struct queue *queue, int fd, u
     *queue = (struct queue){
         .handler = {.fd = fd, .events = REACTOR_OFF, .ready = queue_ready}, .listener = listener, .slot = slot};
     sock_set_nodelay(fd); /* accepted sockets inherit both */
-    keepalive_set(fd, listener->config->keepalive_ms);
-    return reactor_want(&listener->core->reactor, &queue->handler, listener->core->accept_again_ms ? 0 : EPOLLIN);
+    keepalive_set(fd, listener->section.config->keepalive_ms);
+    return reactor_want(reactor_of(queue), &queue->handler, listener->all->paused_until_ms ? 0 : EPOLLIN);
 }
 
-int listener_start(struct core *core)
+void listener_resume(struct listeners *listeners, bool freed)
 {
-    for (unsigned i = 0; i < core->env->socket_count; i++) {
-        const struct worker_socket *socket = &core->env->sockets[i];
-        struct listener *listener = &core->listeners[i];
-        listener->core = core;
-        listener->config = socket->listener;
-        listener->stats = &core->env->stats->listeners[socket->listener->index];
-        if (listener_add_queue(listener, &listener->queue, socket->fd, core->env->slot) < 0)
+    if (!listeners->paused_until_ms || (!freed && listeners->core->loop.reactor.now_ms < listeners->paused_until_ms))
+        return;
+    if (admission_unpark(listeners) < 0 || want_all(listeners, EPOLLIN) < 0) {
+        admission_pause(listeners, strerror(errno));
+        want_all(listeners, 0);
+    } else {
+        listeners->paused_until_ms = 0;
+    }
+}
+
+int listener_start(struct listeners *listeners)
+{
+    const struct worker_env *env = listeners->env;
+
+    for (unsigned i = 0; i < env->socket_count; i++) {
+        const struct worker_socket *socket = &env->sockets[i];
+        struct listener *listener = &listeners->array[i];
+        listener->all = listeners;
+        client_section_init(&listener->section, listeners->core, socket->listener,
+                            &env->stats->listeners[socket->listener->index]);
+        if (listener_add_queue(listener, &listener->queue, socket->fd, env->slot) < 0)
             return -1;
     }
     return 0;
 }
 
-static void stop_queue(struct queue *queue, enum stop why)
+static void stop_queue(struct queue *queue, enum stop reason)
 {
-    if (why != STOP_LEAVE || queue->listener->refused)
-        accept_batch(queue, queue->listener->config->backlog);
-    if (queue->handler.fd >= 0 && (why == STOP_REFUSE || queue->listener->refused))
+    if (reason != STOP_LEAVE || queue->listener->closing)
+        accept_batch(queue, queue->listener->section.config->backlog);
+    if (queue->handler.fd >= 0 && (reason == STOP_REFUSE || queue->listener->closing))
         shutdown(queue->handler.fd, SHUT_RDWR); /* whoever else holds it: the port refuses now */
 }
 
-void listener_stop(struct core *core, enum stop why)
+void listener_stop(struct listeners *listeners, enum stop reason)
 {
     struct queue *queue;
 
-    for (unsigned i = 0; i < core->env->socket_count; i++)
-        stop_queue(&core->listeners[i].queue, why);
-    LIST_FOREACH(queue, &core->adopted, link)
-    stop_queue(queue, why);
-    core->accept_again_ms = core->parked.listener ? core->accept_again_ms : 0;
+    for (unsigned i = 0; i < listeners->env->socket_count; i++)
+        stop_queue(&listeners->array[i].queue, reason);
+    LIST_FOREACH(queue, &listeners->adopted, link)
+    stop_queue(queue, reason);
+    if (!listeners->parked.listener)
+        listeners->paused_until_ms = 0;
     /* Ours are not the last, as long as there is a master. When it is gone, the port is free. */
-    for (unsigned i = 0; i < core->env->socket_count; i++)
-        close_queue(&core->listeners[i].queue);
-    while ((queue = LIST_FIRST(&core->adopted)))
-        adoption_release(core, queue->slot);
+    for (unsigned i = 0; i < listeners->env->socket_count; i++)
+        close_queue(&listeners->array[i].queue);
 }

@@ -6,12 +6,13 @@
  * A handler is embedded in what it serves. It may take itself or any other handler out at any time, but its memory and
  * its descriptor must stay until after_batch: events of this batch may still point to it.
  */
-#ifndef WORKER_REACTOR_H
-#define WORKER_REACTOR_H
+#ifndef WORKER_CORE_REACTOR_H
+#define WORKER_CORE_REACTOR_H
 
 #include "common/stats.h"
 #include "worker/busy_poll.h"
 #include "worker/core/timer.h"
+#include "worker/core/wall.h"
 #include <stdbool.h>
 #include <stdint.h>
 

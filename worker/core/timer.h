@@ -6,9 +6,10 @@
  * Filing and taking out are O(1). A timer may be filed earlier than its owner needs: when it goes off the owner looks
  * at its own deadlines and files it anew. So activity costs nothing; it only stamps the owner.
  */
-#ifndef WORKER_TIMER_H
-#define WORKER_TIMER_H
+#ifndef WORKER_CORE_TIMER_H
+#define WORKER_CORE_TIMER_H
 
+#include "worker/core/wall.h"
 #include <stdint.h>
 
 #include <bsd/sys/queue.h>
@@ -19,8 +20,9 @@ struct timer_wheel;
 
 struct timer {
     LIST_ENTRY(timer) link;
-    uint64_t due_ms;                                                 /* monotonic; 0: not filed */
-    void (*expired)(struct timer_wheel *wheel, struct timer *timer); /* set by the owner; the timer has been taken out */
+    uint64_t due_ms; /* monotonic; 0: not filed */
+    /* Set by the owner; called when the timer has been taken out. */
+    void (*expired)(struct timer_wheel *wheel, struct timer *timer);
 };
 
 LIST_HEAD(timer_list, timer);

@@ -1,0 +1,28 @@
+/*
+ * Why a session ended: what its service is told, what is counted, and what the reports show.
+ */
+#ifndef COMMON_CLOSE_REASON_H
+#define COMMON_CLOSE_REASON_H
+
+/* One list: the enum, the counters and the report are made from it. */
+#define STATS_CLOSE_REASONS(X)                                                                                         \
+    X(done, "closed by the service")                                                                                   \
+    X(peer, "closed by the client")                                                                                    \
+    X(reset, "reset by the client, or another socket error")                                                           \
+    X(idle, "idle_timeout passed")                                                                                     \
+    X(oversize, "message larger than max_frame")                                                                       \
+    X(protocol, "protocol violation")                                                                                  \
+    X(overflow, "unsent output larger than max_output")                                                                \
+    X(upstream, "upstream failed")                                                                                     \
+    X(leaving, "quiet when its worker left: reload, resize, upgrade")                                                  \
+    X(drain, "still busy at drain_timeout")                                                                            \
+    X(memory, "out of memory")
+
+enum close_reason {
+#define X(name, help) CLOSE_##name,
+    STATS_CLOSE_REASONS(X)
+#undef X
+        CLOSE_REASONS
+};
+
+#endif

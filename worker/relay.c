@@ -1,0 +1,194 @@
+/*
+ * A relay: client and upstream coupled into one pipe. Bytes of one side go to the other, a slow side slows the other
+ * one down, and the end of one side's stream is passed on after the bytes before it.
+ *
+ *   session_couple():   client.owner   client.c's -> relay_client_owner
+ *                       upstream.owner upstream.c's -> relay_upstream_owner
+ */
+#include "worker/client.h"
+#include "worker/upstream.h"
+
+static const struct conn_owner relay_client_owner, relay_upstream_owner;
+
+/* The upstream of a relay; NULL when the session is none. */
+static struct conn *upstream_side(const struct session *session)
+{
+    for (struct session_conn *each = session->upstreams; each; each = each->next)
+        if (each->conn.owner == &relay_upstream_owner && each->conn.phase != CONN_CLOSED)
+            return &each->conn;
+    return NULL;
+}
+
+static struct session *session_of_upstream(const struct conn *conn)
+{
+    return upstream_of(conn)->base.session;
+}
+
+void session_couple(struct session *session, struct conn *upstream)
+{
+    if (session->client.phase != CONN_OPEN || upstream->phase > CONN_OPEN || session_is_relay(session))
+        return;
+    session->client.owner = &relay_client_owner;
+    upstream->owner = &relay_upstream_owner;
+    session_update_flow(session);
+}
+
+static void uncouple(struct session *session)
+{
+    session->client.owner = session_section(session)->client_owner;
+}
+
+/* ---- bytes ---- */
+
+static void client_input(struct conn *client, const char *bytes, size_t size)
+{
+    struct session *session = session_of_client(client);
+
+    if (size == 0)
+        return;
+    session->got_input = session->reply_due = true;
+    stats_count(&session_section(session)->stats->messages_in, 1);
+    conn_send(upstream_side(session), bytes, size);
+}
+
+static void upstream_input(struct conn *upstream, const char *bytes, size_t size)
+{
+    struct session *session = session_of_upstream(upstream);
+
+    if (size == 0)
+        return;
+    session->reply_due = false;
+    stats_count(&session_section(session)->stats->messages_out, 1);
+    conn_send(&session->client, bytes, size);
+}
+
+/* What had arrived as (part of) messages before the two were coupled goes to the other side, too. */
+static void forward_kept(struct conn *from, struct conn *to)
+{
+    if (from->phase == CONN_CLOSED || buffer_is_empty(&from->in))
+        return;
+    conn_send(to, buffer_bytes(&from->in), buffer_size(&from->in));
+    buffer_clear(&from->in);
+}
+
+static void relay_leave(struct conn *client)
+{
+    struct conn *upstream = upstream_side(session_of_client(client));
+
+    if (upstream) {
+        forward_kept(client, upstream);
+        forward_kept(upstream, client);
+    }
+    client_leave(client);
+}
+
+/* ---- ends ---- */
+
+static void check_end(struct session *session)
+{
+    const struct conn *client = &session->client;
+    struct conn *upstream = upstream_side(session);
+
+    if (!upstream || client->input != INPUT_ENDED || upstream->output != OUTPUT_ENDED)
+        return;
+    if (client->output == OUTPUT_ENDED && upstream->input == INPUT_ENDED)
+        session_end(session, client->error ? CLOSE_reset : CLOSE_peer);
+    else if (client->error) /* closing at once could be a reset, which overtakes what the upstream has not read yet */
+        conn_expire(upstream, core_of(session)->linger_timeout_ms);
+}
+
+/*
+ * The client has reset its connection, and what it had sent has been read: that still goes to the upstream. Then the
+ * session ends, when the upstream has closed too or linger_timeout has passed.
+ */
+static void client_lost(struct conn *client, int error)
+{
+    struct session *session = session_of_client(client);
+    struct conn *upstream = upstream_side(session);
+
+    client->error = (uint16_t)error;
+    client->input = INPUT_ENDED;
+    client->output = OUTPUT_ENDED;
+    buffer_clear(&client->out);
+    client->above_high_water = false;
+    if (upstream->phase == CONN_CONNECTING && buffer_is_empty(&upstream->out)) {
+        session_end(session, CLOSE_reset);
+        return;
+    }
+    session_update_flow(session);
+    conn_end_output(upstream);
+    check_end(session);
+}
+
+static void client_ended(struct conn *client, int error)
+{
+    struct session *session = session_of_client(client);
+
+    if (error) {
+        client_lost(client, error);
+        return;
+    }
+    conn_end_output(upstream_side(session));
+    check_end(session);
+}
+
+static void upstream_side_ended(struct conn *upstream, int error)
+{
+    struct session *session = session_of_upstream(upstream);
+
+    if (error) {
+        uncouple(session);
+        upstream_ended(upstream, error);
+        return;
+    }
+    conn_end_output(&session->client);
+    check_end(session);
+}
+
+static void client_output_ended(struct conn *client)
+{
+    check_end(session_of_client(client));
+}
+
+static void upstream_output_ended(struct conn *upstream)
+{
+    check_end(session_of_upstream(upstream));
+}
+
+/* The client takes nothing more: what the upstream sends is read away. */
+static void client_broken(struct conn *client)
+{
+    if (!client->above_high_water)
+        return;
+    client->above_high_water = false;
+    session_update_flow(session_of_client(client));
+}
+
+static bool upstream_side_expired(struct conn *upstream)
+{
+    struct session *session = session_of_upstream(upstream);
+
+    if (upstream_expired(upstream))
+        return true;
+    if (upstream->error || !session->client.error || upstream->output != OUTPUT_ENDED)
+        return false;
+    session_end(session, CLOSE_reset);
+    return true;
+}
+
+static const struct conn_owner relay_client_owner = {
+    CLIENT_OWNER,
+    .leave = relay_leave,
+    .input = client_input,
+    .ended = client_ended,
+    .output_ended = client_output_ended,
+    .broken = client_broken,
+};
+
+static const struct conn_owner relay_upstream_owner = {
+    UPSTREAM_OWNER,
+    .input = upstream_input,
+    .ended = upstream_side_ended,
+    .output_ended = upstream_output_ended,
+    .expired = upstream_side_expired,
+};

@@ -1,0 +1,50 @@
+/*
+ * Upstreams: further connections of a session, made to one of the addresses of a name, and spoken to in messages.
+ *
+ *   CONNECTING: an attempt per address --> OPEN: messages --> CLOSED: the service is told once
+ */
+#ifndef WORKER_UPSTREAM_H
+#define WORKER_UPSTREAM_H
+
+#include "worker/core/session.h"
+
+/*
+ * The addresses of a name are tried one after the other, each for its share of the time that is left: conn.deadline_ms
+ * is the end of the attempt, `rest_ms` what is left after it.
+ */
+struct upstream_conn {
+    struct session_conn base; /* first: it is freed through it */
+    const struct upstream *callbacks;
+    const struct sock_address *address;
+    uint32_t rest_ms;
+    uint8_t next;  /* address to try */
+    bool reported; /* the service knows that it has ended */
+    uint8_t pause_ms;
+};
+
+extern const struct conn_owner upstream_owner;
+
+/* What other owners of it have in common with that one. */
+#define UPSTREAM_OWNER                                                                                                 \
+    .enter = upstream_enter, .leave = upstream_leave, .pressure = upstream_pressure, .arm = upstream_arm,              \
+    .active_ms = upstream_active_ms, .exhausted = upstream_exhausted, .connected = upstream_connected,                 \
+    .closed = upstream_closed
+
+void upstream_enter(struct conn *conn);
+void upstream_leave(struct conn *conn);
+void upstream_pressure(struct conn *conn);
+void upstream_arm(struct conn *conn);
+uint64_t *upstream_active_ms(struct conn *conn);
+void upstream_exhausted(struct conn *conn, enum conn_shortage what);
+void upstream_connected(struct conn *conn, int error);
+void upstream_closed(struct conn *conn);
+
+struct upstream_conn *upstream_of(const struct conn *conn);
+
+/* It has failed, or (error 0) its stream has ended: take it out and tell the service. */
+void upstream_ended(struct conn *conn, int error);
+
+/* conn_owner.expired of an attempt to connect. */
+bool upstream_expired(struct conn *conn);
+
+#endif
