@@ -85,6 +85,8 @@ static int make_room(struct buffer *buffer, size_t size)
     if (chunk) {
         memcpy(larger->bytes, chunk->bytes + chunk->begin, used);
         larger->end = (uint32_t)used;
+        larger->note = chunk->note;
+        larger->note32 = chunk->note32;
         chunk_free(chunk);
     }
     buffer->chunk = larger;

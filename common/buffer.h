@@ -25,9 +25,12 @@ struct buffer {
 };
 
 struct buffer_chunk {
-    struct buffer_chunk *next; /* while it waits for reuse */
+    union {
+        struct buffer_chunk *next; /* while it waits for reuse */
+        uint64_t note;             /* the owner's, as is note32; kept when the bytes move */
+    };
     uint32_t capacity, begin, end;
-    uint32_t unused;
+    uint32_t note32;
     char bytes[];
 };
 
@@ -56,6 +59,19 @@ int buffer_append(struct buffer *buffer, const void *bytes, size_t size) __attri
  */
 char *buffer_reserve(struct buffer *buffer, size_t size) __attribute__((warn_unused_result));
 void buffer_commit(struct buffer *buffer, size_t size);
+
+/* Keep a note with the bytes, until they are dropped. The buffer is not empty, and has one when it is asked for. */
+static inline void buffer_set_note(struct buffer *buffer, uint64_t note, uint32_t note32)
+{
+    buffer->chunk->note = note;
+    buffer->chunk->note32 = note32;
+}
+
+static inline uint32_t buffer_note(const struct buffer *buffer, uint64_t *note)
+{
+    *note = buffer->chunk->note;
+    return buffer->chunk->note32;
+}
 
 /* Drop everything. */
 void buffer_clear(struct buffer *buffer);

@@ -45,6 +45,8 @@ const struct option_row conf_listen_options[] = {
      "connections that may wait to be accepted, per address and worker; the kernel's somaxconn caps it"},
     {"idle_timeout", OPTION_TIME, LISTEN(idle_timeout_ms), 10, 24 * HOUR, "off", NULL, "off",
      "a session without a byte moved for so long is closed"},
+    {"answer_timeout", OPTION_TIME, LISTEN(answer_timeout_ms), 10, 24 * HOUR, "off", NULL, "10m",
+     "the same while an answer is due: of an upstream, or in a place that the service has reserved"},
     {"keepalive", OPTION_TIME, LISTEN(keepalive_ms), SECOND, 24 * HOUR, "off", NULL, "60s",
      "a peer that has vanished is noticed within about three times as long"},
     {"max_frame", OPTION_SIZE, LISTEN(max_frame), 16, 64 * MIB, NULL, NULL, "64k",

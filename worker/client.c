@@ -1,42 +1,73 @@
 #include "worker/client.h"
+#include "worker/deadline.h"
 #include "worker/messages.h"
+#include "worker/more.h"
+#include "worker/segment.h"
+#include "worker/turn.h"
 
 void client_enter(struct conn *conn)
 {
     session_enter(session_of_client(conn));
 }
 
-void client_leave(struct conn *conn)
+static void client_leave(struct conn *conn)
 {
     session_settle(session_of_client(conn));
+}
+
+static const struct framing *framing_of(const struct session *session)
+{
+    return session->more && session->more->framing ? session->more->framing : &session_service(session)->framing;
+}
+
+/* Of the client whose input is being handled, for a service that changes its mind about what comes next. */
+static struct {
+    const struct session *session;
+    struct message_sink sink;
+} current;
+
+void client_update_sink(const struct session *session)
+{
+    if (current.session != session)
+        return;
+    current.sink.framing = framing_of(session);
+    current.sink.skip = &session->more->skip;
 }
 
 static void deliver(struct conn *conn, const char *bytes, size_t size)
 {
     struct session *session = session_of_client(conn);
 
-    stats_count(&session_section(session)->stats->messages_in, 1);
+    stats_count(&section_of(session)->stats->messages_in, 1);
     session_apply(session, session_service(session)->message(session, bytes, size));
 }
 
-static void reject_oversize(struct conn *conn)
+static void reject(struct conn *conn, bool nonsense)
 {
     struct session *session = session_of_client(conn);
+    const struct service *service = session_service(session);
 
-    if (session_service(session)->oversize)
-        session_service(session)->oversize(session);
-    stats_count(&session_section(session)->stats->protocol_errors, 1);
-    session_finish(session, CLOSE_oversize);
+    if (nonsense && service->nonsense)
+        service->nonsense(session);
+    else if (service->oversize)
+        service->oversize(session);
+    stats_count(&section_of(session)->stats->protocol_errors, 1);
+    session_finish(session, nonsense && service->nonsense ? CLOSE_protocol : CLOSE_oversize);
 }
 
 static void client_input(struct conn *conn, const char *bytes, size_t size)
 {
     struct session *session = session_of_client(conn);
-    struct message_sink sink = {&session_service(session)->framing, session_section(session)->config->max_frame,
-                                deliver, reject_oversize};
 
     session->got_input |= size > 0;
-    messages_input(conn, &sink, bytes, size);
+    current.session = session;
+    current.sink.framing = framing_of(session);
+    current.sink.max = section_of(session)->config->max_frame;
+    current.sink.message = deliver;
+    current.sink.reject = reject;
+    current.sink.skip = session->more ? &session->more->skip : NULL;
+    messages_input(conn, &current.sink, bytes, size);
+    current.session = NULL;
 }
 
 static void client_ended(struct conn *conn, int error)
@@ -47,7 +78,7 @@ static void client_ended(struct conn *conn, int error)
         session_end(session, CLOSE_done); /* the reason is known since it began to close */
     else if (error)
         session_end(session, CLOSE_reset);
-    else
+    else if (!session_owes(session)) /* else session_finish_answered() will */
         session_finish(session, CLOSE_peer);
 }
 
@@ -64,8 +95,22 @@ void client_pressure(struct conn *conn)
 void client_flushed(struct conn *conn)
 {
     struct session *session = session_of_client(conn);
+    const struct service *service = session_service(session);
 
-    session_apply(session, session_service(session)->drained(session));
+    if (session_has_segments(session)) {
+        segment_pump(session);
+        conn->flush_due = session_has_segments(session) || (service->drained && conn->phase == CONN_OPEN);
+    } else if (service->drained && conn->phase == CONN_OPEN) {
+        session_apply(session, service->drained(session));
+    }
+}
+
+void client_queued(struct conn *conn)
+{
+    struct session *session = session_of_client(conn);
+
+    if (turn_touch(session) < 0)
+        session_end(session, CLOSE_memory);
 }
 
 uint64_t *client_active_ms(struct conn *conn)
@@ -75,7 +120,7 @@ uint64_t *client_active_ms(struct conn *conn)
 
 void client_arm(struct conn *conn)
 {
-    session_arm(session_of_client(conn));
+    deadline_arm(session_of_client(conn));
 }
 
 void client_exhausted(struct conn *conn, enum conn_shortage what)
@@ -105,6 +150,8 @@ void client_section_init(struct section *section, struct core *core, const struc
 {
     section->core = core;
     section->client_owner = &client_owner;
+    section->expired = deadline_expired;
+    section->freed = more_free;
     section->ready = config->service->ready ? service_ready : NULL;
     section->config = config;
     section->stats = stats;

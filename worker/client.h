@@ -14,14 +14,18 @@ void client_section_init(struct section *section, struct core *core, const struc
 /* What other owners of a client's connection have in common with this one. */
 #define CLIENT_OWNER                                                                                                   \
     .enter = client_enter, .pressure = client_pressure, .arm = client_arm, .active_ms = client_active_ms,              \
-    .exhausted = client_exhausted, .flushed = client_flushed
+    .exhausted = client_exhausted, .flushed = client_flushed, .queued = client_queued
+
+/* The service has changed its framing, or what is to be skipped. */
+void client_update_sink(const struct session *session);
 
 void client_enter(struct conn *conn);
-void client_leave(struct conn *conn); /* others do it last */
+
 void client_pressure(struct conn *conn);
 void client_arm(struct conn *conn);
 uint64_t *client_active_ms(struct conn *conn);
 void client_exhausted(struct conn *conn, enum conn_shortage what);
 void client_flushed(struct conn *conn);
+void client_queued(struct conn *conn);
 
 #endif

@@ -1,5 +1,6 @@
 #include "worker/drain.h"
 #include "common/clock.h"
+#include "worker/deadline.h"
 
 enum {
     /* A relay cannot tell the end of a reply from a pause in it; a pause of this length is taken for the end. */
@@ -49,7 +50,7 @@ static bool conn_is_quiet(const struct conn *conn)
 
 bool drain_is_quiet(const struct session *session)
 {
-    if (session->reply_due || session->client.flush_due)
+    if (session_owes(session) || session->client.flush_due || session_has_segments(session))
         return false;
     uint64_t look_ms = patience_ms(session);
     if (look_ms != UINT64_MAX && session_now(session) < look_ms)
@@ -63,7 +64,15 @@ bool drain_is_quiet(const struct session *session)
 /* The event of a session is over: close it if it is to leave and has nothing to finish. */
 static void leave_if_quiet(struct session *session)
 {
-    if (session_now(session) >= leave_ms(session) && drain_is_quiet(session))
+    const struct service *service = session_service(session);
+
+    if (session_now(session) < leave_ms(session) || session->client.phase != CONN_OPEN)
+        return;
+    if (service->draining && !session->told_draining) {
+        session->told_draining = true;
+        session_apply(session, service->draining(session));
+    }
+    if (drain_is_quiet(session))
         session_finish(session, core_of(session)->leaving.reason);
 }
 
@@ -84,7 +93,7 @@ void drain_begin(struct core *core, bool quickly, uint32_t spread_ms)
         if (quickly && drain_is_quiet(session))
             session_end(session, CLOSE_done);
         session_leave(session);
-        session_arm(session);
+        deadline_arm(session);
     }
 }
 

@@ -9,7 +9,7 @@ static struct cut cut_line(const char *bytes, size_t size, size_t scanned, size_
     if (length > 0 && bytes[length - 1] == '\r')
         length--;
     if (length > max)
-        return (struct cut){.total = -1};
+        return (struct cut){.total = CUT_OVERSIZE};
     return (struct cut){.total = end ? end - bytes + 1 : 0, .size = length};
 }
 
@@ -23,17 +23,31 @@ static uint64_t length32(const char *bytes)
 
 static struct cut cut_sized(ssize_t total, size_t size, size_t max)
 {
-    if (total < 0 || (size_t)total > max || (total == 0 && size >= max))
-        return (struct cut){.total = -1};
+    if (total < 0)
+        return (struct cut){.total = CUT_NONSENSE};
+    if ((size_t)total > max || (total == 0 && size >= max))
+        return (struct cut){.total = CUT_OVERSIZE};
     return (size_t)total > size ? (struct cut){.total = 0} : (struct cut){.total = total, .size = (size_t)total};
 }
 
-struct cut framing_cut(const struct framing *framing, const char *bytes, size_t size, size_t scanned, size_t max)
+static struct cut cut_by_function(const struct framing *framing, const char *bytes, size_t size, size_t max,
+                                  struct scan *scan)
+{
+    if (!framing->measure_on)
+        return cut_sized(framing->measure(bytes, size), size, max);
+    struct cut cut = cut_sized(framing->measure_on(bytes, size, scan), size, max);
+    if (cut.total != 0)
+        *scan = (struct scan){.at = 0};
+    return cut;
+}
+
+struct cut framing_cut(const struct framing *framing, const char *bytes, size_t size, size_t scanned, size_t max,
+                       struct scan *scan)
 {
     switch (framing->kind) {
     case FRAMING_LINE: return cut_line(bytes, size, scanned, max);
     case FRAMING_LENGTH32: return cut_sized(size < 4 ? 0 : (ssize_t)length32(bytes), size, max);
-    case FRAMING_FUNCTION: return cut_sized(framing->measure(bytes, size), size, max);
+    case FRAMING_FUNCTION: return cut_by_function(framing, bytes, size, max, scan);
     case FRAMING_RAW: break;
     }
     return (struct cut){.total = (ssize_t)size, .size = size};

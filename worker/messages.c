@@ -6,16 +6,33 @@ static bool may_hand_over(const struct conn *conn, const struct conn_owner *owne
     return conn->phase == CONN_OPEN && conn->input != INPUT_PAUSED && conn->owner == owner;
 }
 
-/* Hand over whole messages. The first `scanned` bytes are known to hold no end. Returns the bytes used. */
-static size_t dispatch(struct conn *conn, const struct conn_owner *owner, const struct message_sink *sink,
-                       const char *bytes, size_t size, size_t scanned)
+/* Drop what is to be skipped. Returns how many of `size` bytes that are. */
+static size_t skip(struct message_sink *sink, size_t size)
+{
+    size_t skipped = *sink->skip < size ? (size_t)*sink->skip : size;
+
+    *sink->skip -= skipped;
+    return skipped;
+}
+
+/*
+ * Hand over whole messages. The first `scanned` bytes are known to hold no end, and sink->scan is how far the first
+ * message has been measured; on return, the first unfinished one. Returns the bytes used.
+ */
+static size_t dispatch(struct conn *conn, const struct conn_owner *owner, struct message_sink *sink, const char *bytes,
+                       size_t size, size_t scanned)
 {
     size_t used = 0;
 
     while (used < size && may_hand_over(conn, owner)) {
-        struct cut cut = framing_cut(sink->framing, bytes + used, size - used, scanned, sink->max);
+        if (sink->skip && *sink->skip > 0) {
+            used += skip(sink, size - used);
+            scanned = 0;
+            continue;
+        }
+        struct cut cut = framing_cut(sink->framing, bytes + used, size - used, scanned, sink->max, &sink->scan);
         if (cut.total < 0) {
-            sink->oversize(conn);
+            sink->reject(conn, cut.total == CUT_NONSENSE);
             return size;
         }
         if (cut.total == 0)
@@ -35,10 +52,22 @@ static int keep(struct conn *conn, const char *bytes, size_t size)
     return -1;
 }
 
-void messages_input(struct conn *conn, const struct message_sink *sink, const char *bytes, size_t size)
+/* How far the kept message has been measured is kept with it. */
+static void note_scan(struct conn *conn, const struct message_sink *sink)
+{
+    if (sink->framing->measure_on && !buffer_is_empty(&conn->in))
+        buffer_set_note(&conn->in, sink->scan.state, sink->scan.at);
+}
+
+void messages_input(struct conn *conn, struct message_sink *sink, const char *bytes, size_t size)
 {
     const struct conn_owner *owner = conn->owner;
 
+    if (sink->framing->measure_on) {
+        sink->scan = (struct scan){.at = 0};
+        if (!buffer_is_empty(&conn->in))
+            sink->scan.at = buffer_note(&conn->in, &sink->scan.state);
+    }
     /* What was kept comes first. It takes from the new bytes only what completes its message. */
     while (!buffer_is_empty(&conn->in) && may_hand_over(conn, owner)) {
         size_t had = buffer_size(&conn->in);
@@ -49,6 +78,7 @@ void messages_input(struct conn *conn, const struct message_sink *sink, const ch
         size -= taken;
         size_t used = dispatch(conn, owner, sink, buffer_bytes(&conn->in), buffer_size(&conn->in), taken > 0 ? had : 0);
         buffer_consume(&conn->in, used);
+        note_scan(conn, sink);
         if (size == 0)
             break;
     }
@@ -57,6 +87,7 @@ void messages_input(struct conn *conn, const struct message_sink *sink, const ch
         bytes += used;
         size -= used;
     }
-    if (size > 0 && conn->phase == CONN_OPEN)
-        (void)keep(conn, bytes, size);
+    if (size == 0 || conn->phase != CONN_OPEN || keep(conn, bytes, size) < 0)
+        return;
+    note_scan(conn, sink);
 }

@@ -11,15 +11,18 @@
 struct message_sink {
     const struct framing *framing;
     size_t max; /* bytes of a message */
+    /* Whoever owns the sink may change `framing` and `skip` meanwhile: for what comes after this message. */
     void (*message)(struct conn *conn, const char *bytes, size_t size);
-    /* A message over `max`, or the framing makes no sense of the bytes: they are dropped. */
-    void (*oversize)(struct conn *conn);
+    /* A message over `max`; or (nonsense) the framing can make nothing of the bytes: they are dropped. */
+    void (*reject)(struct conn *conn, bool nonsense);
+    uint64_t *skip;   /* so many bytes are to be dropped before the next message; NULL: none */
+    struct scan scan; /* messages.c's own */
 };
 
 /*
  * Hand over the messages in `bytes`, after what has been kept in conn->in, while the connection is open, not paused and
  * belongs to the same owner; keep the rest.
  */
-void messages_input(struct conn *conn, const struct message_sink *sink, const char *bytes, size_t size);
+void messages_input(struct conn *conn, struct message_sink *sink, const char *bytes, size_t size);
 
 #endif

@@ -35,7 +35,7 @@ void session_couple(struct session *session, struct conn *upstream)
 
 static void uncouple(struct session *session)
 {
-    session->client.owner = session_section(session)->client_owner;
+    session->client.owner = section_of(session)->client_owner;
 }
 
 /* ---- bytes ---- */
@@ -47,7 +47,7 @@ static void client_input(struct conn *client, const char *bytes, size_t size)
     if (size == 0)
         return;
     session->got_input = session->reply_due = true;
-    stats_count(&session_section(session)->stats->messages_in, 1);
+    stats_count(&section_of(session)->stats->messages_in, 1);
     conn_send(upstream_side(session), bytes, size);
 }
 
@@ -58,7 +58,7 @@ static void upstream_input(struct conn *upstream, const char *bytes, size_t size
     if (size == 0)
         return;
     session->reply_due = false;
-    stats_count(&session_section(session)->stats->messages_out, 1);
+    stats_count(&section_of(session)->stats->messages_out, 1);
     conn_send(&session->client, bytes, size);
 }
 
@@ -79,7 +79,7 @@ static void relay_leave(struct conn *client)
         forward_kept(client, upstream);
         forward_kept(upstream, client);
     }
-    client_leave(client);
+    session_settle(session_of_client(client));
 }
 
 /* ---- ends ---- */

@@ -29,7 +29,9 @@
 #include <sys/types.h>
 
 struct session; /* one client and all that belongs to it */
+struct section; /* one section `[listen ANY]` as a worker has it: its configuration, counters, state */
 struct conn;    /* one connection of a session: the client's, or an upstream's */
+struct reply;   /* the place of an answer that is still to come */
 
 enum verdict {
     SESSION_CONTINUE, /* go on */
@@ -46,6 +48,12 @@ enum framing_kind {
     FRAMING_FUNCTION, /* `measure` tells */
 };
 
+/* How far an unfinished message has been looked through. Zero where a message begins; the rest is yours. */
+struct scan {
+    uint32_t at;    /* bytes, for example */
+    uint64_t state; /* parts that are still to come, for example */
+};
+
 struct framing {
     enum framing_kind kind;
     /*
@@ -53,6 +61,11 @@ struct framing {
      * the stream makes no sense. `size` is at least 1.
      */
     ssize_t (*measure)(const char *bytes, size_t size);
+    /*
+     * The same for messages of many parts, instead of `measure`: when more bytes of the message have arrived, `scan` is
+     * as the last call has left it, so that nothing is looked at twice.
+     */
+    ssize_t (*measure_on)(const char *bytes, size_t size, struct scan *scan);
 };
 
 struct service {
@@ -63,22 +76,45 @@ struct service {
     uint32_t max_frame;       /* bytes; the largest message, a length field included, a line's end not */
     uint32_t idle_timeout_ms; /* without a byte moved in either direction */
 
-    size_t state_size; /* zeroed bytes per session, see session_state() */
+    size_t state_size;   /* zeroed bytes per session, see session_state() */
+    size_t section_size; /* zeroed bytes per section and worker, see section_state() */
 
     /* Your own configuration keys; they fill a struct of `config_size` bytes, see session_config(). */
     const struct option_row *options; /* ends with a row without name; NULL: none */
     size_t config_size;
     /* Check what one row cannot; fix up derived fields. Runs in the master. 0, or option_fail(error, key, ...). */
     int (*configure)(void *config, struct option_error *error);
+    /* Release what `configure` has allocated in it: the configuration is replaced, or was not used. In the master. */
+    void (*unconfigure)(void *config);
+
+    /*
+     * The life of a worker, once for each section with this service. `start` comes before the first session: open
+     * files, connect to databases, build tables; it may block. 0, or -1 with a sentence in `error`: the worker stays
+     * down. `tick` comes every `tick_ms` milliseconds (at least 8), `turn_end` after each batch of events in which the
+     * worker has done anything, `stop` after the last session.
+     */
+    int (*start)(struct section *section, char *error, size_t error_size);
+    void (*tick)(struct section *section);
+    uint32_t tick_ms;
+    void (*turn_end)(struct section *section);
+    void (*stop)(struct section *section);
 
     enum verdict (*open)(struct session *session);
     enum verdict (*message)(struct session *session, const char *bytes, size_t size); /* mandatory */
-    /* A message over max_frame, or measure() said -1: the last word before the session is rejected. */
+    /* A message over max_frame: the last word before the session is rejected. */
     void (*oversize)(struct session *session);
+    /* measure() said -1: the last word before the session is rejected. NULL: as `oversize`. */
+    void (*nonsense)(struct session *session);
     /* Everything that was queued for the client has been handed to the kernel. */
     enum verdict (*drained)(struct session *session);
     /* The timer set with session_set_timer() went off. */
     enum verdict (*timeout)(struct session *session);
+    /* One of the others, set with session_set_timer_of(), went off. */
+    enum verdict (*timer)(struct session *session, unsigned number);
+    /* Somebody has called session_wake(). */
+    enum verdict (*woken)(struct session *session);
+    /* The worker leaves, and would close this session as soon as it is quiet: say goodbye. Once. */
+    enum verdict (*draining)(struct session *session);
     /* Instead of `message`: readiness of the client's descriptor, untouched. You read and write, the core does not. */
     enum verdict (*ready)(struct session *session, int fd, uint32_t epoll_events);
     /* The end, for a reason of common/close_reason.h (CLOSE_done, CLOSE_peer, ...). Release what `state` refers to; the
@@ -91,6 +127,15 @@ void *session_state(struct session *session);
 
 /* The section's configuration, filled in by `options`. Shared by all its sessions, read-only. */
 const void *session_config(const struct session *session);
+
+/* The section, and what it has: its configuration, its `section_size` bytes, its name for the log. */
+struct section *session_section(const struct session *session);
+const void *section_config(const struct section *section);
+void *section_state(struct section *section);
+const char *section_name(const struct section *section);
+
+/* In `start`, while it takes long: the worker lives. */
+void section_beat(struct section *section);
 
 /*
  * Send to the client. Never blocks, never loses: what the kernel does not take now is queued, and while more than
@@ -108,10 +153,66 @@ char *session_reserve(struct session *session, size_t size);
 void session_commit(struct session *session, size_t size);
 
 /*
- * Call `timeout` once, this many milliseconds from now or up to 8 ms later; 0 takes it back. One timer per session. It
- * is taken back when the session begins to close.
+ * The same for bytes that stay where they are until the session has ended, such as constants, and for a part of a file:
+ * they are read when the client can take them, 64 KiB at a time, however large they are. session_send_file() owns
+ * `fd`, a regular file, from now on; a file that is shorter than `size` ends the session.
+ */
+void session_send_static(struct session *session, const void *bytes, size_t size);
+void session_send_file(struct session *session, int fd, uint64_t offset, uint64_t size);
+
+/* Bytes that are queued for the client, without those of files and constants. */
+size_t session_queued(const struct session *session);
+
+/*
+ * Answers that come later, in the order of their questions. session_reply() reserves the next place: what is sent to
+ * the session afterwards waits until the place has been filled with reply_send() and ended with reply_end(). A session
+ * with open places is not idle, and neither its client's half-close nor a drain closes it before it has answered
+ * (answer_timeout and drain_timeout bound that). With SESSION_REPLIES_MAX open places its input is not read.
+ *
+ * A reply must be ended exactly once, also when its session has ended by then: what is sent to it is dropped, and
+ * reply_session() is NULL. NULL when the session is closing, has ended, or when memory is out.
+ */
+enum { SESSION_REPLIES_MAX = 1024 };
+struct reply *session_reply(struct session *session);
+void reply_send(struct reply *reply, const void *bytes, size_t size);
+void reply_send_static(struct reply *reply, const void *bytes, size_t size);
+void reply_send_file(struct reply *reply, int fd, uint64_t offset, uint64_t size);
+void reply_end(struct reply *reply);
+struct session *reply_session(const struct reply *reply);
+
+/* Stop and go on handing over the client's messages; meanwhile its bytes wait in the kernel. */
+void session_pause(struct session *session);
+void session_resume(struct session *session);
+
+/* Cut the client's bytes otherwise from the next message on. `framing` must outlive the session; NULL: the service's.
+ */
+void session_set_framing(struct session *session, const struct framing *framing);
+
+/* Drop the next `size` bytes of the client, such as a body that nobody wants. */
+void session_skip(struct session *session, uint64_t size);
+
+/*
+ * Call `timeout` once, this many milliseconds from now or up to 8 ms later; 0 takes it back. It is taken back when the
+ * session begins to close.
  */
 void session_set_timer(struct session *session, uint32_t ms);
+
+/* The same for further timers, `number` 1 to SESSION_TIMERS - 1, which call `timer`. */
+enum { SESSION_TIMERS = 4 };
+void session_set_timer_of(struct session *session, unsigned number, uint32_t ms);
+
+/* Monotonic milliseconds, read once per turn of the event loop. */
+uint64_t session_now_ms(const struct session *session);
+
+/*
+ * A number for the session that no other session of this worker has or will have; the session of a number, or NULL when
+ * it has begun to close. Keep numbers, not pointers, of sessions other than the one that is called back.
+ */
+uint64_t session_id(struct session *session);
+struct session *session_find(uint64_t id);
+
+/* Call `woken` at the end of this turn. Any session of this worker. */
+void session_wake(struct session *session);
 
 /* Count a message that was answered with an error while the session goes on. */
 void session_count_error(struct session *session);
@@ -124,6 +225,16 @@ const char *session_peer(const struct session *session);
 
 /* Name of the section, for the log. */
 const char *session_listener(const struct session *session);
+
+/* Who is connected to what. Texts are as session_peer() returns them. */
+struct session_info {
+    char peer[SOCK_TEXT_SIZE], local[SOCK_TEXT_SIZE];
+    pid_t pid; /* of the client of a unix socket, as it was when it connected; -1: not known */
+    uid_t uid;
+    gid_t gid;
+};
+
+void session_get_info(const struct session *session, struct session_info *info);
 
 /* Ask the master to shut the whole server down gracefully. */
 void session_shutdown_server(struct session *session);
@@ -162,6 +273,12 @@ struct conn *session_connect(struct session *session, const struct sock_address 
 
 /* session_send for a further connection. Before it is connected everything is queued; when it has ended, dropped. */
 void upstream_send(struct conn *upstream, const void *bytes, size_t size);
+
+/* Bytes that are queued for it. */
+size_t upstream_queued(const struct conn *upstream);
+
+/* Close it without a word, whatever is queued; `closed` is not called. Nothing happens when it has ended. */
+void upstream_close(struct conn *upstream);
 
 /*
  * Make the client and `upstream` one pipe: from now on bytes go across untouched, in both directions, a slow side slows

@@ -1,7 +1,9 @@
 #include "worker/upstream.h"
 #include "common/sock.h"
+#include "worker/deadline.h"
 #include "worker/keepalive.h"
 #include "worker/messages.h"
+#include "worker/turn.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -82,7 +84,7 @@ struct conn *session_connect(struct session *session, const struct sock_address 
     if (!attempt)
         return NULL;
     struct conn *conn = &attempt->base.conn;
-    conn_init(conn, &session_section(session)->upstream, &upstream_owner, -1, CONN_CONNECTING);
+    conn_init(conn, &section_of(session)->upstream, &upstream_owner, -1, CONN_CONNECTING);
     attempt->base.session = session;
     attempt->callbacks = upstream;
     attempt->address = address;
@@ -92,7 +94,7 @@ struct conn *session_connect(struct session *session, const struct sock_address 
         conn->deadline_ms = session_now(session);
     attempt->base.next = session->upstreams;
     session->upstreams = &attempt->base;
-    session_arm(session);
+    deadline_arm(session);
     if (conn_loop_of(conn)->corked != &session->client)
         conn_update_events(conn);
     return conn;
@@ -105,7 +107,7 @@ static void attempt_failed(struct conn *conn, int error)
     if (error)
         conn->owner->ended(conn, error);
     else
-        session_arm(session_of(conn));
+        deadline_arm(session_of(conn));
 }
 
 void upstream_connected(struct conn *conn, int error)
@@ -151,7 +153,7 @@ void upstream_ended(struct conn *conn, int error)
     if (conn->phase == CONN_CLOSED)
         return;
     if (conn->phase == CONN_CONNECTING)
-        stats_count(&session_section(session)->stats->upstream_failures, 1);
+        stats_count(&section_of(session)->stats->upstream_failures, 1);
     conn_close(conn);
     upstream->reported = true;
     session->reply_due = false;
@@ -187,18 +189,38 @@ static void deliver(struct conn *conn, const char *bytes, size_t size)
     session_apply(session, upstream_of(conn)->callbacks->message(session, conn, bytes, size));
 }
 
-static void reject_oversize(struct conn *conn)
+static void reject(struct conn *conn, bool nonsense)
 {
-    conn->owner->ended(conn, EMSGSIZE);
+    conn->owner->ended(conn, nonsense ? EPROTO : EMSGSIZE);
 }
 
 static void upstream_input(struct conn *conn, const char *bytes, size_t size)
 {
     const struct upstream *callbacks = upstream_of(conn)->callbacks;
-    struct message_sink sink = {&callbacks->framing, callbacks->max_frame ? callbacks->max_frame : SIZE_MAX / 2,
-                                deliver, reject_oversize};
+    struct message_sink sink = {.framing = &callbacks->framing,
+                                .max = callbacks->max_frame ? callbacks->max_frame : SIZE_MAX / 2,
+                                .message = deliver,
+                                .reject = reject};
 
     messages_input(conn, &sink, bytes, size);
+}
+
+size_t upstream_queued(const struct conn *conn)
+{
+    return buffer_size(&conn->out);
+}
+
+void upstream_close(struct conn *conn)
+{
+    struct session *session = session_of(conn);
+
+    if (conn->phase == CONN_CLOSED)
+        return;
+    conn_close(conn);
+    upstream_of(conn)->reported = true;
+    conn->above_high_water = false;
+    session->reply_due = false;
+    (void)turn_touch(session); /* its client may go on */
 }
 
 void upstream_send(struct conn *conn, const void *bytes, size_t size)
@@ -218,6 +240,7 @@ void upstream_enter(struct conn *conn)
 
 void upstream_leave(struct conn *conn)
 {
+    session_finish_answered(session_of(conn));
     session_leave(session_of(conn));
 }
 
@@ -228,7 +251,7 @@ void upstream_pressure(struct conn *conn)
 
 void upstream_arm(struct conn *conn)
 {
-    session_arm(session_of(conn));
+    deadline_arm(session_of(conn));
 }
 
 uint64_t *upstream_active_ms(struct conn *conn)

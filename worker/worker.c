@@ -7,6 +7,9 @@
 #include "worker/admission.h"
 #include "worker/adoption.h"
 #include "worker/drain.h"
+#include "worker/identity.h"
+#include "worker/life.h"
+#include "worker/turn.h"
 #include "worker/words.h"
 #include <errno.h>
 #include <signal.h>
@@ -29,6 +32,7 @@ struct worker {
     struct listeners listeners;
     struct reactor_handler signals, channel;
     struct words words; /* to the master */
+    bool has_turn_end;  /* some service wants to know */
     bool left;          /* it has been told that somebody else ended this worker; that is said once */
     uint64_t close_ms;  /* then who is left is closed; UINT64_MAX: that has been done, or is left to the exit */
     uint64_t exit_ms;   /* then we are gone, whether they have heard of it or not */
@@ -167,6 +171,9 @@ static void after_batch(struct reactor *reactor)
         worker->close_ms = UINT64_MAX;
         worker->exit_ms = clock_now_ms() + LAST_WORDS_MS; /* the turn may have been late, and long */
     }
+    if (worker->has_turn_end)
+        life_end_turn(&worker->listeners);
+    turn_end(core);
     listener_resume(&worker->listeners, session_free_dead(core));
     adoption_free_released(&worker->listeners);
     worker->words.shutdown |= core->shutdown_asked;
@@ -230,7 +237,7 @@ static void end_with_master(void)
 int worker_run(const struct worker_env *env)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
-    char role[32];
+    char role[32], error[256] = "";
 
     snprintf(role, sizeof(role), "worker %u", env->slot);
     log_set_role(role);
@@ -242,6 +249,14 @@ int worker_run(const struct worker_env *env)
         free(worker);
         return EXIT_FAILURE;
     }
+    if (life_start(&worker->listeners, error, sizeof(error)) < 0) {
+        log_error("stays down: %s", error);
+        free(worker->listeners.array);
+        free(worker);
+        return WORKER_EXIT_STAY_DOWN;
+    }
+    for (unsigned i = 0; i < env->socket_count; i++)
+        worker->has_turn_end |= env->sockets[i].listener->service->turn_end != NULL;
     worker->words.ready = true;
     words_send(&worker->words, env->channel, worker->core.loop.reactor.now_ms);
     reactor_run(&worker->core.loop.reactor);
@@ -249,6 +264,9 @@ int worker_run(const struct worker_env *env)
     admission_end(&worker->listeners);
     drain_end(&worker->core);
     session_free_dead(&worker->core);
+    life_stop(&worker->listeners);
+    turn_fini(&worker->core);
+    identity_fini();
     adoption_free_released(&worker->listeners);
     reactor_close(&worker->core.loop.reactor);
     close(worker->signals.fd);

@@ -22,13 +22,14 @@ struct listener_config {
     char bind[OPTION_STRING_SIZE]; /* as the user wrote it, separated by blanks */
     unsigned address_count;
     struct sock_address addresses[LISTENER_ADDRESSES_MAX];
-    uint32_t backlog;         /* connections the kernel queues per socket */
-    uint32_t idle_timeout_ms; /* 0: never */
-    uint32_t keepalive_ms;    /* 0: off */
-    uint32_t max_frame;       /* bytes */
-    uint32_t high_water;      /* bytes queued for a peer at which reading stops */
-    uint32_t low_water;       /* and at which it resumes */
-    uint32_t max_output;      /* bytes queued for a peer at which the session is closed */
+    uint32_t backlog;           /* connections the kernel queues per socket */
+    uint32_t idle_timeout_ms;   /* 0: never */
+    uint32_t answer_timeout_ms; /* the same while an answer is due; 0: never */
+    uint32_t keepalive_ms;      /* 0: off */
+    uint32_t max_frame;         /* bytes */
+    uint32_t high_water;        /* bytes queued for a peer at which reading stops */
+    uint32_t low_water;         /* and at which it resumes */
+    uint32_t max_output;        /* bytes queued for a peer at which the session is closed */
 
     /* who may connect to its unix sockets */
     uint32_t unix_mode; /* 0: as the umask says */

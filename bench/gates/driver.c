@@ -15,6 +15,7 @@
 #include "bench/withdraw.h"
 #include "master/conf.h"
 #include "worker/client.h"
+#include "worker/turn.h"
 #include <err.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
@@ -182,6 +183,7 @@ static void configure(const char *service)
 /* As a worker's, but every turn is the last one. */
 static void after_batch(struct reactor *reactor)
 {
+    turn_end(&core);
     session_free_dead(&core);
     reactor->running = false;
 }

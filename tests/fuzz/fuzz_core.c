@@ -188,7 +188,7 @@ static void couple(struct session *session, struct client *client)
 {
     struct link *link = &client->link;
 
-    if (!link->conn || client->coupled || session_section(session)->config->service->framing.kind == FRAMING_LINE)
+    if (!link->conn || client->coupled || section_of(session)->config->service->framing.kind == FRAMING_LINE)
         return;
     client->coupled = link->coupled = true;
     client->stream.pieces[1] = (struct piece){.seed = link->seed, .from = link->taken, .begin = client->stream.sent};
@@ -266,7 +266,7 @@ static enum verdict on_message(struct session *session, const char *bytes, size_
         kernel_blame("a message of a client that is coupled");
     check_typed(client->seed, client->taken, bytes, size);
     client->taken += size;
-    if (session_section(session)->config->service->framing.kind == FRAMING_LINE) {
+    if (section_of(session)->config->service->framing.kind == FRAMING_LINE) {
         client->taken += kernel_byte(client->seed, client->taken) == '\r';
         if (kernel_byte(client->seed, client->taken++) != '\n')
             kernel_blame("a line without its end");
@@ -314,7 +314,7 @@ static void check_last_words(const struct client *client, enum close_reason reas
 
     if (!socket)
         kernel_blame("the descriptor was closed before the service was told");
-    if (kernel.starved || session_section(client->session)->config->max_output <= OUTPUT_SMALL)
+    if (kernel.starved || section_of(client->session)->config->max_output <= OUTPUT_SMALL)
         return;
     if (client->last_word && (reason == CLOSE_done || reason == CLOSE_protocol) && !client->coupled &&
         socket->room > 0 && !socket->failed && !socket->reset && socket->written < client->last_word)

@@ -21,7 +21,7 @@ static size_t cut_all(const struct framing *framing, const char *bytes, size_t b
                       size_t max, struct messages *messages)
 {
     while (begin < size && !messages->broken && messages->count < MESSAGES_MAX) {
-        struct cut cut = framing_cut(framing, bytes + begin, size - begin, scanned, max);
+        struct cut cut = framing_cut(framing, bytes + begin, size - begin, scanned, max, &(struct scan){.at = 0});
         scanned = 0;
         if (cut.total == 0)
             break;

@@ -96,7 +96,7 @@ static void beat_by_proxy(struct stats_block *stats)
 /* Do what the words say; false when they are not known. */
 static int lie(struct session *session, const char *words)
 {
-    const struct worker_env *env = container_of(session_section(session), struct listener, section)->all->env;
+    const struct worker_env *env = container_of(section_of(session), struct listener, section)->all->env;
     struct stats_block *stats = env->stats;
     unsigned a = 0, b = 0;
 
@@ -121,12 +121,12 @@ static int lie(struct session *session, const char *words)
     else if (strcmp(words, "head") == 0)
         memset(stats, 0x41, 16);
     else if (strcmp(words, "closed") == 0)
-        stats_count(&session_section(session)->stats->closed[0], 1000000);
+        stats_count(&section_of(session)->stats->closed[0], 1000000);
     else if (strcmp(words, "everything") == 0)
         memset(stats->listeners, 0x41, sizeof(stats->listeners));
     else if (strcmp(words, "die closed") == 0 || strcmp(words, "die taken") == 0) {
         stats->taken = words[4] == 't' ? 0x40000000 : stats->taken;
-        stats_count(&session_section(session)->stats->closed[0], words[4] == 'c' ? 1000000 : 0);
+        stats_count(&section_of(session)->stats->closed[0], words[4] == 'c' ? 1000000 : 0);
         _exit(1);
     } else if (strcmp(words, "beat") == 0)
         beat_by_proxy(stats);

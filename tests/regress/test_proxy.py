@@ -294,8 +294,24 @@ def test_idle_timeout_closes_both(serve, upstream):
         for _ in range(5):  # activity on either side counts
             server_side.ask(b"x", b"") or client.expect(b"x")
             client.expect_silence(0.12)
-        start = time.monotonic()
         client.ask(b"x", b"") or server_side.expect(b"x")
+        client.expect_silence(0.6)  # an answer is due
+        start = time.monotonic()
+        server_side.ask(b"x", b"") or client.expect(b"x")
+        client.expect_end()
+        assert 0.3 - TICK <= time.monotonic() - start < 3
+        server_side.expect_gone()
+    server.await_closed("proxy", "idle")
+
+
+def test_answer_timeout_closes_both(serve, upstream):
+    up = upstream()
+    server = serve(listen("proxy", upstream=up.address, idle_timeout="off", answer_timeout="300ms"))
+    client = server.connect("proxy")
+    with up.accept() as server_side:
+        client.expect_silence(0.6)  # nothing has been asked
+        client.ask(b"x", b"") or server_side.expect(b"x")
+        start = time.monotonic()
         client.expect_end()
         assert 0.3 - TICK <= time.monotonic() - start < 3
         server_side.expect_gone()

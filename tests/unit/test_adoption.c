@@ -179,7 +179,7 @@ static void test_take(void)
     CU_ASSERT_EQUAL(take(1, 1), 0);
     client = visit(&addresses[1][1]);
     expect_sessions(1);
-    CU_ASSERT_PTR_EQUAL(session_section(LIST_FIRST(&core.live)), &doors[1].section);
+    CU_ASSERT_PTR_EQUAL(section_of(LIST_FIRST(&core.live)), &doors[1].section);
     CU_ASSERT(accepted(0) == 0 && accepted(1) == 1);
     check_echo(client);
     end();

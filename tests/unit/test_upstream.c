@@ -172,9 +172,14 @@ static void test_messages(void)
     check_got("two\nthree\n");
     say("a\nb\n");
     check_far_got("a\nb\n");
-    hang_up();
+    shutdown(peer, SHUT_WR);
+    run_turns(3);
+    CU_ASSERT_FALSE(is_over()); /* an answer is due */
+    far_say("four\n");
+    check_got("four\n");
     CU_ASSERT(run_until(far_has_ended));
     CU_ASSERT_EQUAL(far_error, 0);
+    hang_up();
     CU_ASSERT(run_until(is_over));
     CU_ASSERT_PTR_NOT_NULL(strstr(trace, "close:peer "));
     CU_ASSERT_PTR_NULL(strstr(trace, "closed:"));
@@ -606,6 +611,13 @@ static bool client_is_stopped(void)
     return quiet > 5;
 }
 
+/* The upstream has read all there is to read, the end of the client's stream included. */
+static bool client_is_read_up(void)
+{
+    far_has_got();
+    return the_session->client.input == INPUT_ENDED && buffer_is_empty(&the_upstream->out);
+}
+
 static void test_slow_upstream(void)
 {
     begin(FRAMING_LINE);
@@ -626,6 +638,8 @@ static void test_slow_upstream(void)
     far_wanted = stats_read(&listener.section.stats->bytes_in);
     CU_ASSERT(far_wanted > 50000);
     CU_ASSERT(run_until(far_has_got));
+    CU_ASSERT(run_until(client_is_read_up));
+    far_say("that was all\n");
     CU_ASSERT(run_until(far_has_ended));
     CU_ASSERT_PTR_NULL(strstr(trace, "overflow"));
     end();

@@ -13,6 +13,8 @@
 #include "worker/adoption.h"
 #include "worker/client.h"
 #include "worker/drain.h"
+#include "worker/identity.h"
+#include "worker/turn.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -199,6 +201,7 @@ static unsigned turns_left;
 
 static inline void world_after_batch(struct reactor *reactor)
 {
+    turn_end(&core);
     listener_resume(&listeners, session_free_dead(&core));
     if (turns_left > 0)
         turns_left--;
@@ -392,6 +395,8 @@ static inline void world_end(void)
     CU_ASSERT_FALSE(alive);
     if (peer >= 0)
         close(peer);
+    turn_fini(&core);
+    identity_fini();
     close(pulse.fd);
     reactor_close(&core.loop.reactor);
     buffer_trim();

@@ -59,7 +59,8 @@ void conn_update_events(struct conn *conn)
         return;
     if ((conn->phase == CONN_OPEN && conn->input == INPUT_ON) || conn->phase == CONN_LINGERING)
         events |= EPOLLIN;
-    if (conn->phase == CONN_CONNECTING || !buffer_is_empty(&conn->out) || (conn->flush_due && conn->phase == CONN_OPEN))
+    if (conn->phase == CONN_CONNECTING || !buffer_is_empty(&conn->out) ||
+        (conn->flush_due && conn->phase <= CONN_FLUSHING))
         events |= EPOLLOUT;
     if (events == conn->handler.events || (events == 0 && conn->handler.events == REACTOR_OFF))
         return;
@@ -131,7 +132,7 @@ void conn_queued(struct conn *conn)
     }
 }
 
-static void queue(struct conn *conn, const void *bytes, size_t size)
+void conn_queue(struct conn *conn, const void *bytes, size_t size)
 {
     if (buffer_append(&conn->out, bytes, size) < 0)
         conn->owner->exhausted(conn, CONN_NO_MEMORY);
@@ -153,12 +154,12 @@ static void write_pieces(struct conn *conn, const char *first, size_t first_size
     size_t done = sent < 0 ? 0 : (size_t)sent;
     note_moved(conn, done, conn->settings->bytes_out);
     if (done < first_size) {
-        queue(conn, first + done, first_size - done);
+        conn_queue(conn, first + done, first_size - done);
         done = first_size;
     }
     done -= first_size;
     if (done < second_size && conn->phase != CONN_CLOSED)
-        queue(conn, second + done, second_size - done);
+        conn_queue(conn, second + done, second_size - done);
     note_unacknowledged(conn);
 }
 
@@ -185,16 +186,24 @@ static void cork(struct conn *conn, const void *bytes, size_t size)
     loop->cork_used += size;
 }
 
+static void queue_for_later(struct conn *conn, const void *bytes, size_t size)
+{
+    conn_queue(conn, bytes, size);
+    conn->owner->queued(conn);
+}
+
 void conn_send(struct conn *conn, const void *bytes, size_t size)
 {
     if (size == 0 || conn->phase > CONN_OPEN || conn->output != OUTPUT_ON)
         return;
     if (!buffer_is_empty(&conn->out) || conn->phase == CONN_CONNECTING)
-        queue(conn, bytes, size);
+        conn_queue(conn, bytes, size);
     else if (conn_loop_of(conn)->corked == conn)
         cork(conn, bytes, size);
-    else
+    else if (!conn->owner->queued)
         write_pieces(conn, NULL, 0, bytes, size);
+    else
+        queue_for_later(conn, bytes, size);
 }
 
 static void finish_output(struct conn *conn)
@@ -233,7 +242,7 @@ static bool send_queued(struct conn *conn)
     return true;
 }
 
-static void flush(struct conn *conn)
+void conn_flush(struct conn *conn)
 {
     buffer_cancel(&conn->out); /* a reservation that was not committed: there is nothing to wait for */
     if (!buffer_is_empty(&conn->out) && !send_queued(conn))
@@ -245,7 +254,7 @@ static void flush(struct conn *conn)
     if (!buffer_is_empty(&conn->out))
         return;
     finish_output(conn);
-    if (conn->flush_due && conn->phase == CONN_OPEN) {
+    if (conn->flush_due && conn->phase <= CONN_FLUSHING) {
         conn->flush_due = false;
         conn->owner->flushed(conn);
     }
@@ -344,10 +353,10 @@ void conn_ready(struct reactor_handler *handler, uint32_t events)
         conn->owner->connected(conn,
                                events & (EPOLLERR | EPOLLHUP) ? conn->settings->transport->error(handler->fd) : 0);
         if (conn->phase == CONN_OPEN)
-            flush(conn);
+            conn_flush(conn);
     } else {
         if (events & EPOLLOUT)
-            flush(conn);
+            conn_flush(conn);
         if (conn->phase == CONN_LINGERING || (conn->phase == CONN_OPEN && conn->input == INPUT_ON)) {
             if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
                 read_once(conn);

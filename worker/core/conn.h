@@ -70,6 +70,9 @@ struct conn_owner {
     void (*connected)(struct conn *conn, int error);
     /* flush_due was set, and all output has been handed to the kernel. */
     void (*flushed)(struct conn *conn);
+    /* Output has been queued outside of an event of the connection: conn_flush() is to be called. NULL: it is sent at
+     * once. */
+    void (*queued)(struct conn *conn);
     /* Our side of the stream has been ended as conn_end_output() asked for. */
     void (*output_ended)(struct conn *conn);
     /* Nothing can be sent any more. What has arrived is still read, unless the owner closes the connection. */
@@ -153,6 +156,12 @@ void conn_send(struct conn *conn, const void *bytes, size_t size);
 
 /* `out` has grown by other hands: apply the water marks. */
 void conn_queued(struct conn *conn);
+
+/* Put bytes behind what is queued, without trying to send. */
+void conn_queue(struct conn *conn, const void *bytes, size_t size);
+
+/* Send what is queued, as far as the kernel takes it; apply the water marks; tell the owner when all is gone. */
+void conn_flush(struct conn *conn);
 
 /* Send what has been corked. */
 void conn_uncork(struct conn_loop *loop);

@@ -54,7 +54,7 @@ static void wait_failed(int error)
 static uint64_t turn(struct reactor *reactor, uint64_t now_us)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int wait = timer_wait(&reactor->wheel, now_us / 1000, REACTOR_PATIENCE_MS);
+    int wait = reactor->hurry ? 0 : timer_wait(&reactor->wheel, now_us / 1000, REACTOR_PATIENCE_MS);
     int count = busy_poll_wait(&reactor->busy_poll, reactor->epoll_fd, events, EVENTS_PER_TURN, wait);
     uint64_t begin_us = clock_now_us();
 

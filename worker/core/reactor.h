@@ -31,6 +31,7 @@ struct reactor_handler {
 struct reactor {
     int epoll_fd;
     bool running;
+    bool hurry;      /* the next turn is not to sleep: something is left to be done */
     uint64_t now_ms; /* monotonic; read once a turn */
     struct timer_wheel wheel;
     struct busy_poll busy_poll;

@@ -18,8 +18,6 @@
 #include "worker/session.h"
 #include "worker/worker.h"
 
-enum { FLUSH_IDLE_MS = 60 * 1000 }; /* without any progress in sending the last bytes, where no idle_timeout is set */
-
 LIST_HEAD(session_list, session);
 
 /* What a worker that leaves asks of its sessions, see drain.c. */
@@ -34,6 +32,12 @@ struct session_leaving {
     enum close_reason reason;
 };
 
+/* Sessions for which something is to be done at the end of the turn. */
+struct session_set {
+    struct session **array;
+    unsigned count, capacity;
+};
+
 /* All sessions of a worker. */
 struct core {
     struct conn_loop loop;
@@ -42,6 +46,7 @@ struct core {
     uint32_t linger_timeout_ms;
     bool draining; /* `leaving` is valid */
     struct session_leaving leaving;
+    struct session_set touched;
     bool shutdown_asked; /* a service wants the whole server to stop: told at the end of the turn */
 };
 
@@ -52,20 +57,46 @@ struct section {
     struct stats_listener *stats;
     struct conn_settings client, upstream;
     const struct conn_owner *client_owner; /* of a session that is no relay */
-    void (*ready)(struct reactor_handler *handler,
-                  uint32_t events); /* instead of it, where the service reads; or NULL */
+    /* Instead of it, where the service reads; or NULL. */
+    void (*ready)(struct reactor_handler *handler, uint32_t events);
+    void (*expired)(struct timer_wheel *wheel, struct timer *timer); /* of a session */
+    void (*freed)(struct session *session);                          /* after the service's `close` */
+    void *state;                                                     /* the service's, see life.c */
+    struct timer tick;
+};
+
+/* Output that is read when the client can take it, see segment.c. */
+struct segment_list {
+    struct segment *first, *last;
+};
+
+/* What few sessions need. It is allocated when it is needed first. */
+struct session_more {
+    uint64_t timer_ms[SESSION_TIMERS]; /* the service's; 0: none */
+    const struct framing *framing;     /* instead of the service's; or NULL */
+    uint64_t skip;                     /* bytes of the client that are still to be dropped */
+    uint64_t id;                       /* see identity.c; 0: nobody has asked for it */
+    LIST_ENTRY(session_more) same_hash;
+    struct session *session;
+    struct reply *first_reply, *last_reply; /* see reply.c */
+    unsigned reply_count;
+    struct segment_list output; /* behind the client's buffer, see segment.c */
 };
 
 struct session {
     LIST_ENTRY(session) link;
     struct timer timer;
     uint64_t active_ms;             /* when a byte was last moved */
-    uint64_t timer_ms;              /* the service's; 0: none */
+    struct session_more *more;      /* NULL: nothing of it is needed yet */
     struct session_conn *upstreams; /* the newest first; also those that have ended in this batch */
     struct peer_address peer;
     uint8_t reason; /* enum close_reason, once it is closing */
     bool got_input;
-    bool reply_due; /* the last bytes went to an upstream */
+    bool reply_due : 1; /* the last bytes went to an upstream */
+    bool touched : 1;   /* something is to be done at the end of the turn, see turn.c */
+    bool woken : 1;     /* `woken` is to be called then */
+    bool paused : 1;    /* by the service */
+    bool told_draining : 1;
     struct conn client;
     _Alignas(max_align_t) char state[]; /* the service's */
 };
@@ -77,19 +108,19 @@ struct session_conn {
     struct session_conn *next;
 };
 
-static inline struct section *session_section(const struct session *session)
+static inline struct section *section_of(const struct session *session)
 {
     return container_of(session->client.settings, struct section, client);
 }
 
 static inline struct core *core_of(const struct session *session)
 {
-    return session_section(session)->core;
+    return section_of(session)->core;
 }
 
 static inline const struct service *session_service(const struct session *session)
 {
-    return session_section(session)->config->service;
+    return section_of(session)->config->service;
 }
 
 static inline uint64_t session_now(const struct session *session)
@@ -97,10 +128,27 @@ static inline uint64_t session_now(const struct session *session)
     return conn_loop_of(&session->client)->reactor.now_ms;
 }
 
+static inline bool session_has_replies(const struct session *session)
+{
+    return session->more && session->more->reply_count > 0;
+}
+
+/* True when an answer is still to come: of an upstream, or in a place that is reserved. */
+static inline bool session_owes(const struct session *session)
+{
+    return session->reply_due || session_has_replies(session);
+}
+
+/* True when output waits that is not in the client's buffer: constants, files. */
+static inline bool session_has_segments(const struct session *session)
+{
+    return session->more && session->more->output.first;
+}
+
 /* True when the client's bytes go to an upstream untouched, see relay.c. */
 static inline bool session_is_relay(const struct session *session)
 {
-    return session->client.owner != session_section(session)->client_owner;
+    return session->client.owner != section_of(session)->client_owner;
 }
 
 static inline struct session *session_of_client(const struct conn *conn)
@@ -119,6 +167,13 @@ void session_end(struct session *session, enum close_reason reason);
 
 /* Nothing more is read; when the output is flushed it ends, for this reason. */
 void session_finish(struct session *session, enum close_reason reason);
+
+/* An answer has come. A client that has ended its stream is served when it was the last one. */
+static inline void session_finish_answered(struct session *session)
+{
+    if (session->client.input == INPUT_ENDED && !session_owes(session) && !session_is_relay(session))
+        session_finish(session, CLOSE_peer);
+}
 
 /* Do what a callback has asked for other than SESSION_CONTINUE. */
 void session_apply_end(struct session *session, enum verdict verdict);
@@ -140,9 +195,6 @@ void session_settle(struct session *session);
 
 /* Pause and resume the inputs of a session after a change of above_high_water. */
 void session_update_flow(struct session *session);
-
-/* File the timer for the earliest deadline, if it is earlier than what it is filed for. */
-void session_arm(struct session *session);
 
 /* Close, tell and free the dead. Returns whether something has been freed. */
 bool session_free_dead(struct core *core);

@@ -1,0 +1,149 @@
+#include "worker/reply.h"
+#include "worker/more.h"
+#include "worker/segment.h"
+#include "worker/turn.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct reply {
+    struct session *session; /* NULL: it has ended */
+    struct reply *next;
+    struct segment_list kept; /* until it is the first one */
+    bool ended;
+    bool anonymous; /* made for what session_send() has sent behind other places */
+};
+
+static struct reply *append(struct session *session)
+{
+    struct session_more *more = more_of(session);
+    struct reply *reply = more ? calloc(1, sizeof(*reply)) : NULL;
+
+    if (!reply)
+        return NULL;
+    reply->session = session;
+    if (more->last_reply)
+        more->last_reply->next = reply;
+    else
+        more->first_reply = reply;
+    more->last_reply = reply;
+    more->reply_count++;
+    return reply;
+}
+
+struct reply *session_reply(struct session *session)
+{
+    if (session->client.phase != CONN_OPEN)
+        return NULL;
+    struct reply *reply = append(session);
+    if (!reply)
+        session_end(session, CLOSE_memory);
+    else if (session->more->reply_count == SESSION_REPLIES_MAX)
+        session_update_flow(session);
+    return reply;
+}
+
+/* Places whose answers are there go out, up to the first one that is still open. */
+static void advance(struct session *session)
+{
+    struct session_more *more = session->more;
+
+    for (struct reply *first; (first = more->first_reply);) {
+        segment_send(session, &first->kept);
+        if (!first->ended)
+            return;
+        more->first_reply = first->next;
+        if (!more->first_reply)
+            more->last_reply = NULL;
+        more->reply_count--;
+        segment_clear(&first->kept);
+        free(first);
+    }
+}
+
+/* Something has been put into it, or (false) could not be. What waits for its turn is output, and is bounded like it.
+ */
+static void added(struct reply *reply, bool success)
+{
+    struct session *session = reply->session;
+
+    if (!success)
+        session_end(session, CLOSE_memory);
+    else if (segment_last_size(&reply->kept) > session->client.settings->max_output)
+        session_end(session, CLOSE_overflow);
+    else if (session->more->first_reply == reply)
+        segment_send(session, &reply->kept);
+}
+
+static bool takes(const struct reply *reply)
+{
+    return reply->session && !reply->ended && reply->session->client.phase <= CONN_FLUSHING;
+}
+
+void reply_send(struct reply *reply, const void *bytes, size_t size)
+{
+    if (!takes(reply) || size == 0)
+        return;
+    if (reply->session->more->first_reply == reply && !session_has_segments(reply->session))
+        turn_send(reply->session, bytes, size);
+    else
+        added(reply, segment_append_bytes(&reply->kept, bytes, size));
+}
+
+void reply_send_static(struct reply *reply, const void *bytes, size_t size)
+{
+    if (takes(reply) && size > 0)
+        added(reply, segment_append_constant(&reply->kept, bytes, size));
+}
+
+void reply_send_file(struct reply *reply, int fd, uint64_t offset, uint64_t size)
+{
+    if (takes(reply) && size > 0)
+        added(reply, segment_append_file(&reply->kept, fd, offset, size));
+    else
+        close(fd);
+}
+
+void reply_end(struct reply *reply)
+{
+    struct session *session = reply->session;
+
+    if (!session) {
+        free(reply);
+        return;
+    }
+    reply->ended = true;
+    if (!reply->anonymous)
+        stats_count(&section_of(session)->stats->messages_out, 1);
+    if (session->more->first_reply != reply)
+        return;
+    advance(session);
+    if (turn_touch(session) < 0) /* its input may go on, and its client may wait for the end */
+        session_end(session, CLOSE_memory);
+}
+
+struct session *reply_session(const struct reply *reply)
+{
+    return reply->session && reply->session->client.phase == CONN_OPEN ? reply->session : NULL;
+}
+
+struct segment_list *reply_behind(struct session *session)
+{
+    struct reply *last = session->more->last_reply;
+
+    if (!last->anonymous && (last = append(session)))
+        last->anonymous = last->ended = true;
+    return last ? &last->kept : NULL;
+}
+
+void reply_forget_all(struct session *session)
+{
+    for (struct reply *reply; (reply = session->more->first_reply);) {
+        session->more->first_reply = reply->next;
+        segment_clear(&reply->kept);
+        reply->session = NULL;
+        if (reply->ended)
+            free(reply);
+    }
+    session->more->reply_count = 0;
+}

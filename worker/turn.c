@@ -1,0 +1,90 @@
+#include "worker/turn.h"
+#include "worker/deadline.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum { FIRST_CAPACITY = 64, ROUNDS_MAX = 8 };
+
+int turn_touch(struct session *session)
+{
+    struct session_set *set = &core_of(session)->touched;
+
+    if (session->touched || session->client.phase == CONN_CLOSED)
+        return 0;
+    if (set->count == set->capacity) {
+        unsigned capacity = set->capacity ? 2 * set->capacity : FIRST_CAPACITY;
+        struct session **array = reallocarray(set->array, capacity, sizeof(*array));
+        if (!array)
+            return -1;
+        set->array = array;
+        set->capacity = capacity;
+    }
+    set->array[set->count++] = session;
+    session->touched = true;
+    return 0;
+}
+
+void turn_send(struct session *session, const void *bytes, size_t size)
+{
+    struct conn *client = &session->client;
+
+    if (client->phase == CONN_OPEN)
+        conn_send(client, bytes, size);
+    else if (size > 0 && client->phase == CONN_FLUSHING && client->output == OUTPUT_ON && turn_touch(session) == 0)
+        conn_queue(client, bytes, size);
+}
+
+static void catch_up(struct session *session)
+{
+    const struct service *service = session_service(session);
+    struct conn *client = &session->client;
+
+    session->touched = false;
+    if (client->phase == CONN_CLOSED)
+        return;
+    session_enter(session);
+    if (session->woken && client->phase == CONN_OPEN && service->woken) {
+        session->woken = false;
+        session_apply(session, service->woken(session));
+    }
+    session->woken = false;
+    if (client->phase != CONN_CLOSED)
+        session_update_flow(session);
+    conn_uncork(conn_loop_of(client));
+    if (client->phase <= CONN_FLUSHING && (!buffer_is_empty(&client->out) || session_has_segments(session)) &&
+        !(client->handler.events & EPOLLOUT))
+        conn_flush(client);
+    session_finish_answered(session);
+    session_leave(session);
+    deadline_arm(session);
+}
+
+void turn_catch_up(struct core *core)
+{
+    struct session_set *set = &core->touched;
+
+    /* What is done may touch others. Whoever goes on for ever, such as two sessions that wake each other, gives the
+     * rest of the worker a turn in between. */
+    for (unsigned round = 0; set->count > 0 && round < ROUNDS_MAX; round++) {
+        unsigned count = set->count;
+        for (unsigned i = 0; i < count; i++)
+            catch_up(set->array[i]);
+        set->count -= count;
+        memmove(set->array, set->array + count, set->count * sizeof(*set->array));
+    }
+    /* the dead are freed now */
+    unsigned kept = 0;
+    for (unsigned i = 0; i < set->count; i++)
+        if (set->array[i]->client.phase != CONN_CLOSED)
+            set->array[kept++] = set->array[i];
+    set->count = kept;
+    core->loop.reactor.hurry = kept > 0;
+}
+
+void turn_fini(struct core *core)
+{
+    free(core->touched.array);
+    core->touched = (struct session_set){.array = NULL};
+}
