@@ -132,7 +132,7 @@ void adopt_settle(struct master *master)
     struct generation *current = master->current;
     unsigned numbers = endpoints_numbers(&master->endpoints), stranded = 0;
 
-    if (master->phase != MASTER_SERVING)
+    if (!master_is_serving(master))
         return;
     for (unsigned i = 0; i < numbers; i++) {
         bool retired = i >= current->wanted;

@@ -99,7 +99,7 @@ unsigned generation_first_count(const struct master *master)
 {
     unsigned wanted = master->current->conf.workers, numbers = endpoints_fewest(&master->endpoints);
 
-    return master->upgrade.newer && numbers < wanted ? numbers : wanted;
+    return handover_is_candidate(master->upgrade.state) && numbers < wanted ? numbers : wanted;
 }
 
 void generation_start_rest(struct master *master)
@@ -255,7 +255,7 @@ void generation_replace(struct master *master, struct slot *slot)
     struct generation *current = master->current;
     unsigned number = slot->number;
 
-    if (slot->conf != &current->conf || master->phase != MASTER_SERVING)
+    if (slot->conf != &current->conf || !master_is_serving(master))
         return;
     struct slot *replacement = slot_new(number, current->number, &current->conf, RESPAWN_exit);
     slot->replace_due = !replacement;
@@ -314,7 +314,7 @@ void generation_resize(struct master *master, int change)
         log_warn("resize refused: %u workers is the limit", count);
         return;
     }
-    if (master->phase != MASTER_SERVING || master->next || master->upgrade.channel >= 0 ||
+    if (!master_is_serving(master) || master->next || !handover_may_reload(master->upgrade.state) ||
         master->reload.state == RELOAD_RESOLVING || current->count != current->wanted) {
         log_warn("resize refused: a start, a reload, an upgrade or a stop is under way");
         return;

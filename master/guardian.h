@@ -1,5 +1,5 @@
 /*
- * The guardian: the process that somebody started and waits for, once a newer binary has taken over from it. A
+ * The guardian: the process that somebody started and waits for, once another binary has taken over from it. A
  * container ends with its PID 1; runit, s6 and a shell know nobody but their child. So that process stays when its
  * sessions have drained, small, until the server ends:
  *
@@ -33,8 +33,8 @@ struct guardian {
 void guardian_decide(struct guardian *guardian, bool daemon);
 
 /*
- * Around the fork of a newer master: have a socket that it can inherit (0, or -1 with errno); hand it on, in the child;
- * close our copy when the newer one is in charge. Or it has failed, and this master is in charge still, or again.
+ * Around the fork of a candidate: have a socket that it can inherit (0, or -1 with errno); hand it on, in the child;
+ * close our copy when the successor is in charge. Or it has failed, and this master is in charge still, or again.
  */
 int guardian_open(struct guardian *guardian);
 int guardian_hand_on(const struct guardian *guardian);
@@ -44,7 +44,7 @@ void guardian_take_back(struct guardian *guardian);
 /* Close both ends. In a worker they are nobody's business. */
 void guardian_close(struct guardian *guardian);
 
-/* In the newer master: take what was handed on, if anything was. */
+/* In a candidate: take what was handed on, if anything was. */
 void guardian_inherit(struct guardian *guardian);
 
 /* Tell the guardian that signals are for this process from now on; again at each tick if that could not be sent. */

@@ -302,8 +302,8 @@ static void lock_pidfile(void)
 {
     char why[512];
 
-    int result = self.master.upgrade.newer ? pid_check(&self.master, why, sizeof(why))
-                                           : pid_lock(&self.master, why, sizeof(why));
+    int result = handover_is_candidate(self.master.upgrade.state) ? pid_check(&self.master, why, sizeof(why))
+                                                                  : pid_lock(&self.master, why, sizeof(why));
     if (result < 0)
         fail("", why);
 }
@@ -447,7 +447,7 @@ static void announce(void)
     if (self.master.overrides->file == conf_builtin_name)
         log_notice("there is no " CCSERVER_CONF ": the built-in configuration is served (ccserver -T prints it)");
     conf_warn(&self.master.current->conf);
-    if (self.master.upgrade.newer) {
+    if (handover_is_candidate(self.master.upgrade.state)) {
         log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)self.master.upgrade.pid);
         return;
     }
@@ -459,7 +459,7 @@ static void announce(void)
 static int stay_as_guardian(void)
 {
     struct upgrade *upgrade = &self.master.upgrade;
-    pid_t in_charge = upgrade->channel >= 0 ? upgrade->pid : 0;
+    pid_t in_charge = handover_has_successor(upgrade->state) ? upgrade->pid : 0;
 
     if (upgrade->channel >= 0)
         close(upgrade->channel);
@@ -500,13 +500,14 @@ int main(int argc, char **argv, char **environment)
     if (upgrade_inherit(&self.master) < 0)
         fail("cannot take over", strerror(errno));
     options = parse_options(argc, self.master.arguments);
-    bool as_daemon = options.overrides.daemonise && !self.master.upgrade.newer;
+    bool is_candidate = handover_is_candidate(self.master.upgrade.state);
+    bool as_daemon = options.overrides.daemonise && !is_candidate;
     if (as_daemon)
         closefrom(STDERR_FILENO + 1); /* a lock of our starter, for example: nothing of ours is open yet */
     log_open("stderr");               /* until the configuration is known */
     title_init(argc, argv, environment, options.overrides.file == conf_builtin_name ? NULL : options.overrides.file);
     load_conf(&options);
-    if (!self.master.upgrade.newer)
+    if (!is_candidate)
         guardian_decide(&self.master.guardian, options.overrides.daemonise);
     if (options.check)
         conf_warn(&self.master.current->conf);
@@ -538,14 +539,13 @@ int main(int argc, char **argv, char **environment)
     int code = master_run(&self.master);
     names_await_end();
 
-    bool in_charge = self.master.phase != MASTER_HANDED_OVER && !self.master.upgrade.newer;
-    if (self.master.upgrade.newer)
-        endpoints_forget_added(&self.master.endpoints);                         /* the rest is the older one's */
-    bool taken_back = code != EXIT_SUCCESS && self.master.upgrade.channel >= 0; /* by an older one that still drains */
-    endpoints_fini(&self.master.endpoints, in_charge && !taken_back);
+    enum handover_state state = self.master.upgrade.state;
+    if (handover_is_candidate(state))
+        endpoints_forget_added(&self.master.endpoints); /* the rest is the predecessor's */
+    endpoints_fini(&self.master.endpoints, handover_owns_sockets(state, code != EXIT_SUCCESS));
     pid_remove(&self.master);
     generation_free(self.master.current);
-    if (self.master.phase == MASTER_HANDED_OVER && self.master.guardian.stays)
+    if (handover_has_handed_over(state) && self.master.guardian.stays)
         code = stay_as_guardian();
     return code;
 }

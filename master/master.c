@@ -59,12 +59,11 @@ static void bury(struct master *master)
 
 static bool is_done(const struct master *master)
 {
-    if (master->phase == MASTER_SERVING || !LIST_EMPTY(&master->leaving) || master->next)
+    if (master_is_serving(master) || !LIST_EMPTY(&master->leaving) || master->next)
         return false;
-    if (master->phase == MASTER_HANDED_OVER)
+    if (handover_has_handed_over(master->upgrade.state))
         return true;
-    bool awaits_newer = master->upgrade.channel >= 0 && !master->upgrade.older;
-    return !awaits_newer && !upgrade_has_orphans(master);
+    return !handover_awaits_end(master->upgrade.state) && !upgrade_has_orphans(master);
 }
 
 static void kill_slot(struct master *master, struct slot *slot)
@@ -75,13 +74,12 @@ static void kill_slot(struct master *master, struct slot *slot)
 void master_stop_at_once(struct master *master, const char *why)
 {
     log_notice("stopping at once: %s", why);
-    upgrade_tell_stopping(master, true);
-    upgrade_abandon(master, "this master stops");
-    if (master->phase == MASTER_SERVING && !master->upgrade.newer)
+    upgrade_stop(master, true);
+    if (master->phase == MASTER_SERVING && handover_is_in_charge(master->upgrade.state))
         notify("STOPPING=1\nSTATUS=stopping at once: %s", why);
     if (master->next)
         generation_give_up_next(master, "the server stops");
-    if (master->phase != MASTER_HANDED_OVER)
+    if (!handover_has_handed_over(master->upgrade.state))
         master->phase = MASTER_KILLING;
     master->stop_ms = clock_now_ms();
     generation_retire_all(master);
@@ -98,36 +96,44 @@ void master_hurry(struct master *master)
     master_each_slot(master, hurry_slot);
 }
 
-/* Because it must: an older master that still drains may take over again. */
 static void give_in(struct master *master, const char *why)
 {
-    upgrade_abandon(master, "this master stops");
     if (master->next)
         generation_give_up_next(master, "the server stops");
     log_notice("stopping: %s; sessions may finish for %u ms", why, master->world.patience.drain_ms);
     master->phase = MASTER_STOPPING;
     master->stop_ms = clock_now_ms();
-    master->world.for_good = !master->upgrade.newer;
+    master->world.for_good = handover_is_in_charge(master->upgrade.state);
     generation_retire_all(master);
     master_hurry(master);
 }
 
 static void stop(struct master *master, const char *why)
 {
-    if (master->phase != MASTER_SERVING) {
+    if (!master_is_serving(master)) {
         master_stop_at_once(master, why);
         return;
     }
-    upgrade_tell_stopping(master, false);
-    if (!master->upgrade.newer)
+    upgrade_stop(master, false);
+    if (handover_is_in_charge(master->upgrade.state))
         notify("STOPPING=1\nSTATUS=stopping: %s", why);
     give_in(master, why);
 }
 
-/* Ctrl-C reaches both masters while one takes over from the other: the sessions of the older are draining already. */
+/* No worker can run. A predecessor that still drains serves again, and so does not hear of a stop. */
+static void break_down(struct master *master)
+{
+    log_error("no worker can run: stopping");
+    if (handover_may_reload(master->upgrade.state))
+        notify("STOPPING=1\nSTATUS=no worker can run");
+    upgrade_break_down(master);
+    give_in(master, "no worker can run");
+}
+
+/* Ctrl-C reaches both masters while one takes over from the other; the sessions of the predecessor drain already. */
 static void interrupt(struct master *master)
 {
-    if (master->phase == MASTER_HANDED_OVER && master->upgrade.channel >= 0 && !master->upgrade.stopping)
+    if (master->upgrade.state == HANDOVER_HANDED_OVER)
         log_notice("SIGINT: this master drains already; SIGTERM ends that");
     else
         stop(master, "SIGINT");
@@ -135,7 +141,7 @@ static void interrupt(struct master *master)
 
 void master_shut_down(struct master *master)
 {
-    if (!upgrade_pass_shutdown(master) && master->phase == MASTER_SERVING)
+    if (!upgrade_pass_shutdown(master) && master_is_serving(master))
         stop(master, "a client asked for it");
 }
 
@@ -143,15 +149,15 @@ void master_shut_down(struct master *master)
 
 static void write_stats_file(struct master *master)
 {
-    const char *path = master->current->conf.stats_file;
+    const struct conf *conf = &master->current->conf;
     char why[512];
 
-    if (path[0] == '\0')
+    if (conf->stats_file[0] == '\0')
         return;
-    if (report_file(master, path, why, sizeof(why)) < 0)
+    if (report_file(master, conf->stats_file, why, sizeof(why)) < 0)
         log_error("cannot write statistics: %s", why);
     else
-        log_notice("statistics written to %s", path);
+        log_notice("statistics written to %s", conf->stats_file);
 }
 
 static void tell_reopen(struct master *master, struct slot *slot)
@@ -165,14 +171,14 @@ static void reopen_logs(struct master *master)
         log_error("cannot reopen the log: %s", strerror(errno));
     else
         log_notice("log reopened");
-    if (master->phase == MASTER_SERVING)
+    if (master_is_serving(master))
         endpoints_check_files(&master->endpoints);
     master_each_slot(master, tell_reopen);
 }
 
 static void hang_up(struct master *master, const struct signalfd_siginfo *info)
 {
-    if (master->phase == MASTER_HANDED_OVER && !guardian_has_reached_all(info))
+    if (!guardian_has_reached_all(info))
         upgrade_pass_hup(master);
     reload_request(master);
 }
@@ -185,7 +191,7 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
     }
     if (info->ssi_signo == SIGHUP)
         reopen_logs(master);
-    if (master->phase == MASTER_HANDED_OVER)
+    if (handover_has_handed_over(master->upgrade.state))
         workers_reap(master); /* whoever has just died cannot be told anything; this master may serve again */
     if (info->ssi_signo != SIGCHLD && upgrade_pass_signal(master, info))
         return;
@@ -241,7 +247,7 @@ static void check_started(struct master *master)
         return;
     log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
     tell_started(master, true);
-    if (!master->upgrade.newer)
+    if (handover_is_in_charge(master->upgrade.state))
         notify("READY=1\nSTATUS=%u workers", ready);
 }
 
@@ -333,7 +339,7 @@ static void notify_alive(struct master *master)
     static uint64_t next_ms;
     uint64_t period_ms = notify_watchdog_ms();
 
-    if (period_ms == 0 || master->world.now_ms < next_ms || master->phase == MASTER_HANDED_OVER)
+    if (period_ms == 0 || master->world.now_ms < next_ms || handover_has_handed_over(master->upgrade.state))
         return;
     next_ms = master->world.now_ms + period_ms - (period_ms / 2 > TICK_MS ? TICK_MS : 0);
     notify("WATCHDOG=1");
@@ -349,13 +355,14 @@ static bool all_down(const struct generation *generation)
 
 int master_run(struct master *master)
 {
+    bool is_candidate = handover_is_candidate(master->upgrade.state);
     int code = EXIT_SUCCESS;
 
     master->started_ms = clock_now_ms();
     report_start(master);
     master->world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
     generation_apply_patience(master);
-    generation_start(master, master->current, master->upgrade.newer ? RESPAWN_upgrade : RESPAWN_none);
+    generation_start(master, master->current, is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_hear(master);
         workers_check(master);
@@ -369,20 +376,17 @@ int master_run(struct master *master)
         adopt_settle(master);
         bury(master);
         notify_alive(master);
-        if (master->phase == MASTER_SERVING && all_down(master->current)) {
-            log_error("no worker can run: stopping");
+        if (master_is_serving(master) && all_down(master->current)) {
+            break_down(master);
             code = EXIT_FAILURE;
-            if (master->upgrade.channel < 0)
-                notify("STOPPING=1\nSTATUS=no worker can run");
-            give_in(master, "no worker can run");
         }
     }
-    if (master->phase != MASTER_HANDED_OVER && !master->upgrade.newer)
+    if (handover_is_in_charge(master->upgrade.state))
         write_stats_file(master); /* the final totals */
     tell_started(master, false);
-    if (master->phase != MASTER_HANDED_OVER || !master->guardian.stays)
+    if (!handover_has_handed_over(master->upgrade.state) || !master->guardian.stays)
         log_notice("stopped");
-    else if (master->upgrade.channel >= 0)
+    else if (handover_has_successor(master->upgrade.state))
         log_notice("drained: this process stays as the guardian of pid %d", (int)master->upgrade.pid);
-    return master->phase == MASTER_HANDED_OVER ? master->guardian.code : code;
+    return handover_has_handed_over(master->upgrade.state) ? master->guardian.code : code;
 }

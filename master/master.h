@@ -17,6 +17,7 @@
 #include "master/conf.h"
 #include "master/endpoint.h"
 #include "master/guardian.h"
+#include "master/handover.h"
 #include "master/names.h"
 #include "master/slot.h"
 #include <stdbool.h>
@@ -33,26 +34,21 @@ struct generation {
 
 enum master_phase {
     MASTER_SERVING,
-    MASTER_HANDED_OVER, /* another master is in charge; our sessions drain */
-    MASTER_STOPPING,    /* the whole server drains */
-    MASTER_KILLING,     /* it has been told to be quick */
+    MASTER_STOPPING, /* the whole server drains */
+    MASTER_KILLING,  /* it has been told to be quick */
 };
 
-/* The other master, while a binary takes over from another. */
+/* The other master, while a binary takes over from another: the predecessor, or the candidate and later successor. */
 struct upgrade {
-    int channel; /* to it; -1: there is none */
-    pid_t pid;
-    uint64_t due_ms;  /* real time until which the older waits for the newer; 0: it does not */
-    bool older;       /* it is the older one */
-    bool newer;       /* and we are not in charge yet */
-    unsigned workers; /* of the newer that have been READY at a time */
-    bool offered;     /* the newer has been told that all is its own */
-    bool accepted;    /* the newer has put its pid file in place, and is in charge as soon as MINE has been sent */
-    bool stopping;    /* it is in charge, and stops: who dies then is not to be replaced by us */
-    char why[512];    /* the newer has failed */
-    bool closed;      /* it has nothing more to say; its end will be reaped */
-    unsigned unsaid;  /* set of enum upgrade_word: what could not be sent yet */
-    uint64_t deaf_until_ms; /* real time; until then the channel is left alone, since reading from it has failed */
+    enum handover_state state; /* who is in charge */
+    int channel;               /* to the other master; -1: there is none, or it has closed its end */
+    pid_t pid;                 /* of the other master; 0: there is none */
+    uint64_t due_ms;           /* real time until which a predecessor waits for the candidate; 0: it does not */
+    unsigned workers;          /* of this candidate that have been READY at a time */
+    char why[512];             /* the candidate has failed */
+    int status;                /* with which the successor has ended, as from waitpid() */
+    unsigned unsaid;           /* set of enum upgrade_word: what could not be sent yet */
+    uint64_t deaf_until_ms;    /* real time; until then the channel is left alone, since reading from it has failed */
 };
 
 /* Names that a child resolves. */
@@ -91,6 +87,12 @@ struct master {
     /* Told once: all workers are READY (true), or none can be (false). */
     void (*started)(bool ready);
 };
+
+/* In charge, or a candidate; neither stopping nor draining for a successor. */
+static inline bool master_is_serving(const struct master *master)
+{
+    return master->phase == MASTER_SERVING && !handover_has_handed_over(master->upgrade.state);
+}
 
 /* Serve until stopped. Returns the exit code. The first generation's sockets are claimed, the signals are blocked,
  * `signal_fd` reads them. */
@@ -159,8 +161,8 @@ void generation_start(struct master *master, struct generation *generation, enum
 bool generation_start_some(struct master *master, struct generation *generation);
 
 /*
- * How many workers the first generation starts with: as many as are configured, but a newer binary that is not in
- * charge yet no more than there are queues. It must not open others, where clients would wait in vain if it failed. In
+ * How many workers the first generation starts with: as many as are configured, but in a candidate no more than there
+ * are queues. It must not open others, where clients would wait in vain if it failed. In
  * charge it starts the rest.
  */
 unsigned generation_first_count(const struct master *master);
@@ -211,20 +213,24 @@ unsigned adopt_count(const struct slot *slot);
 /* SIGUSR2: start the binary anew, with our sockets. */
 void upgrade_start(struct master *master);
 
-/* In the newer master: tell the older one why we cannot go on. */
+/* In a candidate: tell the predecessor why this master cannot go on. */
 void upgrade_fail(const struct master *master, const char *why);
 
-/* In the newer master, while something takes its time: its silence is not to be taken for a hang. */
+/* In a candidate, while something takes its time: its silence must not be taken for a hang. */
 void upgrade_tell_alive(struct master *master);
 
-/* In the newer master: so many workers are READY, or all that can be. */
+/* In a candidate: so many workers are READY, or all that can be. */
 void upgrade_tell_ready(struct master *master, unsigned workers, bool all);
 
-/* The server stops, at the word of the newer: the older one does not take it back. */
-void upgrade_tell_stopping(struct master *master, bool at_once);
+/*
+ * This master has been told to stop, or none of its workers can run: a candidate is killed. A predecessor is told of
+ * the first, so that it does not serve again, but not of the second, so that it does.
+ */
+void upgrade_stop(struct master *master, bool at_once);
+void upgrade_break_down(struct master *master);
 
 /*
- * Workers of a newer master that failed have become our children. They drain by themselves, but not for ever; where one
+ * Workers of a candidate that failed have become our children. They drain by themselves, but not for ever; where one
  * may just have been started, it has a moment to say so. Other children, which we may have been born with, are none of
  * our business.
  */
@@ -240,14 +246,12 @@ bool upgrade_pass_shutdown(struct master *master);
  */
 bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *info);
 
-/* The other master has something to say (when the descriptor can be read), has died, or has been silent for too long.
- */
+/* The other master has said something (the descriptor can be read), or has been silent for too long. */
 int upgrade_poll_fd(const struct master *master);
 void upgrade_hear(struct master *master);
-void upgrade_reaped(struct master *master, int status);
 void upgrade_tick(struct master *master);
 
-/* Kill the newer master, if there is one: the server stops. */
-void upgrade_abandon(struct master *master, const char *why);
+/* A child has been reaped. False when it was not the other master. */
+bool upgrade_reaped(struct master *master, pid_t pid, int status);
 
 #endif

@@ -38,16 +38,17 @@ static bool is_busy(const struct master *master, char *why, size_t why_size)
 {
     const struct slot *older = older_slot(master);
     bool resolving = master->reload.state == RELOAD_RESOLVING;
+    bool upgrading = !handover_may_reload(master->upgrade.state);
 
     if (resolving)
         snprintf(why, why_size, "names are being resolved");
     else if (master->next)
         snprintf(why, why_size, "generation %u is starting", master->next->number);
-    else if (master->upgrade.channel >= 0)
+    else if (upgrading)
         snprintf(why, why_size, "an upgrade is under way");
     else if (older)
         snprintf(why, why_size, "generation %u still drains", older->generation);
-    return resolving || master->next || master->upgrade.channel >= 0 || older;
+    return resolving || master->next || upgrading || older;
 }
 
 static void stop_resolving(struct master *master)
@@ -187,7 +188,7 @@ void reload_request(struct master *master)
 {
     char why[64];
 
-    if (master->phase != MASTER_SERVING)
+    if (!master_is_serving(master))
         return;
     if (is_busy(master, why, sizeof(why))) {
         log_notice("reload deferred: %s", why);
@@ -268,7 +269,7 @@ void reload_tick(struct master *master)
 {
     char why[64];
 
-    if (master->phase != MASTER_SERVING) {
+    if (!master_is_serving(master)) {
         stop_resolving(master);
     } else if (master->reload.state != RELOAD_IDLE) {
         if (names_hear(&master->reload.names, clock_now_ms()))

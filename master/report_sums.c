@@ -92,10 +92,11 @@ const char *report_master_state(const struct master *master)
 {
     static const char *const states[] = {
         [MASTER_SERVING] = "serving",
-        [MASTER_HANDED_OVER] = "handed over",
         [MASTER_STOPPING] = "stopping",
         [MASTER_KILLING] = "killing",
     };
+    if (handover_has_handed_over(master->upgrade.state))
+        return "handed over";
     return master->phase == MASTER_SERVING && !master->was_ready ? "starting" : states[master->phase];
 }
 

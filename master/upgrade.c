@@ -1,22 +1,24 @@
 /*
- * A change of the binary while it serves. The older master starts the newer one with its sockets and its statistics:
+ * A change of the binary while it serves. The predecessor starts the candidate with its sockets and its statistics:
  *
- *   older                                       newer
+ *   predecessor                                 candidate
  *     | fork, exec; environment: CCSERVER_UPGRADE = descriptors
  *     |                                          | loads its configuration, claims the sockets, starts its workers
  *     | <-------------- ALIVE ------------------ | some of them are READY
  *     | <-------------- READY ------------------ | all of them are
- *     | --------------- YOURS -----------------> | puts its pid file in the place of the older's: in charge
- *     | <--------------- MINE ------------------ |
+ *     | --------------- YOURS -----------------> | puts its pid file in the place of the predecessor's
+ *     | <--------------- MINE ------------------ | in charge: the successor
  *     | drains, exits                            |
  *     | <------------- STOPPING ---------------- | it is told to stop: its end will be no failure
- *     | <-------------- QUICKLY ---------------- | at once: so does the older
+ *     | <-------------- QUICKLY ---------------- | at once: so does the predecessor
  *     | --------------- SHUTDOWN --------------> | a client has asked for it; also in the other direction, before MINE
  *
- *   "FAILED why", its end, or ten seconds of silence: the older one kills it and goes on as if nothing had happened.
+ *   "FAILED why", its end, or ten seconds of silence: the predecessor kills the candidate and goes on as if nothing had
+ *   happened.
  *
- * Messages are words on a SOCK_SEQPACKET pair (upgrade_words.h). The newer's sockets are copies: whatever it does, ours
- * stay. The newer one does nothing that the older one could not take back before MINE has been sent. Where somebody
+ * Who is in charge, and what each word and each event leads to, stands in the table of handover.c. Messages are words
+ * on a SOCK_SEQPACKET pair (upgrade_words.h). The candidate's sockets are copies: whatever it does, the predecessor's
+ * stay. The candidate does nothing that the predecessor could not take back before MINE has been sent. Where somebody
  * waits for the first master, that one does not exit when it has drained: see guardian.h.
  */
 #include "common/clock.h"
@@ -24,6 +26,7 @@
 #include "common/notify.h"
 #include "common/stats.h"
 #include "master/binary.h"
+#include "master/handover.h"
 #include "master/master.h"
 #include "master/upgrade_fork.h"
 #include "master/upgrade_words.h"
@@ -42,15 +45,30 @@ enum {
     ORPHANS_MS = 5000, /* a worker that has lost its master has ended by itself long before */
 };
 
-static void settle_charge(struct master *master);
+static void give(struct master *master, enum handover_event event);
+static void settle_claim(struct master *master);
 
-static void hang_up(struct master *master)
+static void close_channel(struct upgrade *upgrade)
 {
-    close(master->upgrade.channel);
-    master->upgrade = (struct upgrade){.channel = -1};
+    if (upgrade->channel >= 0)
+        close(upgrade->channel);
+    upgrade->channel = -1;
+    upgrade->unsaid = 0;
 }
 
-/* ---- the older ---- */
+/* Nothing that is known of the other master holds any more, but who is in charge. */
+static void forget(struct upgrade *upgrade)
+{
+    close_channel(upgrade);
+    *upgrade = (struct upgrade){.state = upgrade->state, .channel = -1};
+}
+
+/* ---- the predecessor ---- */
+
+static void wait_longer(struct upgrade *upgrade)
+{
+    upgrade->due_ms = clock_now_ms() + PATIENCE_MS;
+}
 
 static void log_failure(struct master *master, const char *why)
 {
@@ -63,54 +81,69 @@ void upgrade_start(struct master *master)
 {
     char path[PATH_MAX], why[UPGRADE_TEXT_SIZE];
 
-    upgrade_hear(master); /* the master that drained may be gone by now */
-    if (master->phase != MASTER_SERVING || master->next || master->reload.state == RELOAD_RESOLVING ||
-        master->upgrade.channel >= 0) {
+    upgrade_hear(master); /* the predecessor that drained may be gone by now */
+    if (!master_is_serving(master) || master->next || master->reload.state == RELOAD_RESOLVING ||
+        !handover_may_reload(master->upgrade.state)) {
         log_warn("upgrade refused: a reload, an upgrade or a stop is under way");
     } else if (binary_find(master->binary, path, sizeof(path), why, sizeof(why)) < 0) {
         log_failure(master, why);
     } else if (upgrade_fork(master, path) < 0) {
         log_failure(master, strerror(errno));
     } else {
-        master->upgrade.due_ms = clock_now_ms() + PATIENCE_MS;
+        give(master, HANDOVER_EVENT_START);
         log_notice("upgrade: starting %s (pid %d)", path, (int)master->upgrade.pid);
         notify("STATUS=upgrading, pid %d starts", (int)master->upgrade.pid);
     }
 }
 
-/* It is given up; what is left of it will be reaped, and then it is said. */
-static void give_up(struct master *master, const char *why)
+/* The failure is logged when the candidate has been reaped: its exit status may be all that is known. */
+static void kill_candidate(struct upgrade *upgrade)
 {
-    if (master->upgrade.why[0] == '\0')
-        strlcpy(master->upgrade.why, why, sizeof(master->upgrade.why));
-    kill(master->upgrade.pid, SIGKILL);
-    master->upgrade.due_ms = 0;
+    kill(upgrade->pid, SIGKILL);
+    upgrade->due_ms = 0;
 }
 
-static void tell_failed(struct master *master, int status)
+static void note_failure(struct upgrade *upgrade, const char *why)
 {
-    char *why = master->upgrade.why;
-    size_t size = sizeof(master->upgrade.why);
-    char text[512];
+    if (upgrade->why[0] == '\0')
+        strlcpy(upgrade->why, why, sizeof(upgrade->why));
+}
 
-    if (why[0] == '\0' && WIFSIGNALED(status))
-        snprintf(why, size, "killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
-    else if (why[0] == '\0')
-        snprintf(why, size, "exited with code %d", WEXITSTATUS(status));
-    log_failure(master, why);
-    if (master->upgrade.offered) { /* it may have put its own pid file in the place of ours, and shut what it drops */
-        if (pid_replace(master, text, sizeof(text)) < 0)
-            log_error("%s", text);
-        endpoints_listen(&master->endpoints, &master->current->conf);
-    }
-    hang_up(master);
+/* Its exit status says why it has failed, unless it has said so itself. */
+static void note_exit(struct upgrade *upgrade, int status)
+{
+    char text[64];
+
+    if (WIFSIGNALED(status))
+        snprintf(text, sizeof(text), "killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
+    else
+        snprintf(text, sizeof(text), "exited with code %d", WEXITSTATUS(status));
+    note_failure(upgrade, text);
+}
+
+static void go_on(struct master *master)
+{
+    log_failure(master, master->upgrade.why);
+    forget(&master->upgrade);
+    guardian_take_back(&master->guardian);
+}
+
+/* The candidate may have put its own pid file in the place of ours, and shut the sockets that it drops. */
+static void recover(struct master *master)
+{
+    char why[UPGRADE_TEXT_SIZE];
+
+    log_failure(master, master->upgrade.why);
+    if (pid_replace(master, why, sizeof(why)) < 0)
+        log_error("%s", why);
+    endpoints_listen(&master->endpoints, &master->current->conf);
+    forget(&master->upgrade);
     guardian_take_back(&master->guardian);
 }
 
 static void offer(struct master *master)
 {
-    master->upgrade.offered = true;
-    master->upgrade.due_ms = clock_now_ms() + PATIENCE_MS;
+    wait_longer(&master->upgrade);
     words_say(&master->upgrade, WORD_YOURS);
 }
 
@@ -123,7 +156,6 @@ static void hand_over(struct master *master)
         upgrade_pass_hup(master);
     master->reload_pending = false;
     master->upgrade.due_ms = 0;
-    master->phase = MASTER_HANDED_OVER;
     log_notice("upgrade: pid %d is in charge, this master drains", pid);
     if (master->guardian.stays)
         notify("STATUS=pid %d is in charge", pid);
@@ -133,15 +165,14 @@ static void hand_over(struct master *master)
     generation_retire_all(master);
 }
 
-/* It died after all, and we are still there: better late than never. */
+/* The successor has died in charge, and this master still drains. */
 static void take_back(struct master *master)
 {
     char why[256];
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
     atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
-    master->phase = MASTER_SERVING;
-    hang_up(master);
+    forget(&master->upgrade);
     guardian_take_back(&master->guardian);
     if (pid_replace(master, why, sizeof(why)) < 0)
         log_error("%s", why);
@@ -152,38 +183,38 @@ static void take_back(struct master *master)
     notify("READY=1");
 }
 
-/* It has ended as it was told to. What this master still drains is all that is left of the server. */
-static void outlive(struct master *master, int status)
+/* What this master still drains is all that is left of the server. */
+static void outlive(struct master *master)
 {
-    hang_up(master);
-    guardian_note_end(&master->guardian, status);
+    guardian_note_end(&master->guardian, master->upgrade.status);
+    forget(&master->upgrade);
     guardian_take_back(&master->guardian);
 }
 
-void upgrade_reaped(struct master *master, int status)
+bool upgrade_reaped(struct master *master, pid_t pid, int status)
 {
+    struct upgrade *upgrade = &master->upgrade;
+
+    if (!handover_awaits_end(upgrade->state) || pid != upgrade->pid)
+        return false;
     upgrade_hear(master); /* its last words say more than its exit code */
-    if (master->phase != MASTER_HANDED_OVER)
-        tell_failed(master, status);
-    else if (!master->upgrade.stopping && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-        take_back(master);
-    else
-        outlive(master, status);
+    upgrade->status = status;
+    note_exit(upgrade, status);
+    give(master, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? HANDOVER_EVENT_EXITED : HANDOVER_EVENT_DIED);
+    return true;
 }
 
 void upgrade_tick(struct master *master)
 {
-    words_flush(&master->upgrade);
-    settle_charge(master);
-    guardian_tick(&master->guardian);
-    if (master->upgrade.due_ms && clock_now_ms() >= master->upgrade.due_ms)
-        give_up(master, "silent for 10 s");
-}
+    struct upgrade *upgrade = &master->upgrade;
 
-void upgrade_abandon(struct master *master, const char *why)
-{
-    if (master->upgrade.channel >= 0 && !master->upgrade.older && master->phase == MASTER_SERVING)
-        give_up(master, why);
+    words_flush(upgrade);
+    settle_claim(master);
+    guardian_tick(&master->guardian);
+    if (upgrade->due_ms && clock_now_ms() >= upgrade->due_ms) {
+        note_failure(upgrade, "silent for 10 s");
+        give(master, HANDOVER_EVENT_LATE);
+    }
 }
 
 bool upgrade_has_orphans(const struct master *master)
@@ -206,32 +237,23 @@ bool upgrade_has_orphans(const struct master *master)
     return any;
 }
 
-/* ---- the newer ---- */
+/* ---- the candidate ---- */
 
 void upgrade_fail(const struct master *master, const char *why)
 {
-    if (master->upgrade.newer)
+    if (handover_is_candidate(master->upgrade.state))
         words_fail(master->upgrade.channel, why);
 }
 
 void upgrade_tell_alive(struct master *master)
 {
-    if (master->upgrade.newer)
+    if (handover_is_candidate(master->upgrade.state))
         words_say(&master->upgrade, WORD_ALIVE);
-}
-
-void upgrade_tell_stopping(struct master *master, bool at_once)
-{
-    if (master->upgrade.channel < 0 || !master->upgrade.older)
-        return;
-    words_say(&master->upgrade, WORD_STOPPING);
-    if (at_once)
-        words_say(&master->upgrade, WORD_QUICKLY);
 }
 
 void upgrade_pass_hup(const struct master *master)
 {
-    if (master->upgrade.channel < 0 || master->upgrade.pid <= 0)
+    if (!handover_has_successor(master->upgrade.state))
         return;
     log_notice("SIGHUP is passed on to pid %d", (int)master->upgrade.pid);
     kill(master->upgrade.pid, SIGHUP);
@@ -242,7 +264,7 @@ bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *i
     int number = (int)info->ssi_signo, pid = (int)master->upgrade.pid;
     bool is_stop = number == SIGTERM || number == SIGINT || number == SIGQUIT;
 
-    if (master->phase != MASTER_HANDED_OVER || master->upgrade.channel < 0)
+    if (!handover_has_successor(master->upgrade.state))
         return false;
     if (!master->guardian.stays && !guardian_has_sent(&master->guardian, info))
         return false;
@@ -252,13 +274,14 @@ bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *i
     }
     log_notice("SIG%s is passed on to pid %d", sigabbrev_np(number), pid);
     kill(master->upgrade.pid, number);
-    master->upgrade.stopping |= is_stop; /* also when it dies of something else before it has seen the signal */
+    if (is_stop)
+        give(master, HANDOVER_EVENT_STOPPING); /* also if it dies of something else before it has seen the signal */
     return true;
 }
 
 bool upgrade_pass_shutdown(struct master *master)
 {
-    if (master->upgrade.channel < 0 || (master->phase != MASTER_HANDED_OVER && !master->upgrade.newer))
+    if (!handover_has_successor(master->upgrade.state) && !handover_is_candidate(master->upgrade.state))
         return false;
     words_say(&master->upgrade, WORD_SHUTDOWN);
     return true;
@@ -266,39 +289,40 @@ bool upgrade_pass_shutdown(struct master *master)
 
 void upgrade_tell_ready(struct master *master, unsigned workers, bool all)
 {
-    if (!master->upgrade.newer || (!all && workers <= master->upgrade.workers))
+    if (!handover_is_candidate(master->upgrade.state) || (!all && workers <= master->upgrade.workers))
         return;
     master->upgrade.workers = workers;
     words_say(&master->upgrade, all ? WORD_READY : WORD_ALIVE);
 }
 
-/* The pid file comes first: it can fail, and as long as MINE has not been said the older master can go on. */
-static void take_charge(struct master *master, bool is_alone)
+/* MINE is on its way, or nobody is left to receive it: there is no way back. */
+static void settle_claim(struct master *master)
+{
+    if (handover_has_claimed(master->upgrade.state) && !words_owe(&master->upgrade, WORD_MINE))
+        give(master, HANDOVER_EVENT_SENT);
+}
+
+static void say_mine(struct master *master)
+{
+    guardian_tell(&master->guardian);
+    words_say(&master->upgrade, WORD_MINE);
+}
+
+/* The pid file comes first: it can fail, and until MINE has been said the predecessor can go on. */
+static void claim(struct master *master)
 {
     char why[UPGRADE_TEXT_SIZE];
 
-    if (!master->upgrade.accepted && pid_replace(master, why, sizeof(why)) < 0) {
+    if (pid_replace(master, why, sizeof(why)) < 0) {
         log_error("%s", why);
-        if (!is_alone) {
-            upgrade_fail(master, why);
-            exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
-        }
+        upgrade_fail(master, why);
+        exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
     }
-    master->upgrade.accepted = true;
-    guardian_tell(&master->guardian);
-    words_say(&master->upgrade, WORD_MINE);
-    settle_charge(master);
+    say_mine(master);
 }
 
-/* MINE is on its way, or there is nobody left to hear it: there is no way back. */
-static void settle_charge(struct master *master)
+static void take_over(struct master *master)
 {
-    if (!master->upgrade.accepted || words_owe(&master->upgrade, WORD_MINE))
-        return;
-    master->upgrade.accepted = false;
-    master->upgrade.newer = false;
-    if (master->phase != MASTER_SERVING)
-        return;
     stats_count(&master->world.stats->upgrades, 1);
     endpoints_yield_covered(&master->endpoints);
     endpoints_shut_unclaimed(&master->endpoints);
@@ -308,55 +332,90 @@ static void settle_charge(struct master *master)
     notify("READY=1\nSTATUS=%u workers", master->current->wanted);
 }
 
+/* The predecessor is gone. Without a pid file this master is still better than none. */
+static void take_over_alone(struct master *master)
+{
+    char why[UPGRADE_TEXT_SIZE];
+
+    if (pid_replace(master, why, sizeof(why)) < 0)
+        log_error("%s", why);
+    guardian_tell(&master->guardian);
+    take_over(master);
+    forget(&master->upgrade);
+}
+
+void upgrade_stop(struct master *master, bool at_once)
+{
+    note_failure(&master->upgrade, "this master stops");
+    give(master, HANDOVER_EVENT_STOP);
+    if (at_once && handover_has_predecessor(master->upgrade.state))
+        words_say(&master->upgrade, WORD_QUICKLY);
+}
+
+void upgrade_break_down(struct master *master)
+{
+    note_failure(&master->upgrade, "this master stops");
+    give(master, HANDOVER_EVENT_BREAK_DOWN);
+}
+
 /* ---- both ---- */
 
-static void hear_word(struct master *master, enum upgrade_word word, const char *why)
+static void carry_out(struct master *master, enum handover_action action)
 {
     struct upgrade *upgrade = &master->upgrade;
 
-    switch (word) {
-    case WORD_ALIVE:
-        if (upgrade->due_ms)
-            upgrade->due_ms = clock_now_ms() + PATIENCE_MS;
-        break;
-    case WORD_READY:
-        if (upgrade->due_ms)
-            offer(master);
-        break;
-    case WORD_YOURS:
-        if (upgrade->newer && master->phase == MASTER_SERVING)
-            take_charge(master, false);
-        break;
-    case WORD_MINE:
-        if (upgrade->due_ms && master->phase == MASTER_SERVING)
-            hand_over(master);
-        break;
-    case WORD_STOPPING:
-        upgrade->stopping = true;
-        master_hurry(master);
-        break;
-    case WORD_QUICKLY:
-        if (master->phase == MASTER_HANDED_OVER)
-            master_stop_at_once(master, "the master in charge does");
-        break;
-    case WORD_SHUTDOWN: master_shut_down(master); break;
-    case WORD_FAILED:
-        if (!upgrade->older)
-            give_up(master, why);
-        break;
-    default: break;
+    switch (action) {
+    case HANDOVER_ACT_NONE: break;
+    case HANDOVER_ACT_WAIT: wait_longer(upgrade); break;
+    case HANDOVER_ACT_OFFER: offer(master); break;
+    case HANDOVER_ACT_KILL: kill_candidate(upgrade); break;
+    case HANDOVER_ACT_FAIL: go_on(master); break;
+    case HANDOVER_ACT_RECOVER: recover(master); break;
+    case HANDOVER_ACT_HAND_OVER: hand_over(master); break;
+    case HANDOVER_ACT_TAKE_BACK: take_back(master); break;
+    case HANDOVER_ACT_OUTLIVE: outlive(master); break;
+    case HANDOVER_ACT_HURRY: master_hurry(master); break;
+    case HANDOVER_ACT_STOP_AT_ONCE: master_stop_at_once(master, "the master in charge does"); break;
+    case HANDOVER_ACT_CLOSE: close_channel(upgrade); break;
+    case HANDOVER_ACT_FORGET: forget(upgrade); break;
+    case HANDOVER_ACT_CLAIM: claim(master); break;
+    case HANDOVER_ACT_SAY_MINE: say_mine(master); break;
+    case HANDOVER_ACT_TAKE_OVER: take_over(master); break;
+    case HANDOVER_ACT_TAKE_OVER_ALONE: take_over_alone(master); break;
+    case HANDOVER_ACT_SAY_STOPPING: words_say(upgrade, WORD_STOPPING); break;
+    case HANDOVER_ACT_BUG: break;
     }
 }
 
-static void hear_end(struct master *master)
+static void give(struct master *master, enum handover_event event)
 {
-    if (!master->upgrade.older) {
-        master->upgrade.closed = true; /* it dies, or will have to */
-        return;
+    enum handover_action action = handover_handle(&master->upgrade.state, event);
+
+    if (action == HANDOVER_ACT_BUG)
+        log_fatal("upgrade: event %d cannot happen in state '%s'", event, handover_state_name(master->upgrade.state));
+    carry_out(master, action);
+}
+
+static void hear_word(struct master *master, enum upgrade_word word, const char *why)
+{
+    switch (word) {
+    case WORD_ALIVE: give(master, HANDOVER_EVENT_ALIVE); break;
+    case WORD_READY: give(master, HANDOVER_EVENT_READY); break;
+    case WORD_YOURS:
+        give(master, HANDOVER_EVENT_YOURS);
+        settle_claim(master);
+        break;
+    case WORD_MINE: give(master, HANDOVER_EVENT_MINE); break;
+    case WORD_STOPPING: give(master, HANDOVER_EVENT_STOPPING); break;
+    case WORD_QUICKLY: give(master, HANDOVER_EVENT_QUICKLY); break;
+    case WORD_SHUTDOWN: master_shut_down(master); break;
+    case WORD_FAILED:
+        note_failure(&master->upgrade, why);
+        give(master, HANDOVER_EVENT_FAILED);
+        break;
+    case WORD_END: give(master, HANDOVER_EVENT_CLOSED); break;
+    default: break;
     }
-    if (master->upgrade.newer && master->phase == MASTER_SERVING)
-        take_charge(master, true);
-    hang_up(master);
 }
 
 void upgrade_hear(struct master *master)
@@ -364,12 +423,9 @@ void upgrade_hear(struct master *master)
     char why[UPGRADE_TEXT_SIZE];
     enum upgrade_word word = WORD_UNKNOWN;
 
-    while (master->upgrade.channel >= 0 && word != WORD_NONE && word != WORD_END) {
+    while (master->upgrade.channel >= 0 && word != WORD_NONE) {
         word = words_hear(&master->upgrade, why);
-        if (word == WORD_END)
-            hear_end(master);
-        else
-            hear_word(master, word, why);
+        hear_word(master, word, why);
     }
 }
 
@@ -377,6 +433,5 @@ int upgrade_poll_fd(const struct master *master)
 {
     const struct upgrade *upgrade = &master->upgrade;
 
-    return upgrade->closed || (upgrade->deaf_until_ms && clock_now_ms() < upgrade->deaf_until_ms) ? -1
-                                                                                                  : upgrade->channel;
+    return upgrade->deaf_until_ms && clock_now_ms() < upgrade->deaf_until_ms ? -1 : upgrade->channel;
 }

@@ -13,7 +13,7 @@
 
 static const char variable[] = "CCSERVER_UPGRADE";
 
-/* ---- the older ---- */
+/* ---- the predecessor ---- */
 
 static int write_manifest(const struct master *master)
 {
@@ -34,9 +34,8 @@ static int write_manifest(const struct master *master)
     return -1;
 }
 
-/* In the child: keep what the newer master inherits open across exec(), and tell it where it is. 0, or -1 with errno.
- */
-static int leave_to_newer(const struct master *master, int channel, int manifest)
+/* In the child: keep what the candidate inherits open across exec(), and tell it where it is. 0, or -1 with errno. */
+static int leave_to_candidate(const struct master *master, int channel, int manifest)
 {
     const int kept[] = {channel, manifest, master->stats_fd};
     char value[64];
@@ -53,11 +52,11 @@ static int leave_to_newer(const struct master *master, int channel, int manifest
     return getenv("WATCHDOG_PID") ? setenv("WATCHDOG_PID", value, 1) : 0;
 }
 
-_Noreturn static void become_newer(const struct master *master, const char *path, int channel, int manifest)
+_Noreturn static void become_candidate(const struct master *master, const char *path, int channel, int manifest)
 {
     char text[PATH_MAX + 64];
 
-    if (leave_to_newer(master, channel, manifest) == 0)
+    if (leave_to_candidate(master, channel, manifest) == 0)
         execv(path, master->arguments);
     snprintf(text, sizeof(text), "%s: %s", path, strerror(errno));
     words_fail(channel, text);
@@ -75,12 +74,12 @@ int upgrade_fork(struct master *master, const char *path)
     int ends[2] = {-1, -1}, manifest = write_manifest(master);
     pid_t pid = -1;
 
-    /* Workers of a newer one that fails must not stay behind, and a guardian must see the end of who is in charge. */
+    /* Workers of a candidate that fails must not stay behind, and a guardian must see the end of who is in charge. */
     if (manifest >= 0 && channel_open(ends) == 0 && guardian_open(&master->guardian) == 0 &&
         prctl(PR_SET_CHILD_SUBREAPER, 1) == 0)
         pid = fork();
     if (pid == 0)
-        become_newer(master, path, ends[1], manifest);
+        become_candidate(master, path, ends[1], manifest);
     int error = errno;
     close_if_open(manifest);
     close_if_open(ends[1]);
@@ -94,7 +93,7 @@ int upgrade_fork(struct master *master, const char *path)
     return -1;
 }
 
-/* ---- the newer ---- */
+/* ---- the candidate ---- */
 
 int upgrade_inherit(struct master *master)
 {
@@ -109,7 +108,7 @@ int upgrade_inherit(struct master *master)
         return -1;
     }
     unsetenv(variable);
-    master->upgrade = (struct upgrade){.channel = fds[0], .pid = getppid(), .older = true, .newer = true};
+    master->upgrade = (struct upgrade){.channel = fds[0], .pid = getppid(), .state = HANDOVER_CANDIDATE};
     for (unsigned i = 0; i < 3; i++)
         if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
             return -1;

@@ -1,5 +1,5 @@
 /*
- * The start of a newer master, and what it inherits across exec(): descriptors, by number in the environment, and a
+ * The start of a candidate, and what it inherits across exec(): descriptors, by number in the environment, and a
  * memory file that says which socket listens where.
  */
 #ifndef MASTER_UPGRADE_FORK_H
@@ -7,13 +7,13 @@
 
 #include "master/master.h"
 
-/* Start the program at `path` as the newer master, and know it as `master->upgrade`. 0, or -1 with errno, and then all
+/* Start the program at `path` as a candidate, and know it as `master->upgrade`. 0, or -1 with errno, and then all
  * is as it was. */
 int upgrade_fork(struct master *master, const char *path);
 
 /*
- * In the newer master: take what the older one hands over. Returns 0 when there is none, 1 when there is, or -1 with
- * errno. To be called before anything else is opened; upgrade_fail() tells the older one why we cannot go on.
+ * In the candidate: take what the predecessor hands over. Returns 0 when there is none, 1 when there is, or -1 with
+ * errno. To be called before anything else is opened; upgrade_fail() tells the predecessor why we cannot go on.
  */
 int upgrade_inherit(struct master *master);
 

@@ -24,6 +24,8 @@ static bool is_closed(int error)
 
 void words_say(struct upgrade *upgrade, enum upgrade_word word)
 {
+    if (upgrade->channel < 0)
+        return;
     upgrade->unsaid |= 1U << word;
     words_flush(upgrade);
 }

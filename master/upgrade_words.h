@@ -31,7 +31,7 @@ enum upgrade_word {
 
 enum { UPGRADE_TEXT_SIZE = 640 };
 
-/* Say it, now or at a later words_flush(). */
+/* Say it, now or at a later words_flush(); nothing happens without a channel. */
 void words_say(struct upgrade *upgrade, enum upgrade_word word);
 void words_flush(struct upgrade *upgrade);
 

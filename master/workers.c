@@ -55,9 +55,7 @@ void workers_reap(struct master *master)
         struct slot *slot = find_slot(master, pid);
         if (slot)
             reaped(master, slot, &status);
-        else if (master->upgrade.channel >= 0 && pid == master->upgrade.pid)
-            upgrade_reaped(master, status);
-        else
+        else if (!upgrade_reaped(master, pid, status))
             stranger = true;
     }
     if (stranger)
@@ -119,7 +117,7 @@ void workers_check(struct master *master)
 {
     uint64_t now_ms = clock_now_ms();
 
-    if (master->upgrade.channel >= 0)
+    if (!handover_may_reload(master->upgrade.state)) /* another master counts, too */
         stats_watch(master->world.stats, getpid());
     reap_found(master, look_at_ended);
     if (now_ms < master->check_ms)

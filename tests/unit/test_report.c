@@ -255,7 +255,7 @@ static void test_the_widest_table(void)
     current.number = UINT32_MAX;
     current.conf.listener_count = 1;
     current.count = 2;
-    master.phase = MASTER_HANDED_OVER;
+    master.upgrade.state = HANDOVER_HANDED_OVER;
     master.world.now_ms = UINT64_MAX / 1000000;
     stats_count(&area->upgrades, UINT64_MAX);
     stats_count(&area->service.reloads, UINT64_MAX);

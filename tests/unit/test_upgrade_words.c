@@ -9,29 +9,29 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct upgrade older, newer;
+static struct upgrade predecessor, candidate;
 
 static void connect_both(void)
 {
     int ends[2];
 
     CU_ASSERT_EQUAL_FATAL(channel_open(ends), 0);
-    older = (struct upgrade){.channel = ends[0]};
-    newer = (struct upgrade){.channel = ends[1]};
+    predecessor = (struct upgrade){.channel = ends[0]};
+    candidate = (struct upgrade){.channel = ends[1]};
 }
 
 static void close_both(void)
 {
-    close(older.channel);
-    close(newer.channel);
+    close(predecessor.channel);
+    close(candidate.channel);
 }
 
-/* Until the newer one can send no more. Returns how many words that were. */
+/* Until the candidate can send no more. Returns how many words that were. */
 static unsigned fill(void)
 {
     unsigned count = 0;
 
-    while (send(newer.channel, "ALIVE", 5, 0) == 5)
+    while (send(candidate.channel, "ALIVE", 5, 0) == 5)
         count++;
     return count;
 }
@@ -47,34 +47,34 @@ static void test_said_and_heard(void)
 {
     connect_both();
     for (enum upgrade_word word = WORD_ALIVE; word < WORD_FAILED; word++) {
-        words_say(&newer, word);
-        CU_ASSERT_EQUAL(hear(&older), word);
+        words_say(&candidate, word);
+        CU_ASSERT_EQUAL(hear(&predecessor), word);
     }
-    CU_ASSERT_EQUAL(hear(&older), WORD_NONE);
-    close(newer.channel);
-    CU_ASSERT_EQUAL(hear(&older), WORD_END);
-    close(older.channel);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_NONE);
+    close(candidate.channel);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_END);
+    close(predecessor.channel);
 }
 
 static void test_kept_words_keep_their_order(void)
 {
     connect_both();
     unsigned filled = fill();
-    words_say(&newer, WORD_READY);
-    words_say(&newer, WORD_MINE);
-    words_say(&newer, WORD_STOPPING);
-    words_say(&newer, WORD_ALIVE);
-    CU_ASSERT_TRUE(words_owe(&newer, WORD_READY) && words_owe(&newer, WORD_MINE));
+    words_say(&candidate, WORD_READY);
+    words_say(&candidate, WORD_MINE);
+    words_say(&candidate, WORD_STOPPING);
+    words_say(&candidate, WORD_ALIVE);
+    CU_ASSERT_TRUE(words_owe(&candidate, WORD_READY) && words_owe(&candidate, WORD_MINE));
     for (unsigned i = 0; i < filled; i++)
-        CU_ASSERT_EQUAL(hear(&older), WORD_ALIVE);
-    CU_ASSERT_EQUAL(hear(&older), WORD_NONE);
-    words_flush(&newer);
-    CU_ASSERT_EQUAL(newer.unsaid, 0);
-    CU_ASSERT_EQUAL(hear(&older), WORD_ALIVE);
-    CU_ASSERT_EQUAL(hear(&older), WORD_READY);
-    CU_ASSERT_EQUAL(hear(&older), WORD_MINE);
-    CU_ASSERT_EQUAL(hear(&older), WORD_STOPPING);
-    CU_ASSERT_EQUAL(hear(&older), WORD_NONE);
+        CU_ASSERT_EQUAL(hear(&predecessor), WORD_ALIVE);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_NONE);
+    words_flush(&candidate);
+    CU_ASSERT_EQUAL(candidate.unsaid, 0);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_ALIVE);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_READY);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_MINE);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_STOPPING);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_NONE);
     close_both();
 }
 
@@ -82,12 +82,12 @@ static void test_nothing_is_owed_to_who_is_gone(void)
 {
     connect_both();
     fill();
-    words_say(&newer, WORD_MINE);
-    CU_ASSERT_TRUE(words_owe(&newer, WORD_MINE));
-    close(older.channel);
-    words_flush(&newer);
-    CU_ASSERT_EQUAL(newer.unsaid, 0);
-    close(newer.channel);
+    words_say(&candidate, WORD_MINE);
+    CU_ASSERT_TRUE(words_owe(&candidate, WORD_MINE));
+    close(predecessor.channel);
+    words_flush(&candidate);
+    CU_ASSERT_EQUAL(candidate.unsaid, 0);
+    close(candidate.channel);
 }
 
 /* Closing with something unread is a reset for the other side: it must not hide what had been said before. */
@@ -96,13 +96,13 @@ static void test_the_last_words_of_who_has_not_listened(void)
     char why[UPGRADE_TEXT_SIZE] = "";
 
     connect_both();
-    words_say(&older, WORD_YOURS);
-    words_fail(newer.channel, "pid: No space left on device");
-    close(newer.channel);
-    CU_ASSERT_EQUAL(words_hear(&older, why), WORD_FAILED);
+    words_say(&predecessor, WORD_YOURS);
+    words_fail(candidate.channel, "pid: No space left on device");
+    close(candidate.channel);
+    CU_ASSERT_EQUAL(words_hear(&predecessor, why), WORD_FAILED);
     CU_ASSERT_STRING_EQUAL(why, "pid: No space left on device");
-    CU_ASSERT_EQUAL(hear(&older), WORD_END);
-    close(older.channel);
+    CU_ASSERT_EQUAL(hear(&predecessor), WORD_END);
+    close(predecessor.channel);
 }
 
 static void test_words_of_other_versions(void)
@@ -112,14 +112,14 @@ static void test_words_of_other_versions(void)
 
     connect_both();
     for (unsigned i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
-        CU_ASSERT_EQUAL(send(newer.channel, unknown[i], strlen(unknown[i]), 0), (ssize_t)strlen(unknown[i]));
-        CU_ASSERT_EQUAL(hear(&older), WORD_UNKNOWN);
+        CU_ASSERT_EQUAL(send(candidate.channel, unknown[i], strlen(unknown[i]), 0), (ssize_t)strlen(unknown[i]));
+        CU_ASSERT_EQUAL(hear(&predecessor), WORD_UNKNOWN);
     }
     memset(longest, 'x', sizeof(longest));
     memcpy(longest, "FAILED ", 7);
     longest[sizeof(longest) - 1] = '\0';
-    words_fail(newer.channel, longest + 7);
-    CU_ASSERT_EQUAL(words_hear(&older, why), WORD_FAILED);
+    words_fail(candidate.channel, longest + 7);
+    CU_ASSERT_EQUAL(words_hear(&predecessor, why), WORD_FAILED);
     CU_ASSERT_TRUE(strlen(why) < UPGRADE_TEXT_SIZE && why[0] == 'x');
     close_both();
 }
