@@ -20,7 +20,7 @@ enum { TICK_MS = 50 }; /* how often heartbeats are looked at, at least */
 
 void master_handle(struct master *master, struct slot *slot, enum supervisor_event event)
 {
-    slot_handle(&master->world, slot, event, false);
+    slot_handle(&master->world, slot, event);
 }
 
 void master_each_slot(struct master *master, void (*visit)(struct master *master, struct slot *slot))

@@ -147,7 +147,7 @@ static void start(struct slot_world *world, struct slot *slot)
     if (slot->block)
         stats_fold(world->stats, slot->block);
     slot->block = NULL;
-    slot_handle(world, slot, SUPERVISOR_EVENT_DIED, true);
+    slot_handle(world, slot, SUPERVISOR_EVENT_CRASHED);
 }
 
 /* ---- words ---- */
@@ -246,12 +246,12 @@ static const char *adopters_text(const struct slot_world *world)
     return world->running > 1 ? "its siblings adopt its accept queues" : "no sibling runs to adopt its accept queues";
 }
 
-void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event, bool own_fault)
+void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event)
 {
     const char *name = slot->role->name;
     enum supervisor_state before = slot->supervised.state;
 
-    switch (supervisor_handle(&slot->supervised, event, own_fault, &world->patience, world->now_ms)) {
+    switch (supervisor_handle(&slot->supervised, event, &world->patience, world->now_ms)) {
     case SUPERVISOR_ACT_NONE: break;
     case SUPERVISOR_ACT_SPAWN: start(world, slot); break;
     case SUPERVISOR_ACT_WAIT:
@@ -285,7 +285,7 @@ void slot_expel(struct slot_world *world, struct slot *slot, const char *what)
     log_error("%s %u (pid %d) %s: it is killed", slot->role->name, slot->number, (int)slot->pid, what);
     slot->expelled = true;
     slot_close_channel(slot); /* nothing it says counts any more */
-    slot_handle(world, slot, SUPERVISOR_EVENT_ERROR, true);
+    slot_handle(world, slot, SUPERVISOR_EVENT_ERROR);
 }
 
 /* Who is about to exit closes its control pipe a moment before. Without one it can neither say nor be told anything. */
@@ -316,7 +316,7 @@ void slot_tick(struct slot_world *world, struct slot *slot)
 
     if (slot->block && turns != slot->turns_seen) {
         slot->turns_seen = turns;
-        slot_handle(world, slot, SUPERVISOR_EVENT_BEAT, false);
+        slot_handle(world, slot, SUPERVISOR_EVENT_BEAT);
     }
     tell_words(world, slot);
     check_process(world, slot);
@@ -324,7 +324,7 @@ void slot_tick(struct slot_world *world, struct slot *slot)
         return;
     if (slot->supervised.state == SUPERVISOR_STOPPING)
         log_error("%s %u (pid %d) did not stop in time and is killed", slot->role->name, slot->number, (int)slot->pid);
-    slot_handle(world, slot, SUPERVISOR_EVENT_DUE, false);
+    slot_handle(world, slot, SUPERVISOR_EVENT_DUE);
 }
 
 /* ---- death ---- */
@@ -362,11 +362,15 @@ static bool hung(const struct slot *slot)
     return slot->supervised.state == SUPERVISOR_ABORTED || slot->supervised.state == SUPERVISOR_KILLED;
 }
 
-static bool is_own_fault(const struct slot *slot, const int *status)
+/* SIGKILL comes from the OOM killer or an operator: it is no crash, and neither is exit code 0. */
+static enum supervisor_event event_of(const int *status)
 {
-    if (hung(slot) || slot->expelled || !status)
-        return true;
-    return WIFSIGNALED(*status) ? WTERMSIG(*status) != SIGKILL : WEXITSTATUS(*status) != 0;
+    if (!status)
+        return SUPERVISOR_EVENT_CRASHED;
+    if (WIFEXITED(*status) && WEXITSTATUS(*status) == WORKER_EXIT_STAY_DOWN)
+        return SUPERVISOR_EVENT_GAVE_UP;
+    bool crashed = WIFSIGNALED(*status) ? WTERMSIG(*status) != SIGKILL : WEXITSTATUS(*status) != 0;
+    return crashed ? SUPERVISOR_EVENT_CRASHED : SUPERVISOR_EVENT_DIED;
 }
 
 static enum stats_respawn reason_of(const struct slot *slot, const int *status)
@@ -378,8 +382,7 @@ static enum stats_respawn reason_of(const struct slot *slot, const int *status)
 
 void slot_reaped(struct slot_world *world, struct slot *slot, const int *status)
 {
-    bool own_fault = is_own_fault(slot, status);
-    bool stays_down = status && WIFEXITED(*status) && WEXITSTATUS(*status) == WORKER_EXIT_STAY_DOWN;
+    enum supervisor_event event = event_of(status);
 
     log_death(world, slot, status);
     check_legacy(world, slot);
@@ -389,7 +392,7 @@ void slot_reaped(struct slot_world *world, struct slot *slot, const int *status)
     slot->replace_due = false; /* what is started now replaces it */
     slot_close_channel(slot);
     slot->pid = 0;
-    if (!stays_down)
+    if (event != SUPERVISOR_EVENT_GAVE_UP)
         slot->why = reason_of(slot, status);
-    slot_handle(world, slot, stays_down ? SUPERVISOR_EVENT_GAVE_UP : SUPERVISOR_EVENT_DIED, own_fault);
+    slot_handle(world, slot, event);
 }

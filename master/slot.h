@@ -77,7 +77,7 @@ struct slot *slot_new(unsigned number, unsigned generation, const struct conf *c
 void slot_free(struct slot *slot);
 
 /* Take an event in and carry out what the supervisor says. */
-void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event, bool own_fault);
+void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event);
 
 /* Look at the heartbeat and at the clock. */
 void slot_tick(struct slot_world *world, struct slot *slot);

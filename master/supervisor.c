@@ -13,9 +13,9 @@ struct cell {
 #define S(name) SUPERVISOR_##name
 #define A(name) SUPERVISOR_ACT_##name
 #define E(name) [SUPERVISOR_EVENT_##name]
-#define ROW(state, start, ready, beat, due, died, gave_up, stop, kill, error)                                          \
-    [S(state)] = {E(START) = start, E(READY) = ready,     E(BEAT) = beat, E(DUE) = due,                                \
-                  E(DIED) = died,   E(GAVE_UP) = gave_up, E(STOP) = stop, E(KILL) = kill, E(ERROR) = error}
+#define ROW(state, start, ready, beat, due, died, crashed, gave_up, stop, kill, error)                                 \
+    [S(state)] = {E(START) = start,     E(READY) = ready,     E(BEAT) = beat, E(DUE) = due,   E(DIED) = died,          \
+                  E(CRASHED) = crashed, E(GAVE_UP) = gave_up, E(STOP) = stop, E(KILL) = kill, E(ERROR) = error}
 
 #define BUG {A(BUG), S(EMPTY)} /* fatal: there is no next state */
 #define STAY(state) {A(NONE), S(state)}
@@ -29,18 +29,18 @@ struct cell {
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] = {
-    /*   state     START                READY                BEAT                      DUE                       DIED             GAVE_UP  STOP            KILL            ERROR */
-    ROW(EMPTY,     GO(SPAWN, STARTING), BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE,           BUG),
-    ROW(STARTING,  STAY(STARTING),      STAY(RUNNING),       STAY(STARTING),           STAY(SLOW),               AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
-    ROW(SLOW,      STAY(SLOW),          STAY(RUNNING),       STAY(SLOW),               GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
-    ROW(RUNNING,   STAY(RUNNING),       EXPEL,               STAY(RUNNING),            GO(TELL_SILENT, SILENT),  AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
-    ROW(SILENT,    STAY(SILENT),        EXPEL,               GO(TELL_AWAKE, RUNNING),  GO(ABORT, ABORTED),       AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
-    ROW(ABORTED,   STAY(ABORTED),       STAY(ABORTED),       STAY(ABORTED),            GO(KILL, KILLED),         AGAIN(SLOW),     QUIT,    END,            END,            EXPEL),
-    ROW(KILLED,    STAY(KILLED),        STAY(KILLED),        STAY(KILLED),             BUG,                      AGAIN(SLOW),     QUIT,    STAY(ENDING),   STAY(ENDING),   STAY(KILLED)),
-    ROW(BACKOFF,   STAY(BACKOFF),       BUG,                 BUG,                      GO(SPAWN, SLOW),          BUG,             BUG,     GONE,           GONE,           BUG),
-    ROW(STOPPING,  STAY(STOPPING),      STAY(STOPPING),      STAY(STOPPING),           END,                      GONE,            GONE,    STAY(STOPPING), END,            END),
-    ROW(ENDING,    STAY(ENDING),        STAY(ENDING),        STAY(ENDING),             BUG,                      GONE,            GONE,    STAY(ENDING),   STAY(ENDING),   STAY(ENDING)),
-    ROW(DOWN,      GO(SPAWN, SLOW),     BUG,                 BUG,                      BUG,                      BUG,             BUG,     GONE,           GONE,           BUG),
+    /*   state     START                READY                BEAT                      DUE                       DIED             CRASHED          GAVE_UP  STOP            KILL            ERROR */
+    ROW(EMPTY,     GO(SPAWN, STARTING), BUG,                 BUG,                      BUG,                      BUG,             BUG,             BUG,     GONE,           GONE,           BUG),
+    ROW(STARTING,  STAY(STARTING),      STAY(RUNNING),       STAY(STARTING),           STAY(SLOW),               AGAIN(STARTING), AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
+    ROW(SLOW,      STAY(SLOW),          STAY(RUNNING),       STAY(SLOW),               GO(ABORT, ABORTED),       AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
+    ROW(RUNNING,   STAY(RUNNING),       EXPEL,               STAY(RUNNING),            GO(TELL_SILENT, SILENT),  AGAIN(STARTING), AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
+    ROW(SILENT,    STAY(SILENT),        EXPEL,               GO(TELL_AWAKE, RUNNING),  GO(ABORT, ABORTED),       AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
+    ROW(ABORTED,   STAY(ABORTED),       STAY(ABORTED),       STAY(ABORTED),            GO(KILL, KILLED),         AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    END,            END,            EXPEL),
+    ROW(KILLED,    STAY(KILLED),        STAY(KILLED),        STAY(KILLED),             BUG,                      AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    STAY(ENDING),   STAY(ENDING),   STAY(KILLED)),
+    ROW(BACKOFF,   STAY(BACKOFF),       BUG,                 BUG,                      GO(SPAWN, SLOW),          BUG,             BUG,             BUG,     GONE,           GONE,           BUG),
+    ROW(STOPPING,  STAY(STOPPING),      STAY(STOPPING),      STAY(STOPPING),           END,                      GONE,            GONE,            GONE,    STAY(STOPPING), END,            END),
+    ROW(ENDING,    STAY(ENDING),        STAY(ENDING),        STAY(ENDING),             BUG,                      GONE,            GONE,            GONE,    STAY(ENDING),   STAY(ENDING),   STAY(ENDING)),
+    ROW(DOWN,      GO(SPAWN, SLOW),     BUG,                 BUG,                      BUG,                      BUG,             BUG,             BUG,     GONE,           GONE,           BUG),
 };
 /* clang-format on */
 
@@ -56,11 +56,11 @@ static uint64_t backoff_ms(unsigned crashes)
     return wait < SUPERVISOR_BACKOFF_MAX_MS ? wait : SUPERVISOR_BACKOFF_MAX_MS;
 }
 
-static uint64_t wait_before_replacement(struct supervisor_slot *slot, bool own_fault, uint64_t now_ms)
+static uint64_t wait_before_replacement(struct supervisor_slot *slot, bool crashed, uint64_t now_ms)
 {
     if (now_ms - slot->started_ms >= SUPERVISOR_HEALTHY_MS)
         slot->crashes = 0;
-    if (!own_fault && now_ms - slot->started_ms >= SUPERVISOR_BRIEF_MS &&
+    if (!crashed && now_ms - slot->started_ms >= SUPERVISOR_BRIEF_MS &&
         (slot->state == SUPERVISOR_RUNNING || slot->state == SUPERVISOR_SILENT))
         return 0;
     slot->crashes++;
@@ -84,13 +84,13 @@ static uint64_t due_of(const struct supervisor_slot *slot, const struct supervis
     }
 }
 
-enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event, bool own_fault,
+enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event,
                                          const struct supervisor_patience *patience, uint64_t now_ms)
 {
     struct cell cell = table[slot->state][event];
 
     if (cell.action == REPLACE) {
-        bool waits = wait_before_replacement(slot, own_fault, now_ms) > 0;
+        bool waits = wait_before_replacement(slot, event == SUPERVISOR_EVENT_CRASHED, now_ms) > 0;
         cell.action = waits ? SUPERVISOR_ACT_WAIT : SUPERVISOR_ACT_SPAWN;
         cell.next = waits ? SUPERVISOR_BACKOFF : cell.next;
     }

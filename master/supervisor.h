@@ -39,7 +39,8 @@
     X(READY, "ready")     /* it said READY */                                                                          \
     X(BEAT, "beat")       /* its loop has turned */                                                                    \
     X(DUE, "due")         /* due_ms has come */                                                                        \
-    X(DIED, "died")       /* reaped, or could not be forked */                                                         \
+    X(DIED, "died")       /* reaped: it exited with 0, or somebody sent it SIGKILL */                                  \
+    X(CRASHED, "crashed") /* reaped after any other end, or could not be forked */                                     \
     X(GAVE_UP, "gave up") /* reaped, exit code WORKER_EXIT_STAY_DOWN */                                                \
     X(STOP, "stop")       /* no process is wanted any more; it may drain */                                            \
     X(KILL, "kill")       /* the same, at once */                                                                      \
@@ -102,11 +103,10 @@ struct supervisor_slot {
 };
 
 /*
- * Take in an event at `now_ms` (monotonic) and return what to do. `own_fault` counts for DIED only: a child that was
- * RUNNING for more than a moment and then killed with SIGKILL, or that exited with 0, has not crashed and is replaced
- * without delay.
+ * Take in an event at `now_ms` (monotonic) and return what to do. A child that was RUNNING for more than a moment and
+ * then DIED is replaced without delay; one that DIED sooner counts as CRASHED.
  */
-enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event, bool own_fault,
+enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event,
                                          const struct supervisor_patience *patience, uint64_t now_ms);
 
 /* Nobody serves the slot now or soon: its queues are to be served by others. */

@@ -30,6 +30,7 @@ static const struct {
     {S(EMPTY), E(BEAT), A(BUG), S(EMPTY)},
     {S(EMPTY), E(DUE), A(BUG), S(EMPTY)},
     {S(EMPTY), E(DIED), A(BUG), S(EMPTY)},
+    {S(EMPTY), E(CRASHED), A(BUG), S(EMPTY)},
     {S(EMPTY), E(GAVE_UP), A(BUG), S(EMPTY)},
     {S(EMPTY), E(STOP), A(NONE), S(EMPTY)},
     {S(EMPTY), E(KILL), A(NONE), S(EMPTY)},
@@ -40,6 +41,7 @@ static const struct {
     {S(STARTING), E(BEAT), A(NONE), S(STARTING)},
     {S(STARTING), E(DUE), A(NONE), S(SLOW)},
     {S(STARTING), E(DIED), A(SPAWN), S(STARTING)},
+    {S(STARTING), E(CRASHED), A(SPAWN), S(STARTING)},
     {S(STARTING), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(STARTING), E(STOP), A(DRAIN), S(STOPPING)},
     {S(STARTING), E(KILL), A(KILL), S(ENDING)},
@@ -50,6 +52,7 @@ static const struct {
     {S(SLOW), E(BEAT), A(NONE), S(SLOW)},
     {S(SLOW), E(DUE), A(ABORT), S(ABORTED)},
     {S(SLOW), E(DIED), A(SPAWN), S(SLOW)},
+    {S(SLOW), E(CRASHED), A(SPAWN), S(SLOW)},
     {S(SLOW), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(SLOW), E(STOP), A(DRAIN), S(STOPPING)},
     {S(SLOW), E(KILL), A(KILL), S(ENDING)},
@@ -60,6 +63,7 @@ static const struct {
     {S(RUNNING), E(BEAT), A(NONE), S(RUNNING)},
     {S(RUNNING), E(DUE), A(TELL_SILENT), S(SILENT)},
     {S(RUNNING), E(DIED), A(SPAWN), S(STARTING)},
+    {S(RUNNING), E(CRASHED), A(SPAWN), S(STARTING)},
     {S(RUNNING), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(RUNNING), E(STOP), A(DRAIN), S(STOPPING)},
     {S(RUNNING), E(KILL), A(KILL), S(ENDING)},
@@ -70,6 +74,7 @@ static const struct {
     {S(SILENT), E(BEAT), A(TELL_AWAKE), S(RUNNING)},
     {S(SILENT), E(DUE), A(ABORT), S(ABORTED)},
     {S(SILENT), E(DIED), A(SPAWN), S(SLOW)},
+    {S(SILENT), E(CRASHED), A(SPAWN), S(SLOW)},
     {S(SILENT), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(SILENT), E(STOP), A(DRAIN), S(STOPPING)},
     {S(SILENT), E(KILL), A(KILL), S(ENDING)},
@@ -80,6 +85,7 @@ static const struct {
     {S(ABORTED), E(BEAT), A(NONE), S(ABORTED)},
     {S(ABORTED), E(DUE), A(KILL), S(KILLED)},
     {S(ABORTED), E(DIED), A(SPAWN), S(SLOW)},
+    {S(ABORTED), E(CRASHED), A(SPAWN), S(SLOW)},
     {S(ABORTED), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(ABORTED), E(STOP), A(KILL), S(ENDING)}, /* it will not drain any more */
     {S(ABORTED), E(KILL), A(KILL), S(ENDING)},
@@ -90,6 +96,7 @@ static const struct {
     {S(KILLED), E(BEAT), A(NONE), S(KILLED)},
     {S(KILLED), E(DUE), A(BUG), S(KILLED)},
     {S(KILLED), E(DIED), A(SPAWN), S(SLOW)},
+    {S(KILLED), E(CRASHED), A(SPAWN), S(SLOW)},
     {S(KILLED), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
     {S(KILLED), E(STOP), A(NONE), S(ENDING)},
     {S(KILLED), E(KILL), A(NONE), S(ENDING)},
@@ -100,6 +107,7 @@ static const struct {
     {S(BACKOFF), E(BEAT), A(BUG), S(BACKOFF)},
     {S(BACKOFF), E(DUE), A(SPAWN), S(SLOW)},
     {S(BACKOFF), E(DIED), A(BUG), S(BACKOFF)},
+    {S(BACKOFF), E(CRASHED), A(BUG), S(BACKOFF)},
     {S(BACKOFF), E(GAVE_UP), A(BUG), S(BACKOFF)},
     {S(BACKOFF), E(STOP), A(NONE), S(EMPTY)},
     {S(BACKOFF), E(KILL), A(NONE), S(EMPTY)},
@@ -110,6 +118,7 @@ static const struct {
     {S(STOPPING), E(BEAT), A(NONE), S(STOPPING)},
     {S(STOPPING), E(DUE), A(KILL), S(ENDING)},
     {S(STOPPING), E(DIED), A(NONE), S(EMPTY)},
+    {S(STOPPING), E(CRASHED), A(NONE), S(EMPTY)},
     {S(STOPPING), E(GAVE_UP), A(NONE), S(EMPTY)},
     {S(STOPPING), E(STOP), A(NONE), S(STOPPING)},
     {S(STOPPING), E(KILL), A(KILL), S(ENDING)},
@@ -120,6 +129,7 @@ static const struct {
     {S(ENDING), E(BEAT), A(NONE), S(ENDING)},
     {S(ENDING), E(DUE), A(BUG), S(ENDING)},
     {S(ENDING), E(DIED), A(NONE), S(EMPTY)},
+    {S(ENDING), E(CRASHED), A(NONE), S(EMPTY)},
     {S(ENDING), E(GAVE_UP), A(NONE), S(EMPTY)},
     {S(ENDING), E(STOP), A(NONE), S(ENDING)},
     {S(ENDING), E(KILL), A(NONE), S(ENDING)},
@@ -130,6 +140,7 @@ static const struct {
     {S(DOWN), E(BEAT), A(BUG), S(DOWN)},
     {S(DOWN), E(DUE), A(BUG), S(DOWN)},
     {S(DOWN), E(DIED), A(BUG), S(DOWN)},
+    {S(DOWN), E(CRASHED), A(BUG), S(DOWN)},
     {S(DOWN), E(GAVE_UP), A(BUG), S(DOWN)},
     {S(DOWN), E(STOP), A(NONE), S(EMPTY)},
     {S(DOWN), E(KILL), A(NONE), S(EMPTY)},
@@ -141,7 +152,7 @@ static void check_cell(unsigned i)
 {
     const struct supervisor_slot before = {.state = cells[i].state, .since_ms = 5, .started_ms = NOW_MS - 100};
     struct supervisor_slot after = before;
-    enum supervisor_action action = supervisor_handle(&after, cells[i].event, true, &patience, NOW_MS);
+    enum supervisor_action action = supervisor_handle(&after, cells[i].event, &patience, NOW_MS);
 
     if (action != cells[i].action || after.state != cells[i].next) {
         printf("\ncell %u (%s): action %u, state %s\n", i, supervisor_state_name(cells[i].state), (unsigned)action,
@@ -196,7 +207,7 @@ static uint64_t now_ms;
 
 static enum supervisor_action give(enum supervisor_event event)
 {
-    return supervisor_handle(&slot, event, true, &patience, now_ms);
+    return supervisor_handle(&slot, event, &patience, now_ms);
 }
 
 static void begin(void)
@@ -247,7 +258,7 @@ static void test_hang(void)
     expect_due(SUPERVISOR_ABORT_MS, A(KILL), S(KILLED));
     CU_ASSERT_EQUAL(slot.due_ms, NEVER);
     now_ms += 3;
-    CU_ASSERT_EQUAL(give(E(DIED)), A(SPAWN));
+    CU_ASSERT_EQUAL(give(E(CRASHED)), A(SPAWN));
     CU_ASSERT_EQUAL(slot.state, S(SLOW)); /* its queues stay adopted until there is somebody */
     CU_ASSERT_EQUAL(slot.due_ms, now_ms + WATCHDOG_MS);
     CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
@@ -381,10 +392,10 @@ static void test_short_drain(void)
     static const struct supervisor_patience none = {.adopt_after_ms = ADOPT_MS, .watchdog_ms = WATCHDOG_MS};
 
     begin_running();
-    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(STOP), false, &none, now_ms), A(DRAIN));
+    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(STOP), &none, now_ms), A(DRAIN));
     CU_ASSERT_EQUAL(slot.due_ms, now_ms + SUPERVISOR_GRACE_MS);
     now_ms += 10;
-    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(BEAT), false, &none, now_ms), A(NONE));
+    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(BEAT), &none, now_ms), A(NONE));
     expect_due(SUPERVISOR_GRACE_MS - 10, A(KILL), S(ENDING));
 }
 
@@ -395,20 +406,20 @@ static void test_other_patience(void)
 
     begin_running();
     now_ms += 50;
-    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(BEAT), false, &more, now_ms), A(NONE));
+    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(BEAT), &more, now_ms), A(NONE));
     CU_ASSERT_EQUAL(slot.due_ms, now_ms + 1000);
     now_ms += 1000;
-    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(DUE), false, &more, now_ms), A(TELL_SILENT));
+    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(DUE), &more, now_ms), A(TELL_SILENT));
     CU_ASSERT_EQUAL(slot.due_ms, now_ms + 59000);
 }
 
 /* ---- waiting ---- */
 
-/* Crash now; returns the wait until its replacement, which has then been started. */
-static uint64_t crash(bool own_fault)
+/* Die in this way now; returns the wait until its replacement, which has then been started. */
+static uint64_t replace_after(enum supervisor_event event)
 {
     bool served = !supervisor_is_adopted(slot.state);
-    enum supervisor_action action = supervisor_handle(&slot, E(DIED), own_fault, &patience, now_ms);
+    enum supervisor_action action = supervisor_handle(&slot, event, &patience, now_ms);
     uint64_t wait_ms = 0;
 
     if (action != A(SPAWN)) {
@@ -437,7 +448,7 @@ static void test_backoff(void)
             if (ready)
                 CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
             now_ms += 3;
-            CU_ASSERT_EQUAL(crash(true), waits[i]);
+            CU_ASSERT_EQUAL(replace_after(E(CRASHED)), waits[i]);
         }
     }
 }
@@ -447,7 +458,7 @@ static void test_backoff_for_ever(void)
     begin();
     slot.crashes = 0x7fffffff;
     now_ms++;
-    CU_ASSERT_EQUAL(crash(true), 1000);
+    CU_ASSERT_EQUAL(replace_after(E(CRASHED)), 1000);
 }
 
 static void test_healthy_life(void)
@@ -456,12 +467,12 @@ static void test_healthy_life(void)
         begin();
         for (unsigned i = 0; i < 5; i++) {
             now_ms++;
-            crash(true);
+            replace_after(E(CRASHED));
         }
         CU_ASSERT_EQUAL(slot.crashes, 5);
         CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
         now_ms = slot.started_ms + SUPERVISOR_HEALTHY_MS - (healthy ? 0 : 1);
-        CU_ASSERT_EQUAL(crash(true), healthy ? 0 : waits[5]);
+        CU_ASSERT_EQUAL(replace_after(E(CRASHED)), healthy ? 0 : waits[5]);
         CU_ASSERT_EQUAL(slot.crashes, healthy ? 1 : 6);
     }
 }
@@ -471,18 +482,18 @@ static void test_not_its_fault(void)
 {
     begin();
     for (unsigned i = 0; i < 3; i++)
-        crash(true);
+        replace_after(E(CRASHED));
     for (unsigned i = 0; i < 20; i++) {
         CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
         if (i % 2)
             expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
         now_ms += SUPERVISOR_BRIEF_MS;
-        CU_ASSERT_EQUAL(crash(false), 0);
+        CU_ASSERT_EQUAL(replace_after(E(DIED)), 0);
         CU_ASSERT_EQUAL(slot.crashes, 3);
     }
     CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
     now_ms++;
-    CU_ASSERT_EQUAL(crash(true), waits[3]);
+    CU_ASSERT_EQUAL(replace_after(E(CRASHED)), waits[3]);
 }
 
 /* But a life of a moment is a crash, whoever ends it: what kills it (the kernel, for want of memory) will do so again.
@@ -493,7 +504,7 @@ static void test_brief_lives(void)
     for (unsigned i = 0; i < 5; i++) {
         CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
         now_ms += SUPERVISOR_BRIEF_MS - 1;
-        CU_ASSERT_EQUAL(crash(false), waits[i]);
+        CU_ASSERT_EQUAL(replace_after(E(DIED)), waits[i]);
     }
 }
 
@@ -502,7 +513,7 @@ static void test_killed_before_ready(void)
 {
     begin();
     for (unsigned i = 0; i < WAITS; i++)
-        CU_ASSERT_EQUAL(crash(false), waits[i]);
+        CU_ASSERT_EQUAL(replace_after(E(DIED)), waits[i]);
 }
 
 /* One that hangs again and again, shortly after its start, is held back like one that crashes. */
@@ -513,15 +524,15 @@ static void test_hangs_again_and_again(void)
         CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
         expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
         expect_due(WATCHDOG_MS - ADOPT_MS, A(ABORT), S(ABORTED));
-        CU_ASSERT_EQUAL(crash(true), waits[i]);
+        CU_ASSERT_EQUAL(replace_after(E(CRASHED)), waits[i]);
     }
 }
 
 static void test_stop_while_waiting(void)
 {
     begin();
-    crash(true);
-    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(DIED), true, &patience, now_ms), A(WAIT));
+    replace_after(E(CRASHED));
+    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(CRASHED), &patience, now_ms), A(WAIT));
     CU_ASSERT_EQUAL(give(E(STOP)), A(NONE));
     CU_ASSERT_EQUAL(slot.state, S(EMPTY));
     CU_ASSERT_EQUAL(slot.due_ms, NEVER);

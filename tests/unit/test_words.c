@@ -166,7 +166,7 @@ static void say_everything(struct slot *slot)
     slot_tell_refuse(&world, slot, 900);
     slot_tell_refuse(&world, slot, 5);
     slot_tell_refuse(&world, slot, 900);
-    slot_handle(&world, slot, SUPERVISOR_EVENT_STOP, false);
+    slot_handle(&world, slot, SUPERVISOR_EVENT_STOP);
     slot_tell_reopen_log(&world, slot);
     slot_tell_reopen_log(&world, slot);
 }
@@ -219,7 +219,7 @@ static void test_stop(void)
 
     fill(0);
     world.for_good = true;
-    slot_handle(&world, slot, SUPERVISOR_EVENT_STOP, false);
+    slot_handle(&world, slot, SUPERVISOR_EVENT_STOP);
     world.now_ms += 30500; /* later than it was to have drained: at once, then */
     empty(0);
     slot_tick(&world, slot);
