@@ -85,7 +85,7 @@ $(BUILD)/gen/build_info.h: FORCE
 	   echo '#define CCSERVER_CONF "$(SYSCONFDIR)/ccserver.conf"'; } > $@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 
-$(BUILD)/master/main.o $(BUILD)/master/report_json.o: | $(BUILD)/gen/build_info.h
+$(addprefix $(BUILD)/master/,main.o options.o report_json.o): | $(BUILD)/gen/build_info.h
 $(BUILD)/master/conf_builtin.o: | $(BUILD)/gen/build_info.h
 $(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
 
@@ -115,7 +115,8 @@ lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
+	tests/lint/cycles $(BUILD) master
+	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
@@ -151,7 +152,7 @@ help:
 	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
 	@echo 'make fuzz       every parser for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make coverage   the tests with line coverage of common, proto and the core'
-	@echo 'make lint       include arrows, size of the core, clang-format, clang-tidy'
+	@echo 'make lint       include arrows, cycles of calls, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make clean'

@@ -4,9 +4,9 @@
  * along with the word, since a worker holds no queues but its own. Each worker's state is mirrored in `told`, so what
  * does not fit into its control pipe now is said later.
  */
+#include "master/adopt.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "master/master.h"
 #include <errno.h>
 #include <string.h>
 
@@ -52,7 +52,7 @@ static bool send_some(struct slot *slot, const struct channel_message *message, 
 }
 
 /* All TCP queues of `number`, in as few messages as hold them. False when it is to be said again. */
-static bool send_queues(const struct master *master, struct slot *slot, unsigned number)
+static bool send_queues(const struct fleet *fleet, struct slot *slot, unsigned number)
 {
     struct channel_message message = {.type = CHANNEL_ADOPT, .value = number};
     const struct conf *conf = slot->conf;
@@ -61,7 +61,7 @@ static bool send_queues(const struct master *master, struct slot *slot, unsigned
 
     for (unsigned i = 0; i < conf->listener_count; i++)
         for (unsigned j = 0; j < conf->listeners[i].address_count; j++, address++) {
-            const struct endpoint *endpoint = endpoints_find(&master->endpoints, &conf->listeners[i].addresses[j]);
+            const struct endpoint *endpoint = endpoints_find(&fleet->endpoints, &conf->listeners[i].addresses[j]);
             if (number >= endpoint->count || endpoint->queues[number] < 0 || endpoint->address.any.sa_family == AF_UNIX)
                 continue;
             message.address[message.count] = address;
@@ -101,49 +101,45 @@ static struct adopters find_adopters(const struct generation *current, unsigned 
     return adopters;
 }
 
-static bool wants(const struct master *master, const struct slot *slot, unsigned number,
-                  const struct adopters *adopters)
+static bool wants(const struct fleet *fleet, const struct slot *slot, unsigned number, const struct adopters *adopters)
 {
-    if (!master->adopted[number] || number == slot->number)
+    if (!fleet->adopted[number] || number == slot->number)
         return false;
-    return number >= master->current->wanted || adopters->slots[0] == slot || adopters->slots[1] == slot;
+    return number >= fleet->current->wanted || adopters->slots[0] == slot || adopters->slots[1] == slot;
 }
 
 /* Said in part and then again, a queue is served twice by the same worker: that costs a wake-up, nothing else. */
-static void settle_slot(const struct master *master, struct slot *slot, const struct adopters *adopters,
-                        unsigned numbers)
+static void settle_slot(const struct fleet *fleet, struct slot *slot, const struct adopters *adopters, unsigned numbers)
 {
     if (slot->adopt_again_ms > clock_now_ms())
         return;
     for (unsigned i = 0; i < numbers; i++) {
-        bool wanted = wants(master, slot, i, &adopters[i]);
+        bool wanted = wants(fleet, slot, i, &adopters[i]);
         if (wanted == is_told(slot, i))
             continue;
-        bool sent = wanted ? send_queues(master, slot, i) : slot_tell(slot, CHANNEL_RELEASE, i);
+        bool sent = wanted ? send_queues(fleet, slot, i) : slot_tell(slot, CHANNEL_RELEASE, i);
         if (!sent)
             return;
         note_told(slot, i, wanted);
     }
 }
 
-void adopt_settle(struct master *master)
+void adopt_settle(struct fleet *fleet)
 {
     static struct adopters adopters[CONF_WORKERS_MAX];
-    struct generation *current = master->current;
-    unsigned numbers = endpoints_numbers(&master->endpoints), stranded = 0;
+    struct generation *current = fleet->current;
+    unsigned numbers = endpoints_numbers(&fleet->endpoints), stranded = 0;
 
-    if (!master_is_serving(master))
-        return;
     for (unsigned i = 0; i < numbers; i++) {
         bool retired = i >= current->wanted;
         /* A number that is still to be started for the first time is about to be served. */
-        master->adopted[i] = retired ||
-                             (i < current->count && supervisor_is_adopted(current->slots[i]->supervised.state));
-        stranded += master->adopted[i];
-        if (master->adopted[i] && !retired)
+        fleet->adopted[i] = retired ||
+                            (i < current->count && supervisor_is_adopted(current->slots[i]->supervised.state));
+        stranded += fleet->adopted[i];
+        if (fleet->adopted[i] && !retired)
             adopters[i] = find_adopters(current, i);
     }
     for (unsigned i = 0; i < current->count; i++)
         if (is_running(current->slots[i]) && (stranded || current->slots[i]->told_count))
-            settle_slot(master, current->slots[i], adopters, numbers);
+            settle_slot(fleet, current->slots[i], adopters, numbers);
 }

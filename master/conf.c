@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <ini.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,29 +21,6 @@
 enum { FILE_MAX = 1 << 20, LINE_LENGTH_MAX = INI_MAX_LINE - 2 /* for the LF and the NUL */ };
 
 static const char not_a_line[] = "this is neither [section] nor name = value";
-
-int conf_fail_at(struct conf_reader *reader, int line, const char *format, ...)
-{
-    char sentence[384];
-    va_list arguments;
-
-    if (reader->failed_line && reader->failed_line <= line)
-        return -1;
-    reader->failed_line = line;
-    va_start(arguments, format);
-    vsnprintf(sentence, sizeof(sentence), format, arguments);
-    va_end(arguments);
-    snprintf(reader->why, reader->why_size, "%s:%d: %s", reader->source->path, line, sentence);
-    return -1;
-}
-
-const struct conf_row *conf_find_row(const struct conf_reader *reader, const char *name)
-{
-    for (unsigned i = 0; i < reader->row_count; i++)
-        if (strcmp(reader->rows[i].name, name) == 0)
-            return &reader->rows[i];
-    return NULL;
-}
 
 /* Nothing that follows an error can come before it, so later sections are not looked at any more. */
 static void end_section(struct conf_reader *reader)

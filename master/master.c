@@ -2,7 +2,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/notify.h"
+#include "master/adopt.h"
 #include "master/report.h"
+#include "master/resize.h"
+#include "master/rollout.h"
+#include "master/workers.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,102 +20,47 @@
 
 enum { TICK_MS = 50 }; /* how often heartbeats are looked at, at least */
 
-/* ---- slots ---- */
-
-void master_handle(struct master *master, struct slot *slot, enum supervisor_event event)
-{
-    slot_handle(&master->world, slot, event);
-}
-
-void master_each_slot(struct master *master, void (*visit)(struct master *master, struct slot *slot))
-{
-    struct generation *const generations[] = {master->current, master->next};
-    struct slot *slot, *next;
-
-    for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
-            visit(master, generations[i]->slots[j]);
-    LIST_FOREACH_SAFE(slot, &master->leaving, link, next)
-    visit(master, slot);
-}
-
-/* Free those that have gone, and say when they were the last of their generation. */
-static void bury(struct master *master)
-{
-    struct slot *slot, *next, *other;
-
-    LIST_FOREACH_SAFE(slot, &master->leaving, link, next)
-    {
-        unsigned generation = slot->generation;
-        bool last = generation < master->current->number;
-        if (slot->supervised.state != SUPERVISOR_EMPTY)
-            continue;
-        LIST_REMOVE(slot, link);
-        slot_free(slot);
-        LIST_FOREACH(other, &master->leaving, link)
-        last &= other->generation != generation;
-        if (last)
-            log_notice("generation %u is gone", generation);
-    }
-}
-
 /* ---- stopping ---- */
 
 static bool is_done(const struct master *master)
 {
-    if (master_is_serving(master) || !LIST_EMPTY(&master->leaving) || master->next)
+    if (master_is_serving(master) || !LIST_EMPTY(&master->fleet.leaving) || master->fleet.next)
         return false;
     if (handover_has_handed_over(master->upgrade.state))
         return true;
-    return !handover_awaits_end(master->upgrade.state) && !upgrade_has_orphans(master);
+    return !handover_awaits_end(master->upgrade.state) &&
+           !workers_have_orphans(master->fleet.world.stats, master->stop_ms, master->phase == MASTER_KILLING);
 }
 
-static void kill_slot(struct master *master, struct slot *slot)
-{
-    master_handle(master, slot, SUPERVISOR_EVENT_KILL);
-}
-
-void master_stop_at_once(struct master *master, const char *why)
+static void stop_at_once(struct master *master, const char *why)
 {
     log_notice("stopping at once: %s", why);
     upgrade_stop(master, true);
     if (master->phase == MASTER_SERVING && handover_is_in_charge(master->upgrade.state))
         notify("STOPPING=1\nSTATUS=stopping at once: %s", why);
-    if (master->next)
-        generation_give_up_next(master, "the server stops");
+    rollout_give_up(&master->fleet, "the server stops");
     if (!handover_has_handed_over(master->upgrade.state))
         master->phase = MASTER_KILLING;
     master->stop_ms = clock_now_ms();
-    generation_retire_all(master);
-    master_each_slot(master, kill_slot);
-}
-
-static void hurry_slot(struct master *master, struct slot *slot)
-{
-    slot_hurry(&master->world, slot);
-}
-
-void master_hurry(struct master *master)
-{
-    master_each_slot(master, hurry_slot);
+    fleet_retire_all(&master->fleet, master->fleet.current);
+    fleet_kill(&master->fleet);
 }
 
 static void give_in(struct master *master, const char *why)
 {
-    if (master->next)
-        generation_give_up_next(master, "the server stops");
-    log_notice("stopping: %s; sessions may finish for %u ms", why, master->world.patience.drain_ms);
+    rollout_give_up(&master->fleet, "the server stops");
+    log_notice("stopping: %s; sessions may finish for %u ms", why, master->fleet.world.patience.drain_ms);
     master->phase = MASTER_STOPPING;
     master->stop_ms = clock_now_ms();
-    master->world.for_good = handover_is_in_charge(master->upgrade.state);
-    generation_retire_all(master);
-    master_hurry(master);
+    master->fleet.world.for_good = handover_is_in_charge(master->upgrade.state);
+    fleet_retire_all(&master->fleet, master->fleet.current);
+    fleet_hurry(&master->fleet);
 }
 
 static void stop(struct master *master, const char *why)
 {
     if (!master_is_serving(master)) {
-        master_stop_at_once(master, why);
+        stop_at_once(master, why);
         return;
     }
     upgrade_stop(master, false);
@@ -139,17 +88,28 @@ static void interrupt(struct master *master)
         stop(master, "SIGINT");
 }
 
-void master_shut_down(struct master *master)
+static void shut_down(struct master *master)
 {
-    if (!upgrade_pass_shutdown(master) && master_is_serving(master))
+    if (!upgrade_pass_shutdown(&master->upgrade) && master_is_serving(master))
         stop(master, "a client asked for it");
+}
+
+static void carry_out_requests(struct master *master)
+{
+    unsigned requests = master->requests;
+
+    master->requests = 0;
+    if (requests & MASTER_SHUT_DOWN)
+        shut_down(master);
+    if (requests & MASTER_STOP_AT_ONCE)
+        stop_at_once(master, "the master in charge does");
 }
 
 /* ---- signals ---- */
 
 static void write_stats_file(struct master *master)
 {
-    const struct conf *conf = &master->current->conf;
+    const struct conf *conf = &master->fleet.current->conf;
     char why[512];
 
     if (conf->stats_file[0] == '\0')
@@ -160,9 +120,9 @@ static void write_stats_file(struct master *master)
         log_notice("statistics written to %s", conf->stats_file);
 }
 
-static void tell_reopen(struct master *master, struct slot *slot)
+static void tell_reopen(struct fleet *fleet, struct slot *slot)
 {
-    slot_tell_reopen_log(&master->world, slot);
+    slot_tell_reopen_log(&fleet->world, slot);
 }
 
 static void reopen_logs(struct master *master)
@@ -172,14 +132,14 @@ static void reopen_logs(struct master *master)
     else
         log_notice("log reopened");
     if (master_is_serving(master))
-        endpoints_check_files(&master->endpoints);
-    master_each_slot(master, tell_reopen);
+        endpoints_check_files(&master->fleet.endpoints);
+    fleet_each_slot(&master->fleet, tell_reopen);
 }
 
 static void hang_up(struct master *master, const struct signalfd_siginfo *info)
 {
     if (!guardian_has_reached_all(info))
-        upgrade_pass_hup(master);
+        upgrade_pass_hup(&master->upgrade);
     reload_request(master);
 }
 
@@ -199,15 +159,15 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
     case SIGCHLD: workers_reap(master); break;
     case SIGTERM: stop(master, "SIGTERM"); break;
     case SIGINT: interrupt(master); break;
-    case SIGQUIT: master_stop_at_once(master, "SIGQUIT"); break;
+    case SIGQUIT: stop_at_once(master, "SIGQUIT"); break;
     case SIGUSR1:
         report_log(master);
         write_stats_file(master);
         break;
     case SIGHUP: hang_up(master, info); break;
     case SIGUSR2: upgrade_start(master); break;
-    case SIGTTIN: generation_resize(master, 1); break;
-    case SIGTTOU: generation_resize(master, -1); break;
+    case SIGTTIN: resize_by(&master->fleet, 1, master_is_busy(master)); break;
+    case SIGTTOU: resize_by(&master->fleet, -1, master_is_busy(master)); break;
     default: log_info("%s is ignored", strsignal((int)info->ssi_signo));
     }
 }
@@ -216,8 +176,10 @@ static void read_signals(struct master *master)
 {
     struct signalfd_siginfo info;
 
-    while (read(master->signal_fd, &info, sizeof(info)) == sizeof(info))
+    while (read(master->signal_fd, &info, sizeof(info)) == sizeof(info)) {
         handle_signal(master, &info);
+        carry_out_requests(master);
+    }
 }
 
 /* ---- the start ---- */
@@ -232,7 +194,7 @@ static void tell_started(struct master *master, bool ready)
 /* The server has started when every worker is READY, or stays down. */
 static void check_started(struct master *master)
 {
-    const struct generation *current = master->current;
+    const struct generation *current = master->fleet.current;
     unsigned ready = 0, down = 0;
 
     for (unsigned i = 0; i < current->count && !master->was_ready; i++) {
@@ -242,7 +204,7 @@ static void check_started(struct master *master)
     if (ready == 0)
         return;
     master->was_ready = ready + down == current->wanted;
-    upgrade_tell_ready(master, ready, master->was_ready);
+    upgrade_tell_ready(&master->upgrade, ready, master->was_ready);
     if (!master->was_ready)
         return;
     log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
@@ -270,20 +232,11 @@ static void poll_fd(int fd, struct slot *slot)
     polled.fds[polled.count++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
 
-static void poll_slot(struct master *master, struct slot *slot)
+static void poll_slot(struct fleet *fleet, struct slot *slot)
 {
-    (void)master;
+    (void)fleet;
     if (slot->channel >= 0)
         poll_fd(slot->channel, slot);
-}
-
-static unsigned count_running(const struct generation *generation)
-{
-    unsigned running = 0;
-
-    for (unsigned i = 0; i < generation->count; i++)
-        running += generation->slots[i]->supervised.state == SUPERVISOR_RUNNING;
-    return running;
 }
 
 /* Should poll() fail, everything is looked at: nothing that is read here blocks. */
@@ -301,35 +254,40 @@ static void wait_for_events(int patience_ms)
         polled.fds[i].revents = polled.fds[i].fd < 0 ? 0 : POLLIN;
 }
 
-static void tick_slot(struct master *master, struct slot *slot)
+static void tick_slot(struct fleet *fleet, struct slot *slot)
 {
-    slot_tick(&master->world, slot);
+    slot_tick(&fleet->world, slot);
 }
 
 static int tick_ms(const struct master *master)
 {
-    uint32_t quarter = master->world.patience.adopt_after_ms / 4;
+    uint32_t quarter = master->fleet.world.patience.adopt_after_ms / 4;
 
     return quarter < TICK_MS ? (int)quarter : TICK_MS;
 }
 
 static void wait_and_hear(struct master *master)
 {
-    bool more = generation_start_some(master, master->current) | generation_start_some(master, master->next);
+    struct fleet *fleet = &master->fleet;
+    bool more = fleet_start_some(fleet, fleet->current) == FLEET_MORE;
+    more |= rollout_start_some(fleet) == FLEET_MORE;
     int tick = more ? 0 : tick_ms(master);
 
     polled.count = 0;
     poll_fd(master->signal_fd, NULL);
-    poll_fd(upgrade_poll_fd(master), NULL);
-    master_each_slot(master, poll_slot);
+    poll_fd(upgrade_poll_fd(&master->upgrade), NULL);
+    fleet_each_slot(&master->fleet, poll_slot);
     wait_for_events(tick);
-    master->world.now_ms = supervisor_clock_now(&master->clock, clock_now_ms(), (uint32_t)tick);
-    /* What a worker said comes before its death, and slots stay where they are until they are buried. */
+    master->fleet.world.now_ms = supervisor_clock_now(&master->clock, clock_now_ms(), (uint32_t)tick);
+    /* What a worker said comes before its death, and no slot is freed before all have been heard. */
     for (unsigned i = 2; i < polled.count; i++)
-        if (polled.fds[i].revents)
+        if (polled.fds[i].revents) {
             workers_receive(master, polled.slots[i]);
+            carry_out_requests(master);
+        }
     if (polled.fds[1].revents)
         upgrade_hear(master);
+    carry_out_requests(master);
     if (polled.fds[0].revents)
         read_signals(master);
 }
@@ -339,18 +297,10 @@ static void notify_alive(struct master *master)
     static uint64_t next_ms;
     uint64_t period_ms = notify_watchdog_ms();
 
-    if (period_ms == 0 || master->world.now_ms < next_ms || handover_has_handed_over(master->upgrade.state))
+    if (period_ms == 0 || master->fleet.world.now_ms < next_ms || handover_has_handed_over(master->upgrade.state))
         return;
-    next_ms = master->world.now_ms + period_ms - (period_ms / 2 > TICK_MS ? TICK_MS : 0);
+    next_ms = master->fleet.world.now_ms + period_ms - (period_ms / 2 > TICK_MS ? TICK_MS : 0);
     notify("WATCHDOG=1");
-}
-
-static bool all_down(const struct generation *generation)
-{
-    for (unsigned i = 0; i < generation->count; i++)
-        if (generation->slots[i]->supervised.state != SUPERVISOR_DOWN)
-            return false;
-    return generation->count == generation->wanted;
 }
 
 int master_run(struct master *master)
@@ -360,23 +310,26 @@ int master_run(struct master *master)
 
     master->started_ms = clock_now_ms();
     report_start(master);
-    master->world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
-    generation_apply_patience(master);
-    generation_start(master, master->current, is_candidate ? RESPAWN_upgrade : RESPAWN_none);
+    master->fleet.world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
+    fleet_apply_patience(&master->fleet);
+    fleet_start(&master->fleet, master->fleet.current, upgrade_first_workers(master),
+                is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_hear(master);
         workers_check(master);
+        carry_out_requests(master);
         check_started(master);
-        master->world.running = count_running(master->current);
-        master_each_slot(master, tick_slot);
-        generation_retry_replacements(master);
-        generation_check_next(master);
+        master->fleet.world.running = generation_running(master->fleet.current);
+        fleet_each_slot(&master->fleet, tick_slot);
+        fleet_retry_replacements(&master->fleet);
+        rollout_check(&master->fleet);
         reload_tick(master);
         upgrade_tick(master);
-        adopt_settle(master);
-        bury(master);
+        if (master_is_serving(master))
+            adopt_settle(&master->fleet);
+        fleet_free_gone_slots(&master->fleet);
         notify_alive(master);
-        if (master_is_serving(master) && all_down(master->current)) {
+        if (master_is_serving(master) && generation_is_down(master->fleet.current)) {
             break_down(master);
             code = EXIT_FAILURE;
         }

@@ -1,7 +1,6 @@
 /*
- * The pid file names the master in charge and is locked by it, also while one takes over from another. It is never
- * rewritten where it stands, since a full disk would leave it empty: each master writes and locks a file of its own
- * under a random name, then puts it in place.
+ * The pid file is never rewritten where it stands, since a full disk would leave it empty: each master writes and locks
+ * a file of its own under a random name, then puts it in place.
  *
  *   nothing there                      place it, unless somebody else is quicker
  *   a file that nobody has locked      left over: replace it, holding its lock
@@ -9,9 +8,9 @@
  *   the other master of an upgrade
  *   any other                          another master is running
  */
+#include "master/pid.h"
 #include "common/file.h"
 #include "common/log.h"
-#include "master/master.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -185,40 +184,28 @@ static struct pid_file *take(const struct candidate *candidate)
 
 /* ---- for the master ---- */
 
-int pid_lock(struct master *master, char *why, size_t why_size)
+int pid_replace(struct pid_file **own, const char *path, pid_t other, char *why, size_t why_size)
 {
-    return pid_replace(master, why, why_size);
-}
+    const struct candidate candidate = {.path = path, .own = *own, .other = other, .why = why, .why_size = why_size};
 
-int pid_replace(struct master *master, char *why, size_t why_size)
-{
-    const struct candidate candidate = {.path = master->current->conf.pidfile,
-                                        .own = master->pidfile,
-                                        .other = master->upgrade.pid,
-                                        .why = why,
-                                        .why_size = why_size};
-    if (candidate.path[0] == '\0')
+    if (path[0] == '\0')
         return 0;
     struct pid_file *file = take(&candidate);
     if (!file)
         return -1; /* what we have, we keep */
-    close_file(master->pidfile);
-    master->pidfile = file;
+    close_file(*own);
+    *own = file;
     return 0;
 }
 
-int pid_check(const struct master *master, char *why, size_t why_size)
+int pid_check(const struct pid_file *own, const char *path, pid_t other, char *why, size_t why_size)
 {
-    const struct candidate candidate = {.path = master->current->conf.pidfile,
-                                        .own = master->pidfile,
-                                        .other = master->upgrade.pid,
-                                        .why = why,
-                                        .why_size = why_size};
+    const struct candidate candidate = {.path = path, .own = own, .other = other, .why = why, .why_size = why_size};
     char name[PATH_MAX];
     struct file_id id;
     int fd;
 
-    if (candidate.path[0] == '\0')
+    if (path[0] == '\0')
         return 0;
     struct pid_file *file = make(&candidate, name);
     if (!file)
@@ -231,17 +218,17 @@ int pid_check(const struct master *master, char *why, size_t why_size)
     return there == THERE_REFUSED ? -1 : 0;
 }
 
-void pid_close(struct master *master)
+void pid_close(struct pid_file **own)
 {
-    close_file(master->pidfile);
-    master->pidfile = NULL;
+    close_file(*own);
+    *own = NULL;
 }
 
-void pid_remove(struct master *master)
+void pid_remove(struct pid_file **own, const char *path)
 {
-    if (!master->pidfile)
+    if (!*own)
         return;
-    if (file_remove(master->current->conf.pidfile, &master->pidfile->id) < 0 && errno != ESTALE)
-        log_warn("%s: cannot remove it: %s", master->current->conf.pidfile, strerror(errno));
-    pid_close(master);
+    if (file_remove(path, &(*own)->id) < 0 && errno != ESTALE)
+        log_warn("%s: cannot remove it: %s", path, strerror(errno));
+    pid_close(own);
 }

@@ -1,6 +1,4 @@
 /*
- * A reload: from SIGHUP to the start of the next generation, or to the line that says why there is none.
- *
  *   SIGHUP --> request() --> go_on() --- names without an answer ---> a child resolves (names.c)
  *                              ^  |                                        |
  *                              |  `--> same text, same addresses: nothing  |
@@ -10,12 +8,14 @@
  * A configuration that has been accepted without an address for an upstream (at the start) is completed in the same
  * way: its names are asked for again and again, and when one resolves, the next generation gets the same text.
  */
+#include "master/reload.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/conf.h"
 #include "master/master.h"
+#include "master/rollout.h"
 #include <errno.h>
 #include <string.h>
 
@@ -27,8 +27,8 @@ static const struct slot *older_slot(const struct master *master)
 {
     const struct slot *slot;
 
-    LIST_FOREACH(slot, &master->leaving, link)
-    if (slot->generation != master->current->number)
+    LIST_FOREACH(slot, &master->fleet.leaving, link)
+    if (slot->generation != master->fleet.current->number)
         return slot;
     return NULL;
 }
@@ -42,13 +42,13 @@ static bool is_busy(const struct master *master, char *why, size_t why_size)
 
     if (resolving)
         snprintf(why, why_size, "names are being resolved");
-    else if (master->next)
-        snprintf(why, why_size, "generation %u is starting", master->next->number);
+    else if (master->fleet.next)
+        snprintf(why, why_size, "generation %u is starting", master->fleet.next->number);
     else if (upgrading)
         snprintf(why, why_size, "an upgrade is under way");
     else if (older)
         snprintf(why, why_size, "generation %u still drains", older->generation);
-    return resolving || master->next || upgrading || older;
+    return resolving || master->fleet.next || upgrading || older;
 }
 
 static void stop_resolving(struct master *master)
@@ -60,7 +60,7 @@ static void stop_resolving(struct master *master)
 static void refuse(struct master *master, struct generation *next, const char *why)
 {
     stop_resolving(master);
-    generation_refuse(master, next, why);
+    rollout_refuse(&master->fleet, next, why);
 }
 
 /* ---- nothing has changed ---- */
@@ -73,7 +73,7 @@ static bool same_text(const struct conf *a, const struct conf *b)
 /* Somebody may have mended what made them give up, a file or a disk: that does not show in the configuration. */
 static void start_given_up(struct master *master)
 {
-    const struct generation *current = master->current;
+    const struct generation *current = master->fleet.current;
 
     for (unsigned i = 0; i < current->count; i++) {
         struct slot *slot = current->slots[i];
@@ -81,7 +81,7 @@ static void start_given_up(struct master *master)
             continue;
         log_notice("worker %u has given up and is started again", slot->number);
         slot->why = RESPAWN_reload;
-        master_handle(master, slot, SUPERVISOR_EVENT_START);
+        fleet_handle(&master->fleet, slot, SUPERVISOR_EVENT_START);
     }
 }
 
@@ -90,7 +90,7 @@ static void change_nothing(struct master *master)
     stop_resolving(master);
     log_notice("reload: nothing has changed; logs reopened");
     start_given_up(master);
-    notify("READY=1\nSTATUS=%u workers, generation %u", master->current->count, master->current->number);
+    notify("READY=1\nSTATUS=%u workers, generation %u", master->fleet.current->count, master->fleet.current->number);
 }
 
 /* ---- something has ---- */
@@ -108,18 +108,18 @@ static void keep_fixed(struct conf *conf, const struct conf *old)
 static int claim(struct master *master, struct generation *next, char *why, size_t why_size)
 {
     if (conf_override(&next->conf, master->overrides, why, why_size) < 0 ||
-        generation_index_listeners(master, &next->conf, why, why_size) < 0)
+        fleet_index_listeners(&master->fleet, &next->conf, why, why_size) < 0)
         return -1;
     if (!file_is_replaceable(next->conf.stats_file, why, why_size))
         return -1;
-    keep_fixed(&next->conf, &master->current->conf);
+    keep_fixed(&next->conf, &master->fleet.current->conf);
     if (log_open(next->conf.log) < 0) {
         snprintf(why, why_size, "%s: %s", next->conf.log, strerror(errno));
         return -1;
     }
-    if (endpoints_claim(&master->endpoints, &next->conf, next->conf.workers, why, why_size) < 0 ||
-        endpoints_renew(&master->endpoints, &next->conf, why, why_size) < 0) {
-        log_open(master->current->conf.log);
+    if (endpoints_claim(&master->fleet.endpoints, &next->conf, next->conf.workers, why, why_size) < 0 ||
+        endpoints_renew(&master->fleet.endpoints, &next->conf, why, why_size) < 0) {
+        log_open(master->fleet.current->conf.log);
         return -1;
     }
     return 0;
@@ -133,12 +133,12 @@ static void start_next(struct master *master, struct generation *next)
         refuse(master, next, why);
         return;
     }
-    if (same_text(&next->conf, &master->current->conf))
+    if (same_text(&next->conf, &master->fleet.current->conf))
         log_notice("reload: names stand for other addresses than before");
     next->names = master->reload.names;
     names_init(&master->reload.names);
     master->reload.state = RELOAD_IDLE;
-    generation_start_next(master, next);
+    rollout_start(&master->fleet, next);
 }
 
 /* ---- reading it, as often as it takes until there is an answer for every name ---- */
@@ -146,7 +146,7 @@ static void start_next(struct master *master, struct generation *next)
 static int load(struct master *master, struct generation *next, char *why, size_t why_size)
 {
     struct reload *reload = &master->reload;
-    const struct conf *current = &master->current->conf;
+    const struct conf *current = &master->fleet.current->conf;
     struct conf_source source = {.path = conf_file(master->overrides),
                                  .resolver = &reload->names.resolver,
                                  .lenient = reload->state == RELOAD_RETRYING || reload->same_text};
@@ -168,7 +168,7 @@ static void go_on(struct master *master)
         refuse(master, next, why);
         return;
     }
-    reload->same_text = same_text(&next->conf, &master->current->conf);
+    reload->same_text = same_text(&next->conf, &master->fleet.current->conf);
     if (names_are_open(&reload->names)) {
         if (names_ask(&reload->names) == 0) {
             generation_free(next);
@@ -176,7 +176,7 @@ static void go_on(struct master *master)
         }
         snprintf(why, sizeof(why), "cannot resolve names: %s", strerror(errno));
         refuse(master, next, why);
-    } else if (reload->same_text && names_same(&reload->names, &master->current->names)) {
+    } else if (reload->same_text && names_same(&reload->names, &master->fleet.current->names)) {
         generation_free(next);
         change_nothing(master);
     } else {
@@ -192,10 +192,10 @@ void reload_request(struct master *master)
         return;
     if (is_busy(master, why, sizeof(why))) {
         log_notice("reload deferred: %s", why);
-        master->reload_pending = true;
+        master->reload.pending = true;
         return;
     }
-    master->reload_pending = false;
+    master->reload.pending = false;
     notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
     stop_resolving(master);
     master->reload.same_text = false;
@@ -220,14 +220,14 @@ static void retry(struct master *master)
     struct reload *reload = &master->reload;
     char why[64];
 
-    if (!names_have_failed(&master->current->names))
+    if (!names_have_failed(&master->fleet.current->names))
         reload->retry_delay_ms = 0;
     else if (reload->retry_delay_ms == 0)
         retry_later(master);
     else if (clock_now_ms() >= reload->retry_ms && !is_busy(master, why, sizeof(why))) {
         retry_later(master);
         stop_resolving(master);
-        if (names_copy(&reload->names, &master->current->names) < 0)
+        if (names_copy(&reload->names, &master->fleet.current->names) < 0)
             return;
         names_reopen_failed(&reload->names);
         if (names_ask(&reload->names) == 0)
@@ -242,11 +242,11 @@ static void retried(struct master *master)
 
     if (is_busy(master, why, sizeof(why))) {
         stop_resolving(master);
-    } else if (names_same(&reload->names, &master->current->names)) {
+    } else if (names_same(&reload->names, &master->fleet.current->names)) {
         names_log_failed(&reload->names, reload->retry_delay_ms);
         stop_resolving(master);
     } else {
-        names_log_found(&reload->names, &master->current->names);
+        names_log_found(&reload->names, &master->fleet.current->names);
         notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
         go_on(master);
     }
@@ -261,7 +261,7 @@ static void answered(struct master *master)
         return;
     }
     if (master->reload.same_text)
-        names_keep(&master->reload.names, &master->current->names);
+        names_keep(&master->reload.names, &master->fleet.current->names);
     go_on(master);
 }
 
@@ -274,7 +274,7 @@ void reload_tick(struct master *master)
     } else if (master->reload.state != RELOAD_IDLE) {
         if (names_hear(&master->reload.names, clock_now_ms()))
             answered(master);
-    } else if (master->reload_pending) {
+    } else if (master->reload.pending) {
         if (!is_busy(master, why, sizeof(why)))
             reload_request(master);
     } else {

@@ -1,6 +1,7 @@
 #include "master/report_json.h"
 #include "build_info.h"
 #include "common/log.h"
+#include "master/adopt.h"
 #include <inttypes.h>
 #include <time.h>
 #include <unistd.h>
@@ -102,7 +103,7 @@ static void json_worker(FILE *out, const struct master *master, const struct slo
     uint64_t respawns[RESPAWNS];
 
     for (unsigned i = 0; i < RESPAWNS; i++)
-        respawns[i] = stats_read(&master->world.stats->books[slot->number].respawns[i]);
+        respawns[i] = stats_read(&master->fleet.world.stats->books[slot->number].respawns[i]);
     fprintf(out, "{");
     json_process(out, master, slot);
     json_respawns(out, respawns);
@@ -128,21 +129,21 @@ static void json_other(FILE *out, const struct master *master, const struct slot
 
 static void json_workers(FILE *out, const struct master *master, const struct report_sums *sums)
 {
-    const struct generation *next = master->next;
+    const struct generation *next = master->fleet.next;
     const struct slot *slot;
     const char *comma = "";
 
     fprintf(out, " \"workers\": [");
-    for (unsigned i = 0; i < master->current->count; i++) {
+    for (unsigned i = 0; i < master->fleet.current->count; i++) {
         fprintf(out, "%s\n  ", i ? "," : "");
-        json_worker(out, master, master->current->slots[i], &sums->rows[i]);
+        json_worker(out, master, master->fleet.current->slots[i], &sums->rows[i]);
     }
     fprintf(out, "],\n \"starting\": [");
     for (unsigned i = 0; next && i < next->count; i++)
         json_other(out, master, next->slots[i], &comma);
     fprintf(out, "],\n \"leaving\": [");
     comma = "";
-    LIST_FOREACH(slot, &master->leaving, link)
+    LIST_FOREACH(slot, &master->fleet.leaving, link)
     json_other(out, master, slot, &comma);
     fprintf(out, "],\n");
 }
@@ -167,7 +168,7 @@ static void json_listener(FILE *out, const struct listener_config *listener, con
 
 static void json_listeners(FILE *out, const struct master *master, const struct report_sums *sums)
 {
-    const struct conf *conf = &master->current->conf;
+    const struct conf *conf = &master->fleet.current->conf;
 
     fprintf(out, " \"listeners\": [");
     for (unsigned i = 0; i < conf->listener_count; i++) {
@@ -193,8 +194,8 @@ static void json_gone(FILE *out, const struct master *master, const struct repor
 
 static void json_master(FILE *out, const struct master *master, const struct report_sums *sums)
 {
-    const struct generation *current = master->current;
-    const struct stats_area *area = master->world.stats;
+    const struct generation *current = master->fleet.current;
+    const struct stats_area *area = master->fleet.world.stats;
     const struct stats_service *service = &area->service;
 
     fprintf(out, " \"master\": {\"pid\": %d, \"state\": \"%s\", \"uptime_s\": %.3f, \"master_uptime_s\": %.3f, ",

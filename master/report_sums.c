@@ -32,7 +32,7 @@ static void take_number(const struct stats_area *area, unsigned number, struct r
 
 void report_sums_take(const struct master *master, struct report_sums *sums)
 {
-    const struct stats_area *area = master->world.stats;
+    const struct stats_area *area = master->fleet.world.stats;
 
     memset(sums, 0, offsetof(struct report_sums, rows));
     sums->at_ms = clock_now_ms();
@@ -60,14 +60,14 @@ static void add_row(struct report_row *total, const struct report_row *row)
 void report_sums_gone_workers(const struct master *master, const struct report_sums *sums, struct report_row *gone)
 {
     memset(gone, 0, sizeof(*gone));
-    for (unsigned i = master->current->count; i < sums->numbers; i++)
+    for (unsigned i = master->fleet.current->count; i < sums->numbers; i++)
         add_row(gone, &sums->rows[i]);
 }
 
 void report_sums_gone_listeners(const struct master *master, const struct report_sums *sums,
                                 struct stats_listener *gone)
 {
-    const struct conf *conf = &master->current->conf;
+    const struct conf *conf = &master->fleet.current->conf;
     bool configured[STATS_LISTENERS_MAX] = {false};
 
     for (unsigned i = 0; i < conf->listener_count; i++)
@@ -121,7 +121,7 @@ uint64_t report_ms_since(uint64_t then_ms)
 /* The supervisor's clock is not the real one, but it is the one that `started_ms` is of. */
 uint64_t report_slot_up_ms(const struct master *master, const struct slot *slot)
 {
-    uint64_t now_ms = master->world.now_ms, started_ms = slot->supervised.started_ms;
+    uint64_t now_ms = master->fleet.world.now_ms, started_ms = slot->supervised.started_ms;
 
     return slot->pid && now_ms > started_ms ? now_ms - started_ms : 0;
 }
@@ -133,5 +133,5 @@ uint64_t report_slot_ready_ms(const struct slot *slot)
 
 bool report_is_adopted(const struct master *master, const struct slot *slot)
 {
-    return slot->conf == &master->current->conf && master->adopted[slot->number];
+    return slot->conf == &master->fleet.current->conf && master->fleet.adopted[slot->number];
 }

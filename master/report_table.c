@@ -1,5 +1,6 @@
 #include "master/report_table.h"
 #include "common/log.h"
+#include "master/adopt.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -133,7 +134,7 @@ static void list_end(struct list *list)
 
 static void log_summary(const struct master *master, const struct report_sums *sums, const struct report_sums *before)
 {
-    const struct stats_area *area = master->world.stats;
+    const struct stats_area *area = master->fleet.world.stats;
     const struct stats_service *service = &area->service;
     char up[REPORT_CELL_SIZE], own[REPORT_CELL_SIZE], since[REPORT_CELL_SIZE];
     struct list list;
@@ -146,8 +147,8 @@ static void log_summary(const struct master *master, const struct report_sums *s
     list_add(&list, "master %d", (int)getpid());
     list_add(&list, "%s", report_master_state(master));
     list_add(&list, "up %s", own);
-    list_add(&list, "generation %u", master->current->number);
-    list_add(&list, "%u workers", master->current->count);
+    list_add(&list, "generation %u", master->fleet.current->number);
+    list_add(&list, "%u workers", master->fleet.current->count);
     list_end(&list);
     list_begin(&list, "  ", "  ");
     list_add(&list, "rates over %s", since);
@@ -170,7 +171,7 @@ static void log_summary(const struct master *master, const struct report_sums *s
 /* What has happened to a number, and who serves its queues; only what is out of the ordinary. */
 static void log_history(const struct master *master, const struct slot *slot)
 {
-    const struct stats_book *book = &master->world.stats->books[slot->number];
+    const struct stats_book *book = &master->fleet.world.stats->books[slot->number];
     struct list list;
 
     list_begin(&list, "         started again by: ", "           ");
@@ -216,7 +217,7 @@ static void log_process(const struct master *master, const struct slot *slot)
 
 static void log_workers(const struct master *master, const struct report_sums *sums)
 {
-    const struct generation *current = master->current, *next = master->next;
+    const struct generation *current = master->fleet.current, *next = master->fleet.next;
     const struct slot *slot;
 
     log_always(WORKER_ROW, "worker", "gen", "pid", "state", "up", "ready", "open", "turns", "longest", "pauses",
@@ -227,7 +228,7 @@ static void log_workers(const struct master *master, const struct report_sums *s
     }
     for (unsigned i = 0; next && i < next->count; i++)
         log_process(master, next->slots[i]);
-    LIST_FOREACH(slot, &master->leaving, link)
+    LIST_FOREACH(slot, &master->fleet.leaving, link)
     log_process(master, slot);
 }
 
@@ -314,7 +315,7 @@ static void log_workers_traffic(const struct master *master, const struct report
     char name[REPORT_CELL_SIZE];
 
     log_traffic_heading("worker");
-    for (unsigned i = 0; i < master->current->count; i++) {
+    for (unsigned i = 0; i < master->fleet.current->count; i++) {
         snprintf(name, sizeof(name), "%u", i);
         log_traffic(name, &sums->rows[i].traffic, &before->rows[i].traffic, ms);
     }
@@ -327,7 +328,7 @@ static void log_workers_traffic(const struct master *master, const struct report
 static void log_listeners_traffic(const struct master *master, const struct report_sums *sums,
                                   const struct report_sums *before, uint64_t ms)
 {
-    const struct conf *conf = &master->current->conf;
+    const struct conf *conf = &master->fleet.current->conf;
     struct stats_listener gone, gone_before;
 
     log_traffic_heading("listener");

@@ -1,6 +1,7 @@
 #include "master/slot.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/process.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -71,8 +72,17 @@ static struct worker_socket *sockets_of(const struct slot_world *world, const st
     return sockets;
 }
 
-_Noreturn static void run_child(const struct slot_world *world, struct slot *slot, int channel)
+/* What the child needs is on our stack, of which it has a copy. */
+struct child {
+    const struct slot_world *world;
+    const struct slot *slot;
+};
+
+static int run_child(void *user, int channel)
 {
+    const struct child *child = user;
+    const struct slot *slot = child->slot;
+    const struct slot_world *world = child->world;
     struct worker_env env = {.slot = slot->number,
                              .channel = channel,
                              .stats = stats_enter(world->stats, slot->block),
@@ -84,7 +94,8 @@ _Noreturn static void run_child(const struct slot_world *world, struct slot *slo
 
     if (!env.stats || !sockets) {
         log_error("%s %u cannot start: %s", slot->role->name, slot->number, strerror(errno));
-        exit(EXIT_FAILURE);
+        free(sockets);
+        return EXIT_FAILURE;
     }
     world->in_child();
     log_set_level((enum log_level)slot->conf->log_level);
@@ -92,33 +103,22 @@ _Noreturn static void run_child(const struct slot_world *world, struct slot *slo
     env.sockets = sockets;
     int code = slot->role->run(&env);
     free(sockets);
-    exit(code);
+    return code;
 }
 
 /* Returns 0, or -1 with errno. */
-static int spawn(struct slot_world *world, struct slot *slot)
+static int spawn(const struct slot_world *world, struct slot *slot)
 {
-    int ends[2];
+    struct child child = {.world = world, .slot = slot};
 
     slot->block = stats_take(world->stats, slot->number, getpid());
     if (!slot->block)
         return -1;
-    if (channel_open(ends) < 0)
+    pid_t pid = process_start(run_child, &child, &slot->channel);
+    if (pid < 0)
         return -1;
-    slot->channel = ends[0];
-    slot->pid = fork();
-    if (slot->pid == 0)
-        run_child(world, slot, ends[1]);
-    int error = errno;
-    close(ends[1]);
-    errno = error;
-    if (slot->pid < 0) {
-        slot_close_channel(slot);
-        slot->pid = 0;
-        errno = error;
-        return -1;
-    }
-    stats_set_pid(world->stats, slot->block, slot->pid);
+    slot->pid = pid;
+    stats_set_pid(world->stats, slot->block, pid);
     return 0;
 }
 

@@ -21,13 +21,14 @@
  * stay. The candidate does nothing that the predecessor could not take back before MINE has been sent. Where somebody
  * waits for the first master, that one does not exit when it has drained: see guardian.h.
  */
+#include "master/upgrade.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/stats.h"
 #include "master/binary.h"
-#include "master/handover.h"
 #include "master/master.h"
+#include "master/resize.h"
 #include "master/upgrade_fork.h"
 #include "master/upgrade_words.h"
 #include <errno.h>
@@ -40,10 +41,7 @@
 
 #include <bsd/string.h>
 
-enum {
-    PATIENCE_MS = 10 * 1000,
-    ORPHANS_MS = 5000, /* a worker that has lost its master has ended by itself long before */
-};
+enum { PATIENCE_MS = 10 * 1000 };
 
 static void give(struct master *master, enum handover_event event);
 static void settle_claim(struct master *master);
@@ -63,6 +61,11 @@ static void forget(struct upgrade *upgrade)
     *upgrade = (struct upgrade){.state = upgrade->state, .channel = -1};
 }
 
+static int replace_pid_file(struct master *master, char *why, size_t why_size)
+{
+    return pid_replace(&master->pidfile, master->fleet.current->conf.pidfile, master->upgrade.pid, why, why_size);
+}
+
 /* ---- the predecessor ---- */
 
 static void wait_longer(struct upgrade *upgrade)
@@ -72,7 +75,7 @@ static void wait_longer(struct upgrade *upgrade)
 
 static void log_failure(struct master *master, const char *why)
 {
-    atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
+    atomic_fetch_add(&master->fleet.world.stats->service.upgrade_failures, 1);
     log_error("upgrade failed: %s; this master goes on", why);
     notify("STATUS=upgrade failed: %s", why);
 }
@@ -82,8 +85,7 @@ void upgrade_start(struct master *master)
     char path[PATH_MAX], why[UPGRADE_TEXT_SIZE];
 
     upgrade_hear(master); /* the predecessor that drained may be gone by now */
-    if (!master_is_serving(master) || master->next || master->reload.state == RELOAD_RESOLVING ||
-        !handover_may_reload(master->upgrade.state)) {
+    if (master_is_busy(master)) {
         log_warn("upgrade refused: a reload, an upgrade or a stop is under way");
     } else if (binary_find(master->binary, path, sizeof(path), why, sizeof(why)) < 0) {
         log_failure(master, why);
@@ -134,9 +136,9 @@ static void recover(struct master *master)
     char why[UPGRADE_TEXT_SIZE];
 
     log_failure(master, master->upgrade.why);
-    if (pid_replace(master, why, sizeof(why)) < 0)
+    if (replace_pid_file(master, why, sizeof(why)) < 0)
         log_error("%s", why);
-    endpoints_listen(&master->endpoints, &master->current->conf);
+    endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf);
     forget(&master->upgrade);
     guardian_take_back(&master->guardian);
 }
@@ -151,10 +153,10 @@ static void hand_over(struct master *master)
 {
     int pid = (int)master->upgrade.pid;
 
-    pid_remove(master);
-    if (master->reload_pending)
-        upgrade_pass_hup(master);
-    master->reload_pending = false;
+    pid_remove(&master->pidfile, master->fleet.current->conf.pidfile);
+    if (master->reload.pending)
+        upgrade_pass_hup(&master->upgrade);
+    master->reload.pending = false;
     master->upgrade.due_ms = 0;
     log_notice("upgrade: pid %d is in charge, this master drains", pid);
     if (master->guardian.stays)
@@ -162,7 +164,7 @@ static void hand_over(struct master *master)
     else
         notify("MAINPID=%d\nSTATUS=pid %d is in charge", pid, pid);
     guardian_handed_over(&master->guardian);
-    generation_retire_all(master);
+    fleet_retire_all(&master->fleet, master->fleet.current);
 }
 
 /* The successor has died in charge, and this master still drains. */
@@ -171,13 +173,13 @@ static void take_back(struct master *master)
     char why[256];
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
-    atomic_fetch_add(&master->world.stats->service.upgrade_failures, 1);
+    atomic_fetch_add(&master->fleet.world.stats->service.upgrade_failures, 1);
     forget(&master->upgrade);
     guardian_take_back(&master->guardian);
-    if (pid_replace(master, why, sizeof(why)) < 0)
+    if (replace_pid_file(master, why, sizeof(why)) < 0)
         log_error("%s", why);
-    endpoints_listen(&master->endpoints, &master->current->conf); /* it may have dropped some */
-    generation_start(master, master->current, RESPAWN_upgrade);
+    endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf); /* it may have dropped some */
+    fleet_start(&master->fleet, master->fleet.current, master->fleet.current->conf.workers, RESPAWN_upgrade);
     if (!master->guardian.stays)
         notify("MAINPID=%d", (int)getpid());
     notify("READY=1");
@@ -217,46 +219,26 @@ void upgrade_tick(struct master *master)
     }
 }
 
-bool upgrade_has_orphans(const struct master *master)
-{
-    uint64_t stopping_ms = clock_now_ms() - master->stop_ms;
-    bool late = stopping_ms >= ORPHANS_MS, any = false;
-    siginfo_t info;
-    uint32_t at = 0;
-
-    for (const struct stats_entry *worker; (worker = stats_orphan(master->world.stats, getpid(), &at));) {
-        pid_t pid = worker->pid;
-        if (pid == 0)
-            any |= stopping_ms < SUPERVISOR_GRACE_MS;
-        else if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
-            any = true;
-            if (late || master->phase == MASTER_KILLING)
-                kill(pid, SIGKILL);
-        }
-    }
-    return any;
-}
-
 /* ---- the candidate ---- */
 
-void upgrade_fail(const struct master *master, const char *why)
+void upgrade_fail(const struct upgrade *upgrade, const char *why)
 {
-    if (handover_is_candidate(master->upgrade.state))
-        words_fail(master->upgrade.channel, why);
+    if (handover_is_candidate(upgrade->state))
+        words_fail(upgrade->channel, why);
 }
 
-void upgrade_tell_alive(struct master *master)
+void upgrade_tell_alive(struct upgrade *upgrade)
 {
-    if (handover_is_candidate(master->upgrade.state))
-        words_say(&master->upgrade, WORD_ALIVE);
+    if (handover_is_candidate(upgrade->state))
+        words_say(upgrade, WORD_ALIVE);
 }
 
-void upgrade_pass_hup(const struct master *master)
+void upgrade_pass_hup(const struct upgrade *upgrade)
 {
-    if (!handover_has_successor(master->upgrade.state))
+    if (!handover_has_successor(upgrade->state))
         return;
-    log_notice("SIGHUP is passed on to pid %d", (int)master->upgrade.pid);
-    kill(master->upgrade.pid, SIGHUP);
+    log_notice("SIGHUP is passed on to pid %d", (int)upgrade->pid);
+    kill(upgrade->pid, SIGHUP);
 }
 
 bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *info)
@@ -279,20 +261,27 @@ bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *i
     return true;
 }
 
-bool upgrade_pass_shutdown(struct master *master)
+bool upgrade_pass_shutdown(struct upgrade *upgrade)
 {
-    if (!handover_has_successor(master->upgrade.state) && !handover_is_candidate(master->upgrade.state))
+    if (!handover_has_successor(upgrade->state) && !handover_is_candidate(upgrade->state))
         return false;
-    words_say(&master->upgrade, WORD_SHUTDOWN);
+    words_say(upgrade, WORD_SHUTDOWN);
     return true;
 }
 
-void upgrade_tell_ready(struct master *master, unsigned workers, bool all)
+void upgrade_tell_ready(struct upgrade *upgrade, unsigned workers, bool all)
 {
-    if (!handover_is_candidate(master->upgrade.state) || (!all && workers <= master->upgrade.workers))
+    if (!handover_is_candidate(upgrade->state) || (!all && workers <= upgrade->workers))
         return;
-    master->upgrade.workers = workers;
-    words_say(&master->upgrade, all ? WORD_READY : WORD_ALIVE);
+    upgrade->workers = workers;
+    words_say(upgrade, all ? WORD_READY : WORD_ALIVE);
+}
+
+unsigned upgrade_first_workers(const struct master *master)
+{
+    unsigned wanted = master->fleet.current->conf.workers, numbers = endpoints_fewest(&master->fleet.endpoints);
+
+    return handover_is_candidate(master->upgrade.state) && numbers < wanted ? numbers : wanted;
 }
 
 /* MINE is on its way, or nobody is left to receive it: there is no way back. */
@@ -313,9 +302,9 @@ static void claim(struct master *master)
 {
     char why[UPGRADE_TEXT_SIZE];
 
-    if (pid_replace(master, why, sizeof(why)) < 0) {
+    if (replace_pid_file(master, why, sizeof(why)) < 0) {
         log_error("%s", why);
-        upgrade_fail(master, why);
+        upgrade_fail(&master->upgrade, why);
         exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
     }
     say_mine(master);
@@ -323,13 +312,13 @@ static void claim(struct master *master)
 
 static void take_over(struct master *master)
 {
-    stats_count(&master->world.stats->upgrades, 1);
-    endpoints_yield_covered(&master->endpoints);
-    endpoints_shut_unclaimed(&master->endpoints);
-    endpoints_keep_claimed(&master->endpoints, &master->current->conf);
-    generation_start_rest(master);
+    stats_count(&master->fleet.world.stats->upgrades, 1);
+    endpoints_yield_covered(&master->fleet.endpoints);
+    endpoints_shut_unclaimed(&master->fleet.endpoints);
+    endpoints_keep_claimed(&master->fleet.endpoints, &master->fleet.current->conf);
+    resize_to_configured(&master->fleet);
     log_notice("upgrade: this master is in charge, pid %d drains", (int)master->upgrade.pid);
-    notify("READY=1\nSTATUS=%u workers", master->current->wanted);
+    notify("READY=1\nSTATUS=%u workers", master->fleet.current->wanted);
 }
 
 /* The predecessor is gone. Without a pid file this master is still better than none. */
@@ -337,7 +326,7 @@ static void take_over_alone(struct master *master)
 {
     char why[UPGRADE_TEXT_SIZE];
 
-    if (pid_replace(master, why, sizeof(why)) < 0)
+    if (replace_pid_file(master, why, sizeof(why)) < 0)
         log_error("%s", why);
     guardian_tell(&master->guardian);
     take_over(master);
@@ -374,8 +363,8 @@ static void carry_out(struct master *master, enum handover_action action)
     case HANDOVER_ACT_HAND_OVER: hand_over(master); break;
     case HANDOVER_ACT_TAKE_BACK: take_back(master); break;
     case HANDOVER_ACT_OUTLIVE: outlive(master); break;
-    case HANDOVER_ACT_HURRY: master_hurry(master); break;
-    case HANDOVER_ACT_STOP_AT_ONCE: master_stop_at_once(master, "the master in charge does"); break;
+    case HANDOVER_ACT_HURRY: fleet_hurry(&master->fleet); break;
+    case HANDOVER_ACT_STOP_AT_ONCE: master->requests |= MASTER_STOP_AT_ONCE; break;
     case HANDOVER_ACT_CLOSE: close_channel(upgrade); break;
     case HANDOVER_ACT_FORGET: forget(upgrade); break;
     case HANDOVER_ACT_CLAIM: claim(master); break;
@@ -408,7 +397,7 @@ static void hear_word(struct master *master, enum upgrade_word word, const char 
     case WORD_MINE: give(master, HANDOVER_EVENT_MINE); break;
     case WORD_STOPPING: give(master, HANDOVER_EVENT_STOPPING); break;
     case WORD_QUICKLY: give(master, HANDOVER_EVENT_QUICKLY); break;
-    case WORD_SHUTDOWN: master_shut_down(master); break;
+    case WORD_SHUTDOWN: master->requests |= MASTER_SHUT_DOWN; break;
     case WORD_FAILED:
         note_failure(&master->upgrade, why);
         give(master, HANDOVER_EVENT_FAILED);
@@ -429,9 +418,7 @@ void upgrade_hear(struct master *master)
     }
 }
 
-int upgrade_poll_fd(const struct master *master)
+int upgrade_poll_fd(const struct upgrade *upgrade)
 {
-    const struct upgrade *upgrade = &master->upgrade;
-
     return upgrade->deaf_until_ms && clock_now_ms() < upgrade->deaf_until_ms ? -1 : upgrade->channel;
 }

@@ -21,7 +21,7 @@ static int write_manifest(const struct master *master)
     int copy = fd < 0 ? -1 : dup(fd);
     FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
 
-    if (out && endpoints_write(&master->endpoints, out) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
+    if (out && endpoints_write(&master->fleet.endpoints, out) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
         fclose(out);
         return fd;
     }
@@ -43,7 +43,7 @@ static int leave_to_candidate(const struct master *master, int channel, int mani
     for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         if (kept[i] >= 0 && fcntl(kept[i], F_SETFD, 0) < 0) /* statistics need not have a descriptor */
             return -1;
-    endpoints_inherit(&master->endpoints);
+    endpoints_inherit(&master->fleet.endpoints);
     snprintf(value, sizeof(value), "%d %d %d", channel, manifest, master->stats_fd);
     if (setenv(variable, value, 1) < 0 || guardian_hand_on(&master->guardian) < 0)
         return -1;
@@ -114,7 +114,7 @@ int upgrade_inherit(struct master *master)
             return -1;
     guardian_inherit(&master->guardian);
     FILE *in = fdopen(fds[1], "r");
-    int result = in ? endpoints_read(&master->endpoints, in) : -1;
+    int result = in ? endpoints_read(&master->fleet.endpoints, in) : -1;
     if (in)
         fclose(in);
     master->stats_fd = fds[2];

@@ -5,7 +5,7 @@
 #ifndef MASTER_UPGRADE_WORDS_H
 #define MASTER_UPGRADE_WORDS_H
 
-#include "master/master.h"
+#include "master/upgrade.h"
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -2,13 +2,17 @@
  * What the master learns of its workers: what they say, what they count, and that they have died. It believes none of
  * them. Whatever a sound worker cannot have said ends the one that did (slot_expel), and nobody else.
  *
- *   control pipe ---> READY, MISSED, LEAVING, SHUTDOWN      a few messages in each turn: nobody can keep the master
- * busy SIGCHLD --------> waitpid()                             looked for once a second, too: a signal can get lost
+ *   control pipe ---> READY, MISSED, LEAVING, SHUTDOWN      a few in each turn: nobody can keep the master busy
+ *   SIGCHLD --------> waitpid()                             once a second, too: a signal can get lost
  *   shared memory --> head of the block (at each tick), counters (once a second)
  */
+#include "master/workers.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/adopt.h"
 #include "master/master.h"
+#include "master/process.h"
+#include "master/rollout.h"
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -20,46 +24,41 @@ enum {
     CHECK_MS = 1000,
     SHUTDOWN_EACH_MS = 100, /* no worker asks more often for the end of the server, */
     SHUTDOWNS_MAX = 16,     /* but for what has waited in its control pipe */
+    ORPHANS_MS = 5000,      /* a worker that has lost its master has ended by itself long before */
 };
 
 /* ---- deaths ---- */
 
-static struct slot *find_slot(const struct master *master, pid_t pid)
-{
-    const struct generation *const generations[] = {master->current, master->next};
-    struct slot *slot;
-
-    for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
-            if (generations[i]->slots[j]->pid == pid)
-                return generations[i]->slots[j];
-    LIST_FOREACH(slot, &master->leaving, link)
-    if (slot->pid == pid)
-        return slot;
-    return NULL;
-}
-
 static void reaped(struct master *master, struct slot *slot, const int *status)
 {
-    if (master->next && slot->conf == &master->next->conf)
-        generation_give_up_next(master, "a worker of it died before all were ready");
-    slot_reaped(&master->world, slot, status);
+    if (master->fleet.next && slot->conf == &master->fleet.next->conf)
+        rollout_give_up(&master->fleet, "a worker of it died before all were ready");
+    slot_reaped(&master->fleet.world, slot, status);
+}
+
+struct reaping {
+    struct master *master;
+    bool stranger; /* a child that is neither a worker nor the other master: a worker of a failed candidate */
+};
+
+static void ended(void *user, pid_t pid, int status)
+{
+    struct reaping *reaping = user;
+    struct slot *slot = fleet_find(&reaping->master->fleet, pid);
+
+    if (slot)
+        reaped(reaping->master, slot, &status);
+    else if (!upgrade_reaped(reaping->master, pid, status))
+        reaping->stranger = true;
 }
 
 void workers_reap(struct master *master)
 {
-    bool stranger = false;
-    int status;
+    struct reaping reaping = {.master = master};
 
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        struct slot *slot = find_slot(master, pid);
-        if (slot)
-            reaped(master, slot, &status);
-        else if (!upgrade_reaped(master, pid, status))
-            stranger = true;
-    }
-    if (stranger)
-        stats_sweep(master->world.stats, getpid());
+    process_reap(ended, &reaping);
+    if (reaping.stranger)
+        stats_sweep(master->fleet.world.stats, getpid());
 }
 
 /* Who is found dead is dealt with when all have been looked at: a death can end a whole generation. */
@@ -69,48 +68,37 @@ static struct {
     int status;
 } found;
 
-/*
- * Somebody else may have been given its status: a process that is no child of ours is gone if its pipe has ended, or if
- * there is no such process at all.
- */
-static void find_dead(struct slot *slot)
+static void look_at(struct fleet *fleet, struct slot *slot)
 {
+    (void)fleet;
     if (slot->pid == 0 || found.slot)
         return;
-    pid_t pid = waitpid(slot->pid, &found.status, WNOHANG);
-    found.has_status = pid == slot->pid;
-    if (found.has_status ||
-        (pid < 0 && errno == ECHILD && (slot->channel < 0 || (kill(slot->pid, 0) < 0 && errno == ESRCH))))
+    enum process_end end = process_check(slot->pid, slot->channel >= 0, &found.status);
+    found.has_status = end == PROCESS_ENDED;
+    if (end != PROCESS_LIVES)
         found.slot = slot;
 }
 
-static void look_at(struct master *master, struct slot *slot)
-{
-    (void)master;
-    find_dead(slot);
-}
-
 /* Who has closed its control pipe has died, or is about to. */
-static void look_at_ended(struct master *master, struct slot *slot)
+static void look_at_ended(struct fleet *fleet, struct slot *slot)
 {
-    (void)master;
     if (slot->channel < 0)
-        find_dead(slot);
+        look_at(fleet, slot);
 }
 
-static void reap_found(struct master *master, void (*look)(struct master *master, struct slot *slot))
+static void reap_found(struct master *master, void (*look)(struct fleet *fleet, struct slot *slot))
 {
     do {
         found.slot = NULL;
-        master_each_slot(master, look);
+        fleet_each_slot(&master->fleet, look);
         if (found.slot)
             reaped(master, found.slot, found.has_status ? &found.status : NULL);
     } while (found.slot);
 }
 
-static void check_counters(struct master *master, struct slot *slot)
+static void check_counters(struct fleet *fleet, struct slot *slot)
 {
-    slot_check_counters(&master->world, slot);
+    slot_check_counters(&fleet->world, slot);
 }
 
 void workers_check(struct master *master)
@@ -118,14 +106,34 @@ void workers_check(struct master *master)
     uint64_t now_ms = clock_now_ms();
 
     if (!handover_may_reload(master->upgrade.state)) /* another master counts, too */
-        stats_watch(master->world.stats, getpid());
+        stats_watch(master->fleet.world.stats, getpid());
     reap_found(master, look_at_ended);
     if (now_ms < master->check_ms)
         return;
     master->check_ms = now_ms + CHECK_MS;
     workers_reap(master);
     reap_found(master, look_at);
-    master_each_slot(master, check_counters);
+    fleet_each_slot(&master->fleet, check_counters);
+}
+
+bool workers_have_orphans(const struct stats_area *stats, uint64_t stop_ms, bool at_once)
+{
+    uint64_t stopping_ms = clock_now_ms() - stop_ms;
+    bool late = stopping_ms >= ORPHANS_MS, any = false;
+    siginfo_t info;
+    uint32_t at = 0;
+
+    for (const struct stats_entry *worker; (worker = stats_orphan(stats, getpid(), &at));) {
+        pid_t pid = worker->pid;
+        if (pid == 0)
+            any |= stopping_ms < SUPERVISOR_GRACE_MS;
+        else if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+            any = true;
+            if (late || at_once)
+                kill(pid, SIGKILL);
+        }
+    }
+    return any;
 }
 
 /* ---- words ---- */
@@ -133,10 +141,10 @@ void workers_check(struct master *master)
 static void worker_is_ready(struct master *master, struct slot *slot)
 {
     slot->ready_ms = clock_now_ms();
-    master_handle(master, slot, SUPERVISOR_EVENT_READY);
+    fleet_handle(&master->fleet, slot, SUPERVISOR_EVENT_READY);
     if (slot->supervised.state == SUPERVISOR_RUNNING)
         log_notice("worker %u (pid %d) ready after %u ms", slot->number, (int)slot->pid,
-                   (unsigned)(master->world.now_ms - slot->supervised.started_ms));
+                   (unsigned)(master->fleet.world.now_ms - slot->supervised.started_ms));
 }
 
 /* A worker that cannot take the queues it is sent says so once for each message. */
@@ -174,7 +182,7 @@ static void handle(struct master *master, struct slot *slot, const struct channe
     const char *error = message_error(slot, message);
 
     if (error) {
-        slot_expel(&master->world, slot, error);
+        slot_expel(&master->fleet.world, slot, error);
         return;
     }
     switch (message->type) {
@@ -185,9 +193,9 @@ static void handle(struct master *master, struct slot *slot, const struct channe
         break;
     case CHANNEL_LEAVING:
         slot->left = true;
-        generation_replace(master, slot);
+        fleet_replace(&master->fleet, slot);
         break;
-    default: slot->shutdowns++; master_shut_down(master);
+    default: slot->shutdowns++; master->requests |= MASTER_SHUT_DOWN;
     }
 }
 
@@ -206,7 +214,7 @@ static bool receive_one(struct master *master, struct slot *slot)
         slot->closed_ms = clock_now_ms();
         return false;
     case CHANNEL_BROKEN:
-        slot_expel(&master->world, slot,
+        slot_expel(&master->fleet.world, slot,
                    errno == EBADMSG ? "has sent what is no message" : "cannot be read from its control pipe");
     }
     return false;

@@ -1,0 +1,26 @@
+#include "master/conf_reader.h"
+#include <stdarg.h>
+#include <string.h>
+
+int conf_fail_at(struct conf_reader *reader, int line, const char *format, ...)
+{
+    char sentence[384];
+    va_list arguments;
+
+    if (reader->failed_line && reader->failed_line <= line)
+        return -1;
+    reader->failed_line = line;
+    va_start(arguments, format);
+    vsnprintf(sentence, sizeof(sentence), format, arguments);
+    va_end(arguments);
+    snprintf(reader->why, reader->why_size, "%s:%d: %s", reader->source->path, line, sentence);
+    return -1;
+}
+
+const struct conf_row *conf_find_row(const struct conf_reader *reader, const char *name)
+{
+    for (unsigned i = 0; i < reader->row_count; i++)
+        if (strcmp(reader->rows[i].name, name) == 0)
+            return &reader->rows[i];
+    return NULL;
+}

@@ -1,0 +1,22 @@
+/*
+ * The command line.
+ */
+#ifndef MASTER_OPTIONS_H
+#define MASTER_OPTIONS_H
+
+#include "master/conf.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+struct options {
+    struct conf_overrides overrides;
+    bool check, dump;
+};
+
+/*
+ * Parse the arguments, which must stay where they are. What only asks for a text (-h, -V, --keys) is answered, and the
+ * process exits. Returns 0, or -1 with a sentence in `why`.
+ */
+int options_parse(struct options *options, int argc, char **argv, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * A change of the binary while it serves, carried out: handover.h says what is to be done, upgrade.c draws the words.
+ */
+#ifndef MASTER_UPGRADE_H
+#define MASTER_UPGRADE_H
+
+#include "master/handover.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/signalfd.h>
+#include <sys/types.h>
+
+struct master;
+
+/* The other master, while a binary takes over from another: the predecessor, or the candidate and later successor. */
+struct upgrade {
+    enum handover_state state; /* who is in charge */
+    int channel;               /* to the other master; -1: there is none, or it has closed its end */
+    pid_t pid;                 /* of the other master; 0: there is none */
+    uint64_t due_ms;           /* real time until which a predecessor waits for the candidate; 0: it does not */
+    unsigned workers;          /* of this candidate that have been READY at a time */
+    char why[512];             /* the candidate has failed */
+    int status;                /* with which the successor has ended, as from waitpid() */
+    unsigned unsaid;           /* set of enum upgrade_word: what could not be sent yet */
+    uint64_t deaf_until_ms;    /* real time; until then the channel is left alone, since reading from it has failed */
+};
+
+/* SIGUSR2: start the binary anew, with our sockets. */
+void upgrade_start(struct master *master);
+
+/* In a candidate: tell the predecessor why this master cannot go on. */
+void upgrade_fail(const struct upgrade *upgrade, const char *why);
+
+/* In a candidate, while something takes its time: its silence must not be taken for a hang. */
+void upgrade_tell_alive(struct upgrade *upgrade);
+
+/* In a candidate: so many workers are READY, or all that can be. */
+void upgrade_tell_ready(struct upgrade *upgrade, unsigned workers, bool all);
+
+/*
+ * How many workers this master starts with: as many as are configured, but in a candidate no more than there are
+ * queues. It must not open others, where clients would wait in vain if it failed. In charge it starts the rest.
+ */
+unsigned upgrade_first_workers(const struct master *master);
+
+/*
+ * This master has been told to stop, or none of its workers can run: a candidate is killed. A predecessor is told of
+ * the first, so that it does not serve again, but not of the second, so that it does.
+ */
+void upgrade_stop(struct master *master, bool at_once);
+void upgrade_break_down(struct master *master);
+
+/* Pass on what is the business of the master in charge, if that is the other one. */
+void upgrade_pass_hup(const struct upgrade *upgrade);
+bool upgrade_pass_shutdown(struct upgrade *upgrade);
+
+/*
+ * The same for signals, in a process that stays as the guardian, or that the guardian takes for the one in charge since
+ * it has not heard of the change yet. True when there is nothing more to be done with this one.
+ */
+bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *info);
+
+/* The other master has said something (the descriptor can be read), or has been silent for too long. */
+int upgrade_poll_fd(const struct upgrade *upgrade);
+void upgrade_hear(struct master *master);
+void upgrade_tick(struct master *master);
+
+/* A child has been reaped. False when it was not the other master. */
+bool upgrade_reaped(struct master *master, pid_t pid, int status);
+
+#endif
