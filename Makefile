@@ -28,7 +28,7 @@ LDFLAGS  += -Wl,--build-id $(FLAVOUR)
 LDLIBS   := -lprotobuf-c -lbsd -lz -linih
 
 SERVICES := $(sort $(wildcard worker/services/*.c))
-SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c worker/core/*.c master/*.c)) $(SERVICES)
+SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c worker/core/*.c master/*.c master/conf/*.c)) $(SERVICES)
 GENERATED := $(BUILD)/gen/bank.pb-c.c $(BUILD)/gen/services.c $(BUILD)/gen/builtin.c
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:%.c=%.o)
 LIBRARY  := $(BUILD)/libccserver.a
@@ -76,7 +76,7 @@ FORCE:
 # alone, without etc/, build as well; what they make needs a file.
 $(BUILD)/gen/builtin.c: $(wildcard etc/ccserver.conf) Makefile
 	@mkdir -p $(@D)
-	@{ echo '#include "master/conf.h"'; echo 'const char conf_builtin_text[] = ""'; \
+	@{ echo '#include "master/conf/conf.h"'; echo 'const char conf_builtin_text[] = ""'; \
 	   cat $(filter %.conf,$^) /dev/null | sed -E '/^(#|$$)/d; s/[\\"]/\\&/g; s/.*/    "&\\n"/'; echo '    ;'; } > $@
 
 $(BUILD)/gen/build_info.h: FORCE
@@ -86,7 +86,7 @@ $(BUILD)/gen/build_info.h: FORCE
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 
 $(addprefix $(BUILD)/master/,main.o options.o report_json.o): | $(BUILD)/gen/build_info.h
-$(BUILD)/master/conf_builtin.o: | $(BUILD)/gen/build_info.h
+$(BUILD)/master/conf/default.o: | $(BUILD)/gen/build_info.h
 $(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
 
 -include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c))
@@ -115,15 +115,15 @@ lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	tests/lint/cycles $(BUILD) master
-	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
+	tests/lint/cycles $(BUILD) master master/conf
+	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h master/*/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
 
 format:
-	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
+	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h master/*/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 
 # The installed configuration lets no client stop the server: behind a proxy on the same machine everybody is local.
 install: all

@@ -15,7 +15,7 @@
 #define MASTER_ENDPOINT_H
 
 #include "common/unix_listener.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <stdio.h>
 
 struct endpoint {

@@ -13,7 +13,7 @@
 #ifndef MASTER_FLEET_H
 #define MASTER_FLEET_H
 
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include "master/endpoint.h"
 #include "master/names.h"
 #include "master/slot.h"

@@ -4,7 +4,7 @@
 #ifndef MASTER_LIMIT_H
 #define MASTER_LIMIT_H
 
-#include "master/conf.h"
+#include "master/conf/conf.h"
 
 /* As high as the hard limit allows. Workers inherit it. */
 void limit_raise(void);

@@ -8,7 +8,7 @@
 #include "common/signals.h"
 #include "common/title.h"
 #include "master/binary.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include "master/daemon.h"
 #include "master/limit.h"
 #include "master/master.h"

@@ -4,7 +4,7 @@
 #ifndef MASTER_OPTIONS_H
 #define MASTER_OPTIONS_H
 
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <stdbool.h>
 #include <stddef.h>
 

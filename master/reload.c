@@ -13,7 +13,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/notify.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include "master/master.h"
 #include "master/rollout.h"
 #include <errno.h>

@@ -12,7 +12,7 @@
 
 #include "common/channel.h"
 #include "common/stats.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include "master/endpoint.h"
 #include "master/supervisor.h"
 #include <stdint.h>

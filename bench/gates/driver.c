@@ -13,7 +13,7 @@
  *   --collect-atstart=no --toggle-collect=gate_turn --dump-after=gate_way_ends
  */
 #include "bench/withdraw.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include "worker/client.h"
 #include "worker/turn.h"
 #include <err.h>

@@ -1,7 +1,7 @@
 /*
  * The configuration: any file is read, or refused with a sentence that names it; what -T prints of it means the same.
  */
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -2,7 +2,7 @@
  * The configuration: the files of tests/conf, which must be read or refused as their first line says, and what no file
  * shows. The services are fakes with the names and keys of the real ones, so that nothing of the worker is needed.
  */
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <CUnit/Basic.h>
 #include <dirent.h>
 #include <stdlib.h>

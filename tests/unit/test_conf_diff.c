@@ -3,7 +3,7 @@
  * The services are fakes, so that nothing of the worker is needed.
  */
 #include "common/log.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include "tests/unit/unit.h"
 #include <errno.h>
 #include <string.h>

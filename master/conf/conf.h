@@ -1,8 +1,8 @@
 /*
  * The configuration: command line and INI file become one checked struct, or one clear sentence.
  */
-#ifndef MASTER_CONF_H
-#define MASTER_CONF_H
+#ifndef MASTER_CONF_CONF_H
+#define MASTER_CONF_CONF_H
 
 #include "common/resolve.h"
 #include "worker/worker.h"

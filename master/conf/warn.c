@@ -2,7 +2,7 @@
  * Configurations that are valid and still not what somebody wants.
  */
 #include "common/log.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <arpa/inet.h>
 #include <string.h>
 

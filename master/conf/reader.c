@@ -1,8 +1,8 @@
-#include "master/conf_reader.h"
+#include "master/conf/reader.h"
 #include <stdarg.h>
 #include <string.h>
 
-int conf_fail_at(struct conf_reader *reader, int line, const char *format, ...)
+int reader_fail_at(struct conf_reader *reader, int line, const char *format, ...)
 {
     char sentence[384];
     va_list arguments;
@@ -17,7 +17,7 @@ int conf_fail_at(struct conf_reader *reader, int line, const char *format, ...)
     return -1;
 }
 
-const struct conf_row *conf_find_row(const struct conf_reader *reader, const char *name)
+const struct conf_row *reader_find_row(const struct conf_reader *reader, const char *name)
 {
     for (unsigned i = 0; i < reader->row_count; i++)
         if (strcmp(reader->rows[i].name, name) == 0)

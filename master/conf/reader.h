@@ -1,10 +1,10 @@
 /*
- * The configuration while it is being read: shared by conf.c, which reads, and conf_apply.c, which understands.
+ * The configuration while it is being read: shared by conf.c, which reads, and apply.c, which understands.
  */
 #ifndef MASTER_CONF_READER_H
 #define MASTER_CONF_READER_H
 
-#include "master/conf.h"
+#include "master/conf/conf.h"
 
 enum { CONF_ROWS_MAX = 64, CONF_NAME_SIZE = 64, CONF_VALUE_SIZE = OPTION_STRING_SIZE };
 
@@ -37,13 +37,9 @@ struct conf_reader {
 };
 
 /* Keep this error if it is nearer to the start of the file than what is in `why`. Always returns -1. */
-int conf_fail_at(struct conf_reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int reader_fail_at(struct conf_reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Row of the section that is being read, or NULL. */
-const struct conf_row *conf_find_row(const struct conf_reader *reader, const char *name);
-
-/* Check the rows of a section and store their values. 0, or -1 with the error kept. */
-int conf_apply_server(struct conf_reader *reader);
-int conf_apply_listen(struct conf_reader *reader);
+const struct conf_row *reader_find_row(const struct conf_reader *reader, const char *name);
 
 #endif

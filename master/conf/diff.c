@@ -2,7 +2,7 @@
  * The configuration once it is read: what the command line changes, and what differs from the one before.
  */
 #include "common/log.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <stdlib.h>
 #include <string.h>
 

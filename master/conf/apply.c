@@ -1,10 +1,7 @@
-/*
- * What the sections of the configuration mean: their rows become values of struct conf, checked.
- */
+#include "master/conf/apply.h"
 #include "common/host.h"
 #include "common/log.h"
-#include "master/account.h"
-#include "master/conf_reader.h"
+#include "master/conf/account.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +11,10 @@
 /* Line of `key` if it stands in the section, else of `other`, else of the section's header. */
 static int line_of(const struct conf_reader *reader, const char *key, const char *other)
 {
-    const struct conf_row *row = key ? conf_find_row(reader, key) : NULL;
+    const struct conf_row *row = key ? reader_find_row(reader, key) : NULL;
 
     if (!row && other)
-        row = conf_find_row(reader, other);
+        row = reader_find_row(reader, other);
     return row ? row->line : reader->section_line;
 }
 
@@ -28,7 +25,7 @@ static int apply_row(struct conf_reader *reader, const struct option_row *option
 
     if (option_set(option, row->value, base, why, sizeof(why)) == 0)
         return 0;
-    return conf_fail_at(reader, row->line, "%s = %s: %s", row->name, row->value, why);
+    return reader_fail_at(reader, row->line, "%s = %s: %s", row->name, row->value, why);
 }
 
 /* ---- unknown keys ---- */
@@ -74,13 +71,13 @@ static int unknown_key(struct conf_reader *reader, const struct conf_row *row, c
     suggest(table, row->name, &best, &nearest);
     suggest(more, row->name, &best, &nearest);
     if (best)
-        return conf_fail_at(reader, row->line, "unknown key '%s' in %s; did you mean '%s'?", row->name, where, best);
-    return conf_fail_at(reader, row->line, "unknown key '%s' in %s", row->name, where);
+        return reader_fail_at(reader, row->line, "unknown key '%s' in %s; did you mean '%s'?", row->name, where, best);
+    return reader_fail_at(reader, row->line, "unknown key '%s' in %s", row->name, where);
 }
 
 /* ---- [server] ---- */
 
-int conf_apply_server(struct conf_reader *reader)
+int apply_server(struct conf_reader *reader)
 {
     for (unsigned i = 0; i < reader->row_count; i++) {
         const struct conf_row *row = &reader->rows[i];
@@ -91,8 +88,8 @@ int conf_apply_server(struct conf_reader *reader)
             return -1;
     }
     if (reader->conf->adopt_after_ms >= reader->conf->watchdog_timeout_ms)
-        return conf_fail_at(reader, line_of(reader, "adopt_after", "watchdog_timeout"),
-                            "adopt_after is not below watchdog_timeout");
+        return reader_fail_at(reader, line_of(reader, "adopt_after", "watchdog_timeout"),
+                              "adopt_after is not below watchdog_timeout");
     return 0;
 }
 
@@ -114,7 +111,7 @@ static int unknown_service(struct conf_reader *reader, const struct conf_row *ro
         strlcat(known, *known ? ", " : "", sizeof(known));
         strlcat(known, (*service)->name, sizeof(known));
     }
-    return conf_fail_at(reader, row->line, "unknown service '%s'; there are: %s", row->value, known);
+    return reader_fail_at(reader, row->line, "unknown service '%s'; there are: %s", row->value, known);
 }
 
 /* The listener that has `address` or one that collides with it: another one, or the one that is being read. */
@@ -143,10 +140,11 @@ static int add_address(struct conf_reader *reader, const struct conf_row *row, s
     if (has_already(reader, listener, address, named))
         return 0;
     if (listener->address_count == LISTENER_ADDRESSES_MAX)
-        return conf_fail_at(reader, row->line, "more than %d addresses", LISTENER_ADDRESSES_MAX);
+        return reader_fail_at(reader, row->line, "more than %d addresses", LISTENER_ADDRESSES_MAX);
     const struct listener_config *owner = owner_of(reader->conf, address);
     if (owner)
-        return conf_fail_at(reader, row->line, "duplicate address %s: [listen %s] has it", address->text, owner->name);
+        return reader_fail_at(reader, row->line, "duplicate address %s: [listen %s] has it", address->text,
+                              owner->name);
     reader->named[listener->address_count] = named;
     listener->addresses[listener->address_count++] = *address;
     return 0;
@@ -174,7 +172,7 @@ static int add_name(struct conf_reader *reader, const struct conf_row *row, stru
     if (!reader->source->resolver->ask(reader->source->resolver, sock_host(address, host, sizeof(host)), &answer))
         return 0;
     if (answer.count == 0)
-        return conf_fail_at(reader, row->line, "bind = %s: cannot resolve '%s': %s", word, host, answer.error);
+        return reader_fail_at(reader, row->line, "bind = %s: cannot resolve '%s': %s", word, host, answer.error);
     resolve_apply(address, &answer);
     for (unsigned i = 0; i < sock_count(address); i++) {
         struct sock_address one = sock_nth(address, i);
@@ -185,7 +183,7 @@ static int add_name(struct conf_reader *reader, const struct conf_row *row, stru
         if (add_address(reader, row, listener, &one, true) < 0)
             return -1;
     }
-    return any ? 0 : conf_fail_at(reader, row->line, "bind = %s: this machine has none of its addresses", word);
+    return any ? 0 : reader_fail_at(reader, row->line, "bind = %s: this machine has none of its addresses", word);
 }
 
 static int add_addresses(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
@@ -200,13 +198,13 @@ static int add_addresses(struct conf_reader *reader, const struct conf_row *row,
         strlcat(listener->bind, *listener->bind ? " " : "", sizeof(listener->bind));
         strlcat(listener->bind, word, sizeof(listener->bind));
         if (sock_parse(&address, word, why, sizeof(why)) < 0)
-            return conf_fail_at(reader, row->line, "bind = %s: %s", word, why);
+            return reader_fail_at(reader, row->line, "bind = %s: %s", word, why);
         int result = sock_is_unresolved(&address) ? add_name(reader, row, listener, &address)
                                                   : add_address(reader, row, listener, &address, false);
         if (result < 0)
             return -1;
     }
-    return *listener->bind ? 0 : conf_fail_at(reader, row->line, "bind needs an address");
+    return *listener->bind ? 0 : reader_fail_at(reader, row->line, "bind needs an address");
 }
 
 static int set_defaults(struct conf_reader *reader, struct listener_config *listener)
@@ -216,7 +214,7 @@ static int set_defaults(struct conf_reader *reader, struct listener_config *list
 
     if (option_defaults(conf_listen_options, listener, why, sizeof(why)) < 0 ||
         option_defaults(own, listener->service_config, why, sizeof(why)) < 0)
-        return conf_fail_at(reader, reader->section_line, "%s", why);
+        return reader_fail_at(reader, reader->section_line, "%s", why);
     if (!listener->service)
         return 0;
     if (listener->service->max_frame)
@@ -274,7 +272,7 @@ static int resolve_target(struct conf_reader *reader, int line, const char *key,
         return 0;
     }
     if (!reader->source->lenient)
-        return conf_fail_at(reader, line, "%s = %s: cannot resolve '%s': %s", key, address->text, host, answer.error);
+        return reader_fail_at(reader, line, "%s = %s: cannot resolve '%s': %s", key, address->text, host, answer.error);
     log_warn("%s:%d: %s = %s: cannot resolve '%s': %s; it is tried again", reader->source->path, line, key,
              address->text, host, answer.error);
     return 0;
@@ -288,8 +286,8 @@ static int check_target(struct conf_reader *reader, int line, const char *key, c
         for (unsigned j = 0; j < listener->address_count; j++) {
             struct sock_address one = sock_nth(address, i);
             if (host_leads_to(&one, &listener->addresses[j]))
-                return conf_fail_at(reader, line, "%s = %s: that is [listen %s] itself, which listens on %s", key,
-                                    address->text, listener->name, listener->addresses[j].text);
+                return reader_fail_at(reader, line, "%s = %s: that is [listen %s] itself, which listens on %s", key,
+                                      address->text, listener->name, listener->addresses[j].text);
         }
     return 0;
 }
@@ -320,7 +318,7 @@ static void derive_max_output(const struct conf_reader *reader, struct listener_
 {
     const uint64_t needed = (uint64_t)listener->max_frame + listener->high_water + 4096;
 
-    if (conf_find_row(reader, "max_output") || listener->high_water > listener->max_output)
+    if (reader_find_row(reader, "max_output") || listener->high_water > listener->max_output)
         return;
     if (needed > listener->max_output)
         listener->max_output = (uint32_t)needed;
@@ -332,16 +330,16 @@ static int check_listener(struct conf_reader *reader, struct listener_config *li
     char why[128];
 
     if (listener->low_water > listener->high_water)
-        conf_fail_at(reader, line_of(reader, "low_water", "high_water"), "low_water is above high_water");
+        reader_fail_at(reader, line_of(reader, "low_water", "high_water"), "low_water is above high_water");
     if (listener->high_water > listener->max_output)
-        conf_fail_at(reader, line_of(reader, "high_water", "max_output"), "high_water is above max_output");
+        reader_fail_at(reader, line_of(reader, "high_water", "max_output"), "high_water is above max_output");
     if (account_user(listener->unix_user, &listener->unix_uid, why, sizeof(why)) < 0)
-        conf_fail_at(reader, line_of(reader, "unix_user", NULL), "unix_user = %s: %s", listener->unix_user, why);
+        reader_fail_at(reader, line_of(reader, "unix_user", NULL), "unix_user = %s: %s", listener->unix_user, why);
     if (account_group(listener->unix_group, &listener->unix_gid, why, sizeof(why)) < 0)
-        conf_fail_at(reader, line_of(reader, "unix_group", NULL), "unix_group = %s: %s", listener->unix_group, why);
+        reader_fail_at(reader, line_of(reader, "unix_group", NULL), "unix_group = %s: %s", listener->unix_group, why);
     check_targets(reader, listener);
     if (listener->service->configure && listener->service->configure(listener->service_config, &error) < 0)
-        conf_fail_at(reader, line_of(reader, error.key, NULL), "%s", error.why);
+        reader_fail_at(reader, line_of(reader, error.key, NULL), "%s", error.why);
     return reader->failed_line ? -1 : 0;
 }
 
@@ -349,31 +347,32 @@ static int check_name(struct conf_reader *reader)
 {
     if (*reader->name == '\0' || strlen(reader->name) >= LISTENER_NAME_SIZE ||
         reader->name[strspn(reader->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")] != '\0')
-        return conf_fail_at(reader, reader->section_line, "a listener's name is 1 to %d letters, digits, '-' or '_'",
-                            LISTENER_NAME_SIZE - 1);
+        return reader_fail_at(reader, reader->section_line, "a listener's name is 1 to %d letters, digits, '-' or '_'",
+                              LISTENER_NAME_SIZE - 1);
     for (unsigned i = 0; i < reader->conf->listener_count; i++)
         if (strcmp(reader->conf->listeners[i].name, reader->name) == 0)
-            return conf_fail_at(reader, reader->section_line, "repeated section [listen %s]", reader->name);
+            return reader_fail_at(reader, reader->section_line, "repeated section [listen %s]", reader->name);
     if (reader->conf->listener_count == CONF_LISTENERS_MAX)
-        return conf_fail_at(reader, reader->section_line, "more than %d listeners", CONF_LISTENERS_MAX);
+        return reader_fail_at(reader, reader->section_line, "more than %d listeners", CONF_LISTENERS_MAX);
     return 0;
 }
 
 static int check_mandatory(struct conf_reader *reader)
 {
-    bool bind = conf_find_row(reader, "bind"), service = conf_find_row(reader, "service");
+    bool bind = reader_find_row(reader, "bind"), service = reader_find_row(reader, "service");
 
     if (reader->section_damaged)
         return bind && service ? 0 : -1;
     if (!bind)
-        return conf_fail_at(reader, reader->section_line, "[listen %s] needs an address: bind = ADDR:PORT",
-                            reader->name);
+        return reader_fail_at(reader, reader->section_line, "[listen %s] needs an address: bind = ADDR:PORT",
+                              reader->name);
     if (!service)
-        return conf_fail_at(reader, reader->section_line, "[listen %s] needs a service: service = NAME", reader->name);
+        return reader_fail_at(reader, reader->section_line, "[listen %s] needs a service: service = NAME",
+                              reader->name);
     return 0;
 }
 
-int conf_apply_listen(struct conf_reader *reader)
+int apply_listen(struct conf_reader *reader)
 {
     struct conf *conf = reader->conf;
 
@@ -382,10 +381,10 @@ int conf_apply_listen(struct conf_reader *reader)
     struct listener_config *listener = &conf->listeners[conf->listener_count];
     listener->index = conf->listener_count++; /* conf_free() takes care of it from here on */
     strlcpy(listener->name, reader->name, sizeof(listener->name));
-    listener->service = find_service(conf_find_row(reader, "service")->value);
+    listener->service = find_service(reader_find_row(reader, "service")->value);
     listener->service_config = calloc(1, listener->service ? listener->service->config_size + 1 : 1);
     if (!listener->service_config)
-        return conf_fail_at(reader, reader->section_line, "out of memory");
+        return reader_fail_at(reader, reader->section_line, "out of memory");
     if (set_defaults(reader, listener) < 0)
         return -1;
     for (unsigned i = 0; i < reader->row_count; i++)

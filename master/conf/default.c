@@ -2,7 +2,7 @@
  * The configuration when the command line names no file: the installed one, else the text that is part of the program.
  */
 #include "build_info.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <errno.h>
 #include <unistd.h>
 

@@ -3,12 +3,12 @@
  *
  *   file -> read_line() -> inih -> add_row()     rows of one section: name, value, line
  *               |                     |
- *        begin_section()         end_section() -> conf_apply.c -> struct conf
+ *        begin_section()         end_section() -> apply.c -> struct conf
  *
  * The rows of a section wait for its end, because `service` decides which keys there are. The whole file is read even
- * when something is wrong, and conf_fail_at() keeps the error that comes first in it.
+ * when something is wrong, and reader_fail_at() keeps the error that comes first in it.
  */
-#include "master/conf_reader.h"
+#include "master/conf/apply.h"
 #include <errno.h>
 #include <ini.h>
 #include <sched.h>
@@ -27,9 +27,9 @@ static void end_section(struct conf_reader *reader)
 {
     if (reader->failed_line == 0 || reader->failed_line > reader->section_line) {
         if (reader->section == SECTION_SERVER)
-            conf_apply_server(reader);
+            apply_server(reader);
         else if (reader->section == SECTION_LISTEN)
-            conf_apply_listen(reader);
+            apply_listen(reader);
     }
     reader->row_count = 0;
 }
@@ -48,13 +48,13 @@ static void begin_section(struct conf_reader *reader, char *text)
     reader->section_damaged = false;
     size_t blanks = strspn(rest, " \t");
     if (!end || (rest[blanks] != '\0' && !(blanks && rest[blanks] == ';'))) {
-        conf_fail_at(reader, reader->line, "a section is [NAME], alone on its line");
+        reader_fail_at(reader, reader->line, "a section is [NAME], alone on its line");
         return;
     }
     size_t size = (size_t)(end - text), keyword = strcspn(text, " \t]");
     if (size == 6 && memcmp(text, "server", 6) == 0) {
         if (reader->server_seen)
-            conf_fail_at(reader, reader->line, "repeated section [server]");
+            reader_fail_at(reader, reader->line, "repeated section [server]");
         reader->server_seen = true;
         reader->section = SECTION_SERVER;
     } else if (keyword == 6 && memcmp(text, "listen", 6) == 0) {
@@ -62,14 +62,14 @@ static void begin_section(struct conf_reader *reader, char *text)
         text += keyword + strspn(text + keyword, " \t");
         snprintf(reader->name, sizeof(reader->name), "%.*s", (int)(end - text), text);
     } else {
-        conf_fail_at(reader, reader->line, "unknown section [%.*s]; there are [server] and [listen NAME]", (int)size,
-                     text);
+        reader_fail_at(reader, reader->line, "unknown section [%.*s]; there are [server] and [listen NAME]", (int)size,
+                       text);
     }
 }
 
 /* A line of the section is lost, and nobody can tell which key it held: none is said to be missing. */
 #define lose_line(reader, ...)                                                                                         \
-    (conf_fail_at(reader, (reader)->line, __VA_ARGS__), (void)((reader)->section_damaged = true))
+    (reader_fail_at(reader, (reader)->line, __VA_ARGS__), (void)((reader)->section_damaged = true))
 
 /* The library ends a value at a ';' that follows a blank. Here only whole lines are comments: the value is noted. */
 static void give_line(struct conf_reader *reader, char *line, size_t size, const char *text)
@@ -122,22 +122,22 @@ static char *read_line(char *line, int size, void *user)
 static int add_row(void *user, const char *section, const char *name, const char *cut_value)
 {
     struct conf_reader *reader = user;
-    const struct conf_row *same = conf_find_row(reader, name);
+    const struct conf_row *same = reader_find_row(reader, name);
     const char *value = reader->value;
 
     (void)section; /* headers are not handed to the library */
     (void)cut_value;
     if (*name == '\0')
-        conf_fail_at(reader, reader->line, "there is no name before the '='");
+        reader_fail_at(reader, reader->line, "there is no name before the '='");
     else if (reader->section == SECTION_NONE)
-        conf_fail_at(reader, reader->line, "key '%s' stands outside any section", name);
+        reader_fail_at(reader, reader->line, "key '%s' stands outside any section", name);
     else if (same)
-        conf_fail_at(reader, reader->line, "repeated key '%s', see line %d", name, same->line);
+        reader_fail_at(reader, reader->line, "repeated key '%s', see line %d", name, same->line);
     else if (reader->row_count == CONF_ROWS_MAX)
-        conf_fail_at(reader, reader->line, "too many keys in one section");
+        reader_fail_at(reader, reader->line, "too many keys in one section");
     else if (strlen(name) + strlen(" = ") + strlen(value) > LINE_LENGTH_MAX) /* what is printed must be readable */
-        conf_fail_at(reader, reader->line, "line longer than %d characters, with blanks around the '='",
-                     LINE_LENGTH_MAX);
+        reader_fail_at(reader, reader->line, "line longer than %d characters, with blanks around the '='",
+                       LINE_LENGTH_MAX);
     else {
         struct conf_row *row = &reader->rows[reader->row_count++];
         row->line = reader->line;
@@ -205,9 +205,9 @@ static int read_file(struct conf_reader *reader)
         return -1;
     }
     if (syntax_line > 0)
-        conf_fail_at(reader, syntax_line, "%s", not_a_line);
+        reader_fail_at(reader, syntax_line, "%s", not_a_line);
     if (reader->failed_line == 0 && reader->conf->listener_count == 0)
-        conf_fail_at(reader, reader->line ? reader->line : 1, "there is no [listen NAME] section: nothing to serve");
+        reader_fail_at(reader, reader->line ? reader->line : 1, "there is no [listen NAME] section: nothing to serve");
     return reader->failed_line ? -1 : 0;
 }
 

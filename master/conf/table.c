@@ -2,7 +2,7 @@
  * The keys of the configuration, and what can be printed from them alone.
  */
 #include "common/log.h"
-#include "master/conf.h"
+#include "master/conf/conf.h"
 #include <string.h>
 
 #define SERVER(member) offsetof(struct conf, member)
