@@ -1,0 +1,364 @@
+/*
+ * The fleet with processes that do nothing: they pause, or end as the test wants. Starting, replacing, retiring, the
+ * rollout of a next generation, and a change of the number.
+ */
+#include "common/clock.h"
+#include "common/log.h"
+#include "master/process.h"
+#include "master/resize.h"
+#include "master/rollout.h"
+#include "tests/unit/unit.h"
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <bsd/string.h>
+
+enum { WORKERS = 3, MANY = 40, NONE = -1 };
+
+static struct fleet fleet;
+static struct listener_config listener;
+static int exit_code; /* of children that are started from now on; NONE: they pause */
+static char why[256];
+
+/* In a child, before it would become a worker. */
+static void be_idle(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test crash */
+    if (exit_code != NONE)
+        _exit(exit_code);
+    for (;;)
+        pause();
+}
+
+static struct generation *new_generation(unsigned workers)
+{
+    struct generation *generation = generation_new(0);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(generation);
+    generation->conf.workers = workers;
+    generation->conf.adopt_after_ms = 250;
+    generation->conf.watchdog_timeout_ms = 5000;
+    strlcpy(generation->conf.log, "/dev/null", sizeof(generation->conf.log));
+    return generation;
+}
+
+static void begin(unsigned workers)
+{
+    memset(&fleet, 0, sizeof(fleet));
+    exit_code = NONE;
+    fleet.world.stats = stats_without_file();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fleet.world.stats);
+    fleet.world.endpoints = &fleet.endpoints;
+    fleet.world.in_child = be_idle;
+    fleet.world.now_ms = clock_now_ms();
+    fleet.current = new_generation(workers);
+    fleet.current->number = fleet_next_number(&fleet);
+    fleet_apply_patience(&fleet);
+    fleet_start(&fleet, fleet.current, workers, RESPAWN_none);
+}
+
+static void ended(void *user, pid_t pid, int status)
+{
+    struct slot *slot = fleet_find(&fleet, pid);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(slot);
+    slot_reaped(&fleet.world, slot, &status);
+    ++*(unsigned *)user;
+}
+
+/* Wait until so many processes have ended. */
+static void reap(unsigned count)
+{
+    unsigned reaped = 0;
+
+    for (unsigned ms = 0; ms < 5000 && reaped < count; ms++) {
+        usleep(1000);
+        process_reap(ended, &reaped);
+    }
+    CU_ASSERT_EQUAL(reaped, count);
+}
+
+static unsigned visits;
+
+static void count_process(struct fleet *of, struct slot *slot)
+{
+    CU_ASSERT_PTR_EQUAL(of, &fleet);
+    visits += slot->pid > 0;
+}
+
+static unsigned processes(void)
+{
+    visits = 0;
+    fleet_each_slot(&fleet, count_process);
+    return visits;
+}
+
+static unsigned leaving(void)
+{
+    const struct slot *slot;
+    unsigned count = 0;
+
+    LIST_FOREACH(slot, &fleet.leaving, link)
+    count++;
+    return count;
+}
+
+static void ready(const struct generation *generation)
+{
+    for (unsigned i = 0; i < generation->count; i++)
+        fleet_handle(&fleet, generation->slots[i], SUPERVISOR_EVENT_READY);
+}
+
+static void end(void)
+{
+    rollout_give_up(&fleet, "the test is over");
+    fleet_retire_all(&fleet, fleet.current);
+    fleet_kill(&fleet);
+    reap(processes());
+    fleet_free_gone_slots(&fleet);
+    CU_ASSERT_TRUE(LIST_EMPTY(&fleet.leaving));
+    CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
+    generation_free(fleet.current);
+    munmap(fleet.world.stats, sizeof(struct stats_area));
+}
+
+/* ---- more and fewer ---- */
+
+static void test_start(void)
+{
+    begin(WORKERS);
+    CU_ASSERT_EQUAL(fleet.current->count, WORKERS);
+    CU_ASSERT_EQUAL(processes(), WORKERS);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct slot *slot = fleet.current->slots[i];
+        CU_ASSERT_EQUAL(slot->number, i);
+        CU_ASSERT_PTR_EQUAL(fleet_find(&fleet, slot->pid), slot);
+    }
+    CU_ASSERT_PTR_NULL(fleet_find(&fleet, getpid()));
+    CU_ASSERT_EQUAL(generation_running(fleet.current), 0);
+    ready(fleet.current);
+    CU_ASSERT_EQUAL(generation_running(fleet.current), WORKERS);
+    CU_ASSERT_EQUAL(fleet_start_some(&fleet, fleet.current), FLEET_DONE);
+    end();
+}
+
+/* The loop must go on meanwhile. */
+static void test_start_many(void)
+{
+    begin(MANY);
+    unsigned turns = 1, before = fleet.current->count;
+    CU_ASSERT(before > 0 && before < MANY);
+    while (fleet_start_some(&fleet, fleet.current) == FLEET_MORE)
+        turns++;
+    CU_ASSERT_EQUAL(turns, (MANY - 1) / before);
+    CU_ASSERT_EQUAL(processes(), MANY);
+    end();
+}
+
+static void test_add_and_retire(void)
+{
+    begin(1);
+    CU_ASSERT_EQUAL(fleet_add(&fleet, RESPAWN_resize, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(fleet.current->count, 2);
+    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->books[1].respawns[RESPAWN_resize]), 1);
+    struct slot *slot = fleet.current->slots[1];
+    fleet_retire_last(&fleet);
+    CU_ASSERT_EQUAL(fleet.current->count, 1);
+    CU_ASSERT_EQUAL(slot->supervised.state, SUPERVISOR_STOPPING);
+    CU_ASSERT_PTR_NULL(slot->conf);
+    CU_ASSERT_EQUAL(leaving(), 1);
+    fleet_free_gone_slots(&fleet); /* it drains: nothing is freed */
+    CU_ASSERT_EQUAL(leaving(), 1);
+    fleet_hurry(&fleet);
+    kill(slot->pid, SIGTERM);
+    reap(1);
+    fleet_free_gone_slots(&fleet);
+    CU_ASSERT_EQUAL(leaving(), 0);
+    end();
+}
+
+/* A worker that drains, but not at our word. */
+static void test_replace(void)
+{
+    begin(WORKERS);
+    struct slot *slot = fleet.current->slots[1];
+    fleet_replace(&fleet, slot);
+    CU_ASSERT_PTR_NOT_EQUAL(fleet.current->slots[1], slot);
+    CU_ASSERT_EQUAL(fleet.current->slots[1]->number, 1);
+    CU_ASSERT_EQUAL(leaving(), 1);
+    CU_ASSERT_EQUAL(processes(), WORKERS + 1);
+    fleet_replace(&fleet, slot); /* it leaves already */
+    CU_ASSERT_EQUAL(processes(), WORKERS + 1);
+    fleet.current->slots[2]->replace_due = true;
+    fleet_retry_replacements(&fleet);
+    fleet_retry_replacements(&fleet);
+    CU_ASSERT_EQUAL(processes(), WORKERS + 2);
+    end();
+}
+
+static void test_deaths(void)
+{
+    begin(WORKERS);
+    ready(fleet.current);
+    kill(fleet.current->slots[0]->pid, SIGKILL);
+    reap(1);
+    CU_ASSERT_EQUAL(processes(), WORKERS); /* started again at once */
+    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->books[0].respawns[RESPAWN_signal]), 1);
+    exit_code = WORKER_EXIT_STAY_DOWN;
+    for (unsigned i = 0; i < WORKERS; i++)
+        kill(fleet.current->slots[i]->pid, SIGKILL);
+    reap(WORKERS);                                                                 /* their replacements give up, */
+    for (unsigned ms = 0; ms < 5000 && !generation_is_down(fleet.current); ms++) { /* now or after a pause */
+        unsigned reaped = 0;
+        usleep(1000);
+        fleet.world.now_ms = clock_now_ms();
+        for (unsigned i = 0; i < WORKERS; i++)
+            slot_tick(&fleet.world, fleet.current->slots[i]);
+        process_reap(ended, &reaped);
+    }
+    CU_ASSERT_TRUE(generation_is_down(fleet.current));
+    end();
+}
+
+/* A SIGCHLD can get lost, and somebody else can have had the status. */
+static void test_ends(void)
+{
+    int status;
+
+    begin(1);
+    pid_t pid = fleet.current->slots[0]->pid;
+    CU_ASSERT_EQUAL(process_check(pid, true, &status), PROCESS_LIVES);
+    CU_ASSERT_EQUAL(process_check(pid, false, &status), PROCESS_LIVES);
+    kill(pid, SIGKILL);
+    enum process_end end_of = PROCESS_LIVES;
+    for (unsigned ms = 0; ms < 5000 && end_of == PROCESS_LIVES; ms++) {
+        usleep(1000);
+        end_of = process_check(pid, true, &status);
+    }
+    CU_ASSERT_EQUAL(end_of, PROCESS_ENDED);
+    CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CU_ASSERT_EQUAL(process_check(pid, true, &status), PROCESS_GONE);
+    CU_ASSERT_EQUAL(process_check(getppid(), true, &status), PROCESS_LIVES); /* no child, but somebody */
+    slot_reaped(&fleet.world, fleet.current->slots[0], NULL);
+    end();
+}
+
+/* ---- the next generation ---- */
+
+static void test_rollout(void)
+{
+    begin(WORKERS);
+    struct generation *next = new_generation(2);
+    rollout_start(&fleet, next);
+    CU_ASSERT_PTR_EQUAL(fleet.next, next);
+    CU_ASSERT_EQUAL(next->number, 2);
+    CU_ASSERT_EQUAL(processes(), WORKERS + 2);
+    rollout_check(&fleet);
+    CU_ASSERT_PTR_EQUAL(fleet.next, next); /* not READY yet */
+    ready(next);
+    rollout_check(&fleet);
+    CU_ASSERT_PTR_EQUAL(fleet.current, next);
+    CU_ASSERT_PTR_NULL(fleet.next);
+    CU_ASSERT_EQUAL(leaving(), WORKERS);
+    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->service.reloads), 1);
+    rollout_check(&fleet); /* nothing is under way */
+    end();
+}
+
+static void test_late_rollout(void)
+{
+    begin(1);
+    struct generation *current = fleet.current;
+    rollout_start(&fleet, new_generation(2));
+    fleet.next_due_ms = 1;
+    rollout_check(&fleet);
+    CU_ASSERT_PTR_NULL(fleet.next);
+    CU_ASSERT_PTR_EQUAL(fleet.current, current);
+    CU_ASSERT_EQUAL(leaving(), 2);
+    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->service.reload_failures), 1);
+    rollout_give_up(&fleet, "there is none");
+    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->service.reload_failures), 1);
+    end();
+}
+
+/* ---- the number of workers ---- */
+
+static void test_resize(void)
+{
+    begin(1);
+    ready(fleet.current);
+    resize_by(&fleet, -1, false); /* the last one stays */
+    resize_by(&fleet, 1, true);   /* something is under way */
+    CU_ASSERT_EQUAL(fleet.current->count, 1);
+    resize_by(&fleet, 1, false);
+    CU_ASSERT_EQUAL(fleet.current->count, 2);
+    CU_ASSERT_EQUAL(fleet.current->wanted, 2);
+    fleet.current->slots[0]->supervised.state = SUPERVISOR_DOWN; /* then the other one must stay */
+    resize_by(&fleet, -1, false);
+    CU_ASSERT_EQUAL(fleet.current->count, 2);
+    fleet.current->slots[0]->supervised.state = SUPERVISOR_RUNNING;
+    resize_by(&fleet, -1, false);
+    CU_ASSERT_EQUAL(fleet.current->count, 1);
+    fleet.current->conf.workers = WORKERS;
+    resize_to_configured(&fleet);
+    resize_by(&fleet, 1, false); /* the start goes on */
+    CU_ASSERT_EQUAL(fleet.current->wanted, WORKERS);
+    CU_ASSERT_EQUAL(fleet_start_some(&fleet, fleet.current), FLEET_DONE);
+    CU_ASSERT_EQUAL(fleet.current->count, WORKERS);
+    resize_to_configured(&fleet);
+    CU_ASSERT_EQUAL(fleet.current->wanted, WORKERS);
+    end();
+}
+
+/* ---- the places of listeners in the statistics ---- */
+
+static void test_index_of_listeners(void)
+{
+    begin(1);
+    struct conf conf = {.listeners = &listener, .listener_count = 1};
+    strlcpy(listener.name, "one", sizeof(listener.name));
+    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), 0);
+    unsigned index = listener.index;
+    CU_ASSERT_STRING_EQUAL(fleet.world.stats->names[index], "one");
+    listener.index = STATS_LISTENERS_MAX;
+    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(listener.index, index);
+    end();
+}
+
+static void test_too_many_listeners(void)
+{
+    static struct listener_config many[STATS_LISTENERS_MAX + 1];
+
+    begin(1);
+    struct conf conf = {.listeners = many, .listener_count = STATS_LISTENERS_MAX + 1};
+    for (unsigned i = 0; i < conf.listener_count; i++)
+        snprintf(many[i].name, sizeof(many[i].name), "listener %u", i);
+    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "more than"));
+    end();
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"start", test_start},
+        {"start many", test_start_many},
+        {"add and retire", test_add_and_retire},
+        {"replace", test_replace},
+        {"deaths", test_deaths},
+        {"ends", test_ends},
+        {"rollout", test_rollout},
+        {"late rollout", test_late_rollout},
+        {"resize", test_resize},
+        {"index of listeners", test_index_of_listeners},
+        {"too many listeners", test_too_many_listeners},
+        {0},
+    };
+
+    log_open("/dev/null");
+    return unit_main("fleet", tests);
+}
