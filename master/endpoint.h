@@ -16,7 +16,7 @@
 
 #include "common/unix_listener.h"
 #include "master/conf/conf.h"
-#include <stdio.h>
+#include <stdbool.h>
 
 struct endpoint {
     struct sock_address address; /* as bound: the kernel has chosen the port */
@@ -94,9 +94,8 @@ void endpoints_close_others(const struct endpoints *endpoints, const struct work
 /* Close everything. `unlink_files`: and remove the files of unix sockets, those that are still ours. */
 void endpoints_fini(struct endpoints *endpoints, bool unlink_files);
 
-/* Write what another master needs to go on with these sockets, and read it there. -1 with errno. */
-int endpoints_write(const struct endpoints *endpoints, FILE *out);
-int endpoints_read(struct endpoints *endpoints, FILE *in);
+/* One more, without queues; NULL when out of memory. For the manifest (manifest.h). */
+struct endpoint *endpoints_add(struct endpoints *endpoints);
 
 /* Keep the sockets open across exec(). Only in the child that calls it. */
 void endpoints_inherit(const struct endpoints *endpoints);

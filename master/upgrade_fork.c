@@ -1,5 +1,6 @@
 #include "master/upgrade_fork.h"
 #include "common/channel.h"
+#include "master/manifest.h"
 #include "master/upgrade_words.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@ static int write_manifest(const struct master *master)
     int copy = fd < 0 ? -1 : dup(fd);
     FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
 
-    if (out && endpoints_write(&master->fleet.endpoints, out) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
+    if (out && manifest_write(&master->fleet.endpoints, out) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
         fclose(out);
         return fd;
     }
@@ -114,7 +115,7 @@ int upgrade_inherit(struct master *master)
             return -1;
     guardian_inherit(&master->guardian);
     FILE *in = fdopen(fds[1], "r");
-    int result = in ? endpoints_read(&master->fleet.endpoints, in) : -1;
+    int result = in ? manifest_read(&master->fleet.endpoints, in) : -1;
     if (in)
         fclose(in);
     master->stats_fd = fds[2];

@@ -3,7 +3,7 @@
  * master finds all of it again.
  */
 #include "common/log.h"
-#include "master/endpoint.h"
+#include "master/manifest.h"
 #include "tests/unit/unit.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -568,10 +568,10 @@ static void test_write_and_read(void)
     copy = duplicate();
     endpoints_inherit(&copy);
     FILE *out = open_memstream(&text, &size);
-    CU_ASSERT_EQUAL(endpoints_write(&copy, out), 0);
+    CU_ASSERT_EQUAL(manifest_write(&copy, out), 0);
     fclose(out);
     FILE *in = fmemopen(text, size, "r");
-    CU_ASSERT_EQUAL(endpoints_read(&newer, in), 0);
+    CU_ASSERT_EQUAL(manifest_read(&newer, in), 0);
     fclose(in);
     CU_ASSERT_EQUAL_FATAL(newer.count, 4);
     for (unsigned i = 0; i < newer.count; i++) {
@@ -619,7 +619,7 @@ static void test_write_fails(void)
     apply(wanted, 1);
     FILE *full = fopen("/dev/full", "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(full);
-    CU_ASSERT_EQUAL(endpoints_write(&endpoints, full), -1);
+    CU_ASSERT_EQUAL(manifest_write(&endpoints, full), -1);
     fclose(full);
     end();
     free(wanted);
@@ -630,7 +630,7 @@ static void test_read_nothing(void)
     FILE *in = fopen("/dev/null", "r");
 
     begin();
-    CU_ASSERT_EQUAL(endpoints_read(&endpoints, in), 0);
+    CU_ASSERT_EQUAL(manifest_read(&endpoints, in), 0);
     CU_ASSERT_EQUAL(endpoints.count, 0);
     fclose(in);
     open_before--;
@@ -647,7 +647,7 @@ static void check_garbage(const char *text)
         struct endpoints newer = {0};
         FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
         errno = 0;
-        if (!in || endpoints_read(&newer, in) != -1)
+        if (!in || manifest_read(&newer, in) != -1)
             _exit(1);
         if (errno == 0)
             _exit(2);
