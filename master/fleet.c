@@ -50,7 +50,7 @@ bool generation_is_down(const struct generation *generation)
 
 unsigned fleet_next_number(struct fleet *fleet)
 {
-    return (unsigned)atomic_fetch_add(&fleet->world.stats->service.generations, 1) + 1;
+    return (unsigned)atomic_fetch_add(&fleet->context.stats->service.generations, 1) + 1;
 }
 
 int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *why, size_t why_size)
@@ -60,13 +60,13 @@ int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *wh
 
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         for (unsigned j = 0; j < fleet->endpoints.count; j++) /* also those that another master's workers serve */
-            keep[i] |= strcmp(fleet->world.stats->names[i], fleet->endpoints.all[j]->listener) == 0;
+            keep[i] |= strcmp(fleet->context.stats->names[i], fleet->endpoints.all[j]->listener) == 0;
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         for (unsigned j = 0; j < 2; j++)
             for (unsigned k = 0; both[j] && k < both[j]->listener_count; k++)
-                keep[i] |= strcmp(fleet->world.stats->names[i], both[j]->listeners[k].name) == 0;
+                keep[i] |= strcmp(fleet->context.stats->names[i], both[j]->listeners[k].name) == 0;
     for (unsigned i = 0; i < conf->listener_count; i++) {
-        int index = stats_index(fleet->world.stats, conf->listeners[i].name, keep);
+        int index = stats_index(fleet->context.stats, conf->listeners[i].name, keep);
         if (index < 0) {
             snprintf(why, why_size, "more than %d names of listeners", STATS_LISTENERS_MAX);
             return -1;
@@ -81,16 +81,16 @@ void fleet_apply_patience(struct fleet *fleet)
 {
     const struct conf *conf = &fleet->current->conf;
 
-    fleet->world.patience = (struct supervisor_patience){.adopt_after_ms = conf->adopt_after_ms,
-                                                         .watchdog_ms = conf->watchdog_timeout_ms,
-                                                         .drain_ms = conf->drain_timeout_ms};
+    fleet->context.patience = (struct supervisor_patience){.adopt_after_ms = conf->adopt_after_ms,
+                                                           .watchdog_ms = conf->watchdog_timeout_ms,
+                                                           .drain_ms = conf->drain_timeout_ms};
 }
 
 /* ---- all slots ---- */
 
 void fleet_handle(struct fleet *fleet, struct slot *slot, enum supervisor_event event)
 {
-    slot_handle(&fleet->world, slot, event);
+    slot_handle(&fleet->context, slot, event);
 }
 
 void fleet_each_slot(struct fleet *fleet, void (*visit)(struct fleet *fleet, struct slot *slot))
@@ -202,7 +202,7 @@ void fleet_retire_all(struct fleet *fleet, struct generation *generation)
 
 static void hurry_slot(struct fleet *fleet, struct slot *slot)
 {
-    slot_hurry(&fleet->world, slot);
+    slot_hurry(&fleet->context, slot);
 }
 
 void fleet_hurry(struct fleet *fleet)

@@ -5,7 +5,7 @@
  *        |--- next       the one that a reload has started, until all its workers are READY      rollout.c
  *        |--- leaving    slots of older generations, and retired ones: they drain and go
  *        |--- endpoints  the accept queues                                  endpoint.c; adopt.c: who serves whose
- *        '--- world      what all slots share                               slot.h
+ *        '--- context    what all slots share                                 slot.h
  *
  * A slot is in exactly one of the three; it moves from a generation to those that leave, and is freed there. At no time
  * is nobody accepting, and no queue is closed whose address is still served.
@@ -33,7 +33,7 @@ struct fleet {
     struct generation *current, *next;
     struct slot_list leaving;
     struct endpoints endpoints;
-    struct slot_world world;
+    struct slot_context context;
     uint64_t next_due_ms;           /* real time; `next` must be READY by then */
     bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
 };

@@ -144,19 +144,19 @@ static void map_statistics(void)
     char why[256];
 
     if (master.stats_fd >= 0)
-        master.fleet.world.stats = stats_attach(master.stats_fd);
-    if (!master.fleet.world.stats && master.stats_fd >= 0)
+        master.fleet.context.stats = stats_attach(master.stats_fd);
+    if (!master.fleet.context.stats && master.stats_fd >= 0)
         log_warn("statistics start anew: %s", strerror(errno));
-    if (!master.fleet.world.stats) {
+    if (!master.fleet.context.stats) {
         master.stats_fd = stats_create();
         if (master.stats_fd >= 0) {
-            master.fleet.world.stats = stats_attach(master.stats_fd);
+            master.fleet.context.stats = stats_attach(master.stats_fd);
         } else if (errno == EFBIG) { /* the limit for the size of files is meant for disks */
             log_warn("statistics will not survive an upgrade: the limit for the size of files is too low");
-            master.fleet.world.stats = stats_without_file();
+            master.fleet.context.stats = stats_without_file();
         }
     }
-    if (!master.fleet.world.stats)
+    if (!master.fleet.context.stats)
         fail("statistics", strerror(errno));
     master.fleet.current->number = fleet_next_number(&master.fleet);
     if (fleet_index_listeners(&master.fleet, &master.fleet.current->conf, why, sizeof(why)) < 0)
@@ -283,7 +283,7 @@ static int stay_as_guardian(void)
 
     if (upgrade->channel >= 0)
         close(upgrade->channel);
-    stats_detach(master.fleet.world.stats);
+    stats_detach(master.fleet.context.stats);
     close(master.stats_fd);
     malloc_trim(0);
     int code = guardian_run(&master.guardian, master.signal_fd, in_charge);
@@ -355,8 +355,8 @@ int main(int argc, char **argv, char **environment)
     announce(&options);
 
     master.started = tell_started;
-    master.fleet.world.endpoints = &master.fleet.endpoints;
-    master.fleet.world.in_child = leave_to_master;
+    master.fleet.context.endpoints = &master.fleet.endpoints;
+    master.fleet.context.in_child = leave_to_master;
     int code = master_run(&master);
     names_await_end();
 

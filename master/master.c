@@ -29,7 +29,7 @@ static bool is_done(const struct master *master)
     if (handover_has_handed_over(master->upgrade.state))
         return true;
     return !handover_awaits_end(master->upgrade.state) &&
-           !workers_have_orphans(master->fleet.world.stats, master->stop_ms, master->phase == MASTER_KILLING);
+           !workers_have_orphans(master->fleet.context.stats, master->stop_ms, master->phase == MASTER_KILLING);
 }
 
 static void stop_at_once(struct master *master, const char *why)
@@ -49,10 +49,10 @@ static void stop_at_once(struct master *master, const char *why)
 static void give_in(struct master *master, const char *why)
 {
     rollout_give_up(&master->fleet, "the server stops");
-    log_notice("stopping: %s; sessions may finish for %u ms", why, master->fleet.world.patience.drain_ms);
+    log_notice("stopping: %s; sessions may finish for %u ms", why, master->fleet.context.patience.drain_ms);
     master->phase = MASTER_STOPPING;
     master->stop_ms = clock_now_ms();
-    master->fleet.world.for_good = handover_is_in_charge(master->upgrade.state);
+    master->fleet.context.for_good = handover_is_in_charge(master->upgrade.state);
     fleet_retire_all(&master->fleet, master->fleet.current);
     fleet_hurry(&master->fleet);
 }
@@ -122,7 +122,7 @@ static void write_stats_file(struct master *master)
 
 static void tell_reopen(struct fleet *fleet, struct slot *slot)
 {
-    slot_tell_reopen_log(&fleet->world, slot);
+    slot_tell_reopen_log(&fleet->context, slot);
 }
 
 static void reopen_logs(struct master *master)
@@ -256,12 +256,12 @@ static void wait_for_events(int patience_ms)
 
 static void tick_slot(struct fleet *fleet, struct slot *slot)
 {
-    slot_tick(&fleet->world, slot);
+    slot_tick(&fleet->context, slot);
 }
 
 static int tick_ms(const struct master *master)
 {
-    uint32_t quarter = master->fleet.world.patience.adopt_after_ms / 4;
+    uint32_t quarter = master->fleet.context.patience.adopt_after_ms / 4;
 
     return quarter < TICK_MS ? (int)quarter : TICK_MS;
 }
@@ -278,7 +278,7 @@ static void wait_and_hear(struct master *master)
     poll_fd(upgrade_poll_fd(&master->upgrade), NULL);
     fleet_each_slot(&master->fleet, poll_slot);
     wait_for_events(tick);
-    master->fleet.world.now_ms = supervisor_clock_now(&master->clock, clock_now_ms(), (uint32_t)tick);
+    master->fleet.context.now_ms = supervisor_clock_now(&master->clock, clock_now_ms(), (uint32_t)tick);
     /* What a worker said comes before its death, and no slot is freed before all have been heard. */
     for (unsigned i = 2; i < polled.count; i++)
         if (polled.fds[i].revents) {
@@ -297,9 +297,9 @@ static void notify_alive(struct master *master)
     static uint64_t next_ms;
     uint64_t period_ms = notify_watchdog_ms();
 
-    if (period_ms == 0 || master->fleet.world.now_ms < next_ms || handover_has_handed_over(master->upgrade.state))
+    if (period_ms == 0 || master->fleet.context.now_ms < next_ms || handover_has_handed_over(master->upgrade.state))
         return;
-    next_ms = master->fleet.world.now_ms + period_ms - (period_ms / 2 > TICK_MS ? TICK_MS : 0);
+    next_ms = master->fleet.context.now_ms + period_ms - (period_ms / 2 > TICK_MS ? TICK_MS : 0);
     notify("WATCHDOG=1");
 }
 
@@ -310,7 +310,7 @@ int master_run(struct master *master)
 
     master->started_ms = clock_now_ms();
     report_start(master);
-    master->fleet.world.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
+    master->fleet.context.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
     fleet_apply_patience(&master->fleet);
     fleet_start(&master->fleet, master->fleet.current, upgrade_first_workers(master),
                 is_candidate ? RESPAWN_upgrade : RESPAWN_none);
@@ -319,7 +319,7 @@ int master_run(struct master *master)
         workers_check(master);
         carry_out_requests(master);
         check_started(master);
-        master->fleet.world.running = generation_running(master->fleet.current);
+        master->fleet.context.running = generation_running(master->fleet.current);
         fleet_each_slot(&master->fleet, tick_slot);
         fleet_retry_replacements(&master->fleet);
         rollout_check(&master->fleet);

@@ -42,7 +42,7 @@ struct master {
     struct reload reload;
     struct upgrade upgrade;
     struct guardian guardian;
-    int stats_fd; /* the memory file behind fleet.world.stats */
+    int stats_fd; /* the memory file behind fleet.context.stats */
     int signal_fd;
     uint64_t started_ms; /* real time */
     uint64_t stop_ms;    /* real time; it was told to stop */

@@ -13,13 +13,13 @@ static struct report_sums sums, before;
 
 static void take(struct master *master)
 {
-    stats_sweep(master->fleet.world.stats, getpid());
+    stats_sweep(master->fleet.context.stats, getpid());
     report_sums_take(master, &sums);
 }
 
 void report_start(struct master *master)
 {
-    struct stats_service *service = &master->fleet.world.stats->service;
+    struct stats_service *service = &master->fleet.context.stats->service;
 
     if (stats_read(&service->started_ms) == 0)
         stats_count(&service->started_ms, clock_now_ms());

@@ -103,7 +103,7 @@ static void json_worker(FILE *out, const struct master *master, const struct slo
     uint64_t respawns[RESPAWNS];
 
     for (unsigned i = 0; i < RESPAWNS; i++)
-        respawns[i] = stats_read(&master->fleet.world.stats->books[slot->number].respawns[i]);
+        respawns[i] = stats_read(&master->fleet.context.stats->books[slot->number].respawns[i]);
     fprintf(out, "{");
     json_process(out, master, slot);
     json_respawns(out, respawns);
@@ -195,7 +195,7 @@ static void json_gone(FILE *out, const struct master *master, const struct repor
 static void json_master(FILE *out, const struct master *master, const struct report_sums *sums)
 {
     const struct generation *current = master->fleet.current;
-    const struct stats_area *area = master->fleet.world.stats;
+    const struct stats_area *area = master->fleet.context.stats;
     const struct stats_service *service = &area->service;
 
     fprintf(out, " \"master\": {\"pid\": %d, \"state\": \"%s\", \"uptime_s\": %.3f, \"master_uptime_s\": %.3f, ",

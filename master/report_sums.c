@@ -32,7 +32,7 @@ static void take_number(const struct stats_area *area, unsigned number, struct r
 
 void report_sums_take(const struct master *master, struct report_sums *sums)
 {
-    const struct stats_area *area = master->fleet.world.stats;
+    const struct stats_area *area = master->fleet.context.stats;
 
     memset(sums, 0, offsetof(struct report_sums, rows));
     sums->at_ms = clock_now_ms();
@@ -121,7 +121,7 @@ uint64_t report_ms_since(uint64_t then_ms)
 /* The supervisor's clock is not the real one, but it is the one that `started_ms` is of. */
 uint64_t report_slot_up_ms(const struct master *master, const struct slot *slot)
 {
-    uint64_t now_ms = master->fleet.world.now_ms, started_ms = slot->supervised.started_ms;
+    uint64_t now_ms = master->fleet.context.now_ms, started_ms = slot->supervised.started_ms;
 
     return slot->pid && now_ms > started_ms ? now_ms - started_ms : 0;
 }

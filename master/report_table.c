@@ -134,7 +134,7 @@ static void list_end(struct list *list)
 
 static void log_summary(const struct master *master, const struct report_sums *sums, const struct report_sums *before)
 {
-    const struct stats_area *area = master->fleet.world.stats;
+    const struct stats_area *area = master->fleet.context.stats;
     const struct stats_service *service = &area->service;
     char up[REPORT_CELL_SIZE], own[REPORT_CELL_SIZE], since[REPORT_CELL_SIZE];
     struct list list;
@@ -171,7 +171,7 @@ static void log_summary(const struct master *master, const struct report_sums *s
 /* What has happened to a number, and who serves its queues; only what is out of the ordinary. */
 static void log_history(const struct master *master, const struct slot *slot)
 {
-    const struct stats_book *book = &master->fleet.world.stats->books[slot->number];
+    const struct stats_book *book = &master->fleet.context.stats->books[slot->number];
     struct list list;
 
     list_begin(&list, "         started again by: ", "           ");

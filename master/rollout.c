@@ -11,7 +11,7 @@ enum {
 
 void rollout_refuse(struct fleet *fleet, struct generation *next, const char *why)
 {
-    atomic_fetch_add(&fleet->world.stats->service.reload_failures, 1);
+    atomic_fetch_add(&fleet->context.stats->service.reload_failures, 1);
     log_error("reload refused: %s", why);
     notify("READY=1\nSTATUS=reload refused: %s", why);
     generation_free(next);
@@ -65,7 +65,7 @@ static void refuse_removed(struct fleet *fleet)
             if (endpoint->claimed)
                 continue;
             for (unsigned k = 0; k < current->count; k++)
-                slot_tell_refuse(&fleet->world, current->slots[k], index);
+                slot_tell_refuse(&fleet->context, current->slots[k], index);
         }
 }
 
@@ -81,7 +81,7 @@ static void take_over(struct fleet *fleet)
     endpoints_keep_claimed(&fleet->endpoints, &fleet->current->conf);
     fleet_apply_patience(fleet);
     log_set_level((enum log_level)fleet->current->conf.log_level);
-    atomic_fetch_add(&fleet->world.stats->service.reloads, 1);
+    atomic_fetch_add(&fleet->context.stats->service.reloads, 1);
     log_notice("reload: generation %u serves, generation %u drains", fleet->current->number, old->number);
     notify("READY=1\nSTATUS=%u workers, generation %u", fleet->current->count, fleet->current->number);
     generation_free(old);

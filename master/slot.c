@@ -52,7 +52,7 @@ void slot_free(struct slot *slot)
 /* ---- processes ---- */
 
 /* The queues of `number`, in the order of the configuration. NULL when out of memory. */
-static struct worker_socket *sockets_of(const struct slot_world *world, const struct slot *slot, unsigned *count)
+static struct worker_socket *sockets_of(const struct slot_context *context, const struct slot *slot, unsigned *count)
 {
     unsigned addresses = 0;
 
@@ -63,7 +63,7 @@ static struct worker_socket *sockets_of(const struct slot_world *world, const st
     for (unsigned i = 0; sockets && i < slot->conf->listener_count; i++) {
         const struct listener_config *listener = &slot->conf->listeners[i];
         for (unsigned j = 0; j < listener->address_count; j++) {
-            const struct endpoint *endpoint = endpoints_find(world->endpoints, &listener->addresses[j]);
+            const struct endpoint *endpoint = endpoints_find(context->endpoints, &listener->addresses[j]);
             bool shared = endpoint->queues[slot->number] < 0; /* a unix socket: there is one for all */
             sockets[(*count)++] = (struct worker_socket){.fd = endpoint->queues[shared ? 0 : slot->number],
                                                          .listener = listener};
@@ -74,7 +74,7 @@ static struct worker_socket *sockets_of(const struct slot_world *world, const st
 
 /* What the child needs is on our stack, of which it has a copy. */
 struct child {
-    const struct slot_world *world;
+    const struct slot_context *context;
     const struct slot *slot;
 };
 
@@ -82,24 +82,24 @@ static int run_child(void *user, int channel)
 {
     const struct child *child = user;
     const struct slot *slot = child->slot;
-    const struct slot_world *world = child->world;
+    const struct slot_context *context = child->context;
     struct worker_env env = {.slot = slot->number,
                              .channel = channel,
-                             .stats = stats_enter(world->stats, slot->block),
+                             .stats = stats_enter(context->stats, slot->block),
                              .max_sessions = slot->conf->max_sessions,
                              .linger_timeout_ms = slot->conf->linger_timeout_ms,
                              .drain_spread_ms = slot->conf->drain_spread_ms,
                              .busy_poll_us = slot->conf->busy_poll_us};
-    struct worker_socket *sockets = sockets_of(world, slot, &env.socket_count);
+    struct worker_socket *sockets = sockets_of(context, slot, &env.socket_count);
 
     if (!env.stats || !sockets) {
         log_error("%s %u cannot start: %s", slot->role->name, slot->number, strerror(errno));
         free(sockets);
         return EXIT_FAILURE;
     }
-    world->in_child();
+    context->in_child();
     log_set_level((enum log_level)slot->conf->log_level);
-    endpoints_close_others(world->endpoints, sockets, env.socket_count);
+    endpoints_close_others(context->endpoints, sockets, env.socket_count);
     env.sockets = sockets;
     int code = slot->role->run(&env);
     free(sockets);
@@ -107,18 +107,18 @@ static int run_child(void *user, int channel)
 }
 
 /* Returns 0, or -1 with errno. */
-static int spawn(const struct slot_world *world, struct slot *slot)
+static int spawn(const struct slot_context *context, struct slot *slot)
 {
-    struct child child = {.world = world, .slot = slot};
+    struct child child = {.context = context, .slot = slot};
 
-    slot->block = stats_take(world->stats, slot->number, getpid());
+    slot->block = stats_take(context->stats, slot->number, getpid());
     if (!slot->block)
         return -1;
     pid_t pid = process_start(run_child, &child, &slot->channel);
     if (pid < 0)
         return -1;
     slot->pid = pid;
-    stats_set_pid(world->stats, slot->block, pid);
+    stats_set_pid(context->stats, slot->block, pid);
     return 0;
 }
 
@@ -134,20 +134,20 @@ static void forget_process(struct slot *slot)
     slot->left = slot->replace_due = slot->suspect = slot->expelled = false;
 }
 
-static void start(struct slot_world *world, struct slot *slot)
+static void start(struct slot_context *context, struct slot *slot)
 {
     forget_process(slot);
-    endpoints_reopen(world->endpoints, slot->conf, slot->number);
-    if (spawn(world, slot) == 0) {
+    endpoints_reopen(context->endpoints, slot->conf, slot->number);
+    if (spawn(context, slot) == 0) {
         if (slot->why != RESPAWN_none)
-            stats_count(&world->stats->books[slot->number].respawns[slot->why], 1);
+            stats_count(&context->stats->books[slot->number].respawns[slot->why], 1);
         return;
     }
     log_error("cannot start %s %u: %s", slot->role->name, slot->number, strerror(errno));
     if (slot->block)
-        stats_fold(world->stats, slot->block);
+        stats_fold(context->stats, slot->block);
     slot->block = NULL;
-    slot_handle(world, slot, SUPERVISOR_EVENT_CRASHED);
+    slot_handle(context, slot, SUPERVISOR_EVENT_CRASHED);
 }
 
 /* ---- words ---- */
@@ -164,11 +164,11 @@ bool slot_tell(const struct slot *slot, enum channel_type type, uint32_t value)
 }
 
 /* What is left of the time it has to drain: it may be told late. */
-static uint32_t drain_ms_left(const struct slot_world *world, const struct slot *slot)
+static uint32_t drain_ms_left(const struct slot_context *context, const struct slot *slot)
 {
     uint64_t close_ms = slot->supervised.end_ms - SUPERVISOR_GRACE_MS;
 
-    return close_ms > world->now_ms ? (uint32_t)(close_ms - world->now_ms) : 0;
+    return close_ms > context->now_ms ? (uint32_t)(close_ms - context->now_ms) : 0;
 }
 
 static void tell_refused(struct slot *slot)
@@ -187,7 +187,7 @@ static void tell_refused(struct slot *slot)
 }
 
 /* What a process is told to refuse counts when it drains: it must know of it first. */
-static void tell_words(const struct slot_world *world, struct slot *slot)
+static void tell_words(const struct slot_context *context, struct slot *slot)
 {
     struct slot_words *words = &slot->words;
 
@@ -195,16 +195,16 @@ static void tell_words(const struct slot_world *world, struct slot *slot)
         words->reopen_log = !slot_tell(slot, CHANNEL_REOPEN_LOG, 0);
     tell_refused(slot);
     if (words->drain && words->refused_count == 0)
-        words->drain = !slot_tell(slot, world->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, drain_ms_left(world, slot));
+        words->drain = !slot_tell(slot, context->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, drain_ms_left(context, slot));
 }
 
-void slot_tell_reopen_log(struct slot_world *world, struct slot *slot)
+void slot_tell_reopen_log(struct slot_context *context, struct slot *slot)
 {
     slot->words.reopen_log = slot->channel >= 0;
-    tell_words(world, slot);
+    tell_words(context, slot);
 }
 
-void slot_tell_refuse(struct slot_world *world, struct slot *slot, uint32_t index)
+void slot_tell_refuse(struct slot_context *context, struct slot *slot, uint32_t index)
 {
     uint8_t bit = (uint8_t)(1 << index % 8), *bits = &slot->words.refused[index / 8];
 
@@ -212,59 +212,59 @@ void slot_tell_refuse(struct slot_world *world, struct slot *slot, uint32_t inde
         return;
     *bits |= bit;
     slot->words.refused_count++;
-    tell_words(world, slot);
+    tell_words(context, slot);
 }
 
-static void tell_drain(const struct slot_world *world, struct slot *slot)
+static void tell_drain(const struct slot_context *context, struct slot *slot)
 {
     slot->words.drain = true;
-    tell_words(world, slot);
+    tell_words(context, slot);
 }
 
 /* ---- what the supervisor says ---- */
 
-static void tell_silent(const struct slot_world *world, const struct slot *slot, const char *then)
+static void tell_silent(const struct slot_context *context, const struct slot *slot, const char *then)
 {
     uint64_t seen_ms = slot->ready_ms ? slot->supervised.beat_ms : slot->supervised.started_ms;
 
     log_warn("%s %u (pid %d) is silent for %u ms: %s", slot->role->name, slot->number, (int)slot->pid,
-             (unsigned)(world->now_ms - seen_ms), then);
+             (unsigned)(context->now_ms - seen_ms), then);
 }
 
-static void end(const struct slot_world *world, const struct slot *slot, int number)
+static void end(const struct slot_context *context, const struct slot *slot, int number)
 {
     if (slot->supervised.state == SUPERVISOR_ABORTED)
-        tell_silent(world, slot, "sending SIGABRT");
+        tell_silent(context, slot, "sending SIGABRT");
     else if (slot->supervised.state == SUPERVISOR_KILLED && !slot->expelled)
-        tell_silent(world, slot, "sending SIGKILL");
+        tell_silent(context, slot, "sending SIGKILL");
     kill(slot->pid, number);
 }
 
 /* Who is there to adopt the accept queues of a worker that is silent. */
-static const char *adopters_text(const struct slot_world *world)
+static const char *adopters_text(const struct slot_context *context)
 {
-    return world->running > 1 ? "its siblings adopt its accept queues" : "no sibling runs to adopt its accept queues";
+    return context->running > 1 ? "its siblings adopt its accept queues" : "no sibling runs to adopt its accept queues";
 }
 
-void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event)
+void slot_handle(struct slot_context *context, struct slot *slot, enum supervisor_event event)
 {
     const char *name = slot->role->name;
     enum supervisor_state before = slot->supervised.state;
 
-    switch (supervisor_handle(&slot->supervised, event, &world->patience, world->now_ms)) {
+    switch (supervisor_handle(&slot->supervised, event, &context->patience, context->now_ms)) {
     case SUPERVISOR_ACT_NONE: break;
-    case SUPERVISOR_ACT_SPAWN: start(world, slot); break;
+    case SUPERVISOR_ACT_SPAWN: start(context, slot); break;
     case SUPERVISOR_ACT_WAIT:
         log_warn("%s %u will be started again in %u ms", name, slot->number,
-                 (unsigned)(slot->supervised.due_ms - world->now_ms));
+                 (unsigned)(slot->supervised.due_ms - context->now_ms));
         break;
-    case SUPERVISOR_ACT_TELL_SILENT: tell_silent(world, slot, adopters_text(world)); break;
+    case SUPERVISOR_ACT_TELL_SILENT: tell_silent(context, slot, adopters_text(context)); break;
     case SUPERVISOR_ACT_TELL_AWAKE:
         log_notice("%s %u (pid %d) beats again: its accept queues are its own", name, slot->number, (int)slot->pid);
         break;
-    case SUPERVISOR_ACT_ABORT: end(world, slot, SIGABRT); break;
-    case SUPERVISOR_ACT_KILL: end(world, slot, SIGKILL); break;
-    case SUPERVISOR_ACT_DRAIN: tell_drain(world, slot); break;
+    case SUPERVISOR_ACT_ABORT: end(context, slot, SIGABRT); break;
+    case SUPERVISOR_ACT_KILL: end(context, slot, SIGKILL); break;
+    case SUPERVISOR_ACT_DRAIN: tell_drain(context, slot); break;
     case SUPERVISOR_ACT_TELL_DOWN:
         log_error("%s %u stays down: it asked not to be started again", name, slot->number);
         break;
@@ -274,22 +274,22 @@ void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_ev
     }
 }
 
-void slot_hurry(struct slot_world *world, struct slot *slot)
+void slot_hurry(struct slot_context *context, struct slot *slot)
 {
     if (slot->supervised.state == SUPERVISOR_STOPPING)
-        tell_drain(world, slot);
+        tell_drain(context, slot);
 }
 
-void slot_expel(struct slot_world *world, struct slot *slot, const char *what)
+void slot_expel(struct slot_context *context, struct slot *slot, const char *what)
 {
     log_error("%s %u (pid %d) %s: it is killed", slot->role->name, slot->number, (int)slot->pid, what);
     slot->expelled = true;
     slot_close_channel(slot); /* nothing it says counts any more */
-    slot_handle(world, slot, SUPERVISOR_EVENT_ERROR);
+    slot_handle(context, slot, SUPERVISOR_EVENT_ERROR);
 }
 
 /* Who is about to exit closes its control pipe a moment before. Without one it can neither say nor be told anything. */
-static void check_process(struct slot_world *world, struct slot *slot)
+static void check_process(struct slot_context *context, struct slot *slot)
 {
     const char *error = slot->block ? stats_error(slot->block, slot->number, getpid()) : NULL;
 
@@ -298,40 +298,40 @@ static void check_process(struct slot_world *world, struct slot *slot)
     if (!error && slot->closed_ms && clock_now_ms() - slot->closed_ms >= SUPERVISOR_GRACE_MS)
         error = "has closed its control pipe";
     if (error)
-        slot_expel(world, slot, error);
+        slot_expel(context, slot, error);
 }
 
-void slot_check_counters(struct slot_world *world, struct slot *slot)
+void slot_check_counters(struct slot_context *context, struct slot *slot)
 {
-    const char *error = slot->block ? stats_counters_error(world->stats, slot->block) : NULL;
+    const char *error = slot->block ? stats_counters_error(context->stats, slot->block) : NULL;
 
     if (error && slot->suspect && !slot->expelled)
-        slot_expel(world, slot, error);
+        slot_expel(context, slot, error);
     slot->suspect = error;
 }
 
-void slot_tick(struct slot_world *world, struct slot *slot)
+void slot_tick(struct slot_context *context, struct slot *slot)
 {
     uint64_t turns = slot->block ? stats_read(&slot->block->turns) : 0;
 
     if (slot->block && turns != slot->turns_seen) {
         slot->turns_seen = turns;
-        slot_handle(world, slot, SUPERVISOR_EVENT_BEAT);
+        slot_handle(context, slot, SUPERVISOR_EVENT_BEAT);
     }
-    tell_words(world, slot);
-    check_process(world, slot);
-    if (slot->supervised.state == SUPERVISOR_EMPTY || slot->supervised.due_ms > world->now_ms)
+    tell_words(context, slot);
+    check_process(context, slot);
+    if (slot->supervised.state == SUPERVISOR_EMPTY || slot->supervised.due_ms > context->now_ms)
         return;
     if (slot->supervised.state == SUPERVISOR_STOPPING)
         log_error("%s %u (pid %d) did not stop in time and is killed", slot->role->name, slot->number, (int)slot->pid);
-    slot_handle(world, slot, SUPERVISOR_EVENT_DUE);
+    slot_handle(context, slot, SUPERVISOR_EVENT_DUE);
 }
 
 /* ---- death ---- */
 
-static void log_death(const struct slot_world *world, const struct slot *slot, const int *status)
+static void log_death(const struct slot_context *context, const struct slot *slot, const int *status)
 {
-    double seconds = (double)(world->now_ms - slot->supervised.started_ms) / 1000;
+    double seconds = (double)(context->now_ms - slot->supervised.started_ms) / 1000;
     const char *name = slot->role->name;
 
     if (!status)
@@ -347,12 +347,12 @@ static void log_death(const struct slot_world *world, const struct slot *slot, c
 }
 
 /* What a worker has written before it died is looked at for the last time. */
-static void check_legacy(const struct slot_world *world, const struct slot *slot)
+static void check_legacy(const struct slot_context *context, const struct slot *slot)
 {
     const char *error = stats_error(slot->block, slot->number, getpid());
 
     if (!error)
-        error = stats_counters_error(world->stats, slot->block);
+        error = stats_counters_error(context->stats, slot->block);
     if (error && !slot->expelled)
         log_error("%s %u (pid %d) %s", slot->role->name, slot->number, (int)slot->pid, error);
 }
@@ -380,13 +380,13 @@ static enum stats_respawn reason_of(const struct slot *slot, const int *status)
     return status && WIFSIGNALED(*status) ? RESPAWN_signal : RESPAWN_exit;
 }
 
-void slot_reaped(struct slot_world *world, struct slot *slot, const int *status)
+void slot_reaped(struct slot_context *context, struct slot *slot, const int *status)
 {
     enum supervisor_event event = event_of(status);
 
-    log_death(world, slot, status);
-    check_legacy(world, slot);
-    stats_fold(world->stats, slot->block);
+    log_death(context, slot, status);
+    check_legacy(context, slot);
+    stats_fold(context->stats, slot->block);
     slot->block = NULL;
     slot->ready_ms = 0;
     slot->replace_due = false; /* what is started now replaces it */
@@ -394,5 +394,5 @@ void slot_reaped(struct slot_world *world, struct slot *slot, const int *status)
     slot->pid = 0;
     if (event != SUPERVISOR_EVENT_GAVE_UP)
         slot->why = reason_of(slot, status);
-    slot_handle(world, slot, event);
+    slot_handle(context, slot, event);
 }

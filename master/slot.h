@@ -21,7 +21,7 @@
 #include <bsd/sys/queue.h>
 
 /* What all slots share. */
-struct slot_world {
+struct slot_context {
     const struct endpoints *endpoints;
     struct stats_area *stats;
     struct supervisor_patience patience;
@@ -77,32 +77,32 @@ struct slot *slot_new(unsigned number, unsigned generation, const struct conf *c
 void slot_free(struct slot *slot);
 
 /* Take an event in and carry out what the supervisor says. */
-void slot_handle(struct slot_world *world, struct slot *slot, enum supervisor_event event);
+void slot_handle(struct slot_context *context, struct slot *slot, enum supervisor_event event);
 
 /* Look at the heartbeat and at the clock. */
-void slot_tick(struct slot_world *world, struct slot *slot);
+void slot_tick(struct slot_context *context, struct slot *slot);
 
 /*
  * Its process has said or written what no sound one does: one line says so ("worker 1 (pid 4711) WHAT: ..."), it is
  * killed, and replaced as one that has crashed.
  */
-void slot_expel(struct slot_world *world, struct slot *slot, const char *what);
+void slot_expel(struct slot_context *context, struct slot *slot, const char *what);
 
 /* Tell a worker that is leaving once more: then its quiet sessions go at once, instead of within drain_spread. */
-void slot_hurry(struct slot_world *world, struct slot *slot);
+void slot_hurry(struct slot_context *context, struct slot *slot);
 
 /* Look at the counters, which cost more than what slot_tick() looks at. */
-void slot_check_counters(struct slot_world *world, struct slot *slot);
+void slot_check_counters(struct slot_context *context, struct slot *slot);
 
 /* Its process is gone: `status` as from waitpid(), NULL when somebody else has had it. Logs why. */
-void slot_reaped(struct slot_world *world, struct slot *slot, const int *status);
+void slot_reaped(struct slot_context *context, struct slot *slot, const int *status);
 
 /* The other end of the control pipe is closed. */
 void slot_close_channel(struct slot *slot);
 
 /* Reopen the log; refuse connections to the address with this index when it drains. Said again until it has been. */
-void slot_tell_reopen_log(struct slot_world *world, struct slot *slot);
-void slot_tell_refuse(struct slot_world *world, struct slot *slot, uint32_t index);
+void slot_tell_reopen_log(struct slot_context *context, struct slot *slot);
+void slot_tell_refuse(struct slot_context *context, struct slot *slot, uint32_t index);
 
 /* False when it is to be said again. A process that is gone need not be told. */
 bool slot_tell(const struct slot *slot, enum channel_type type, uint32_t value);

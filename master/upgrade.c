@@ -75,7 +75,7 @@ static void wait_longer(struct upgrade *upgrade)
 
 static void log_failure(struct master *master, const char *why)
 {
-    atomic_fetch_add(&master->fleet.world.stats->service.upgrade_failures, 1);
+    atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
     log_error("upgrade failed: %s; this master goes on", why);
     notify("STATUS=upgrade failed: %s", why);
 }
@@ -173,7 +173,7 @@ static void take_back(struct master *master)
     char why[256];
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
-    atomic_fetch_add(&master->fleet.world.stats->service.upgrade_failures, 1);
+    atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
     forget(&master->upgrade);
     guardian_take_back(&master->guardian);
     if (replace_pid_file(master, why, sizeof(why)) < 0)
@@ -312,7 +312,7 @@ static void claim(struct master *master)
 
 static void take_over(struct master *master)
 {
-    stats_count(&master->fleet.world.stats->upgrades, 1);
+    stats_count(&master->fleet.context.stats->upgrades, 1);
     endpoints_yield_covered(&master->fleet.endpoints);
     endpoints_shut_unclaimed(&master->fleet.endpoints);
     endpoints_keep_claimed(&master->fleet.endpoints, &master->fleet.current->conf);

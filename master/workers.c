@@ -33,7 +33,7 @@ static void reaped(struct master *master, struct slot *slot, const int *status)
 {
     if (master->fleet.next && slot->conf == &master->fleet.next->conf)
         rollout_give_up(&master->fleet, "a worker of it died before all were ready");
-    slot_reaped(&master->fleet.world, slot, status);
+    slot_reaped(&master->fleet.context, slot, status);
 }
 
 struct reaping {
@@ -58,7 +58,7 @@ void workers_reap(struct master *master)
 
     process_reap(ended, &reaping);
     if (reaping.stranger)
-        stats_sweep(master->fleet.world.stats, getpid());
+        stats_sweep(master->fleet.context.stats, getpid());
 }
 
 /* Who is found dead is dealt with when all have been looked at: a death can end a whole generation. */
@@ -98,7 +98,7 @@ static void reap_found(struct master *master, void (*look)(struct fleet *fleet, 
 
 static void check_counters(struct fleet *fleet, struct slot *slot)
 {
-    slot_check_counters(&fleet->world, slot);
+    slot_check_counters(&fleet->context, slot);
 }
 
 void workers_check(struct master *master)
@@ -106,7 +106,7 @@ void workers_check(struct master *master)
     uint64_t now_ms = clock_now_ms();
 
     if (!handover_may_reload(master->upgrade.state)) /* another master counts, too */
-        stats_watch(master->fleet.world.stats, getpid());
+        stats_watch(master->fleet.context.stats, getpid());
     reap_found(master, look_at_ended);
     if (now_ms < master->check_ms)
         return;
@@ -144,7 +144,7 @@ static void worker_is_ready(struct master *master, struct slot *slot)
     fleet_handle(&master->fleet, slot, SUPERVISOR_EVENT_READY);
     if (slot->supervised.state == SUPERVISOR_RUNNING)
         log_notice("worker %u (pid %d) ready after %u ms", slot->number, (int)slot->pid,
-                   (unsigned)(master->fleet.world.now_ms - slot->supervised.started_ms));
+                   (unsigned)(master->fleet.context.now_ms - slot->supervised.started_ms));
 }
 
 /* A worker that cannot take the queues it is sent says so once for each message. */
@@ -182,7 +182,7 @@ static void handle(struct master *master, struct slot *slot, const struct channe
     const char *error = message_error(slot, message);
 
     if (error) {
-        slot_expel(&master->fleet.world, slot, error);
+        slot_expel(&master->fleet.context, slot, error);
         return;
     }
     switch (message->type) {
@@ -214,7 +214,7 @@ static bool receive_one(struct master *master, struct slot *slot)
         slot->closed_ms = clock_now_ms();
         return false;
     case CHANNEL_BROKEN:
-        slot_expel(&master->fleet.world, slot,
+        slot_expel(&master->fleet.context, slot,
                    errno == EBADMSG ? "has sent what is no message" : "cannot be read from its control pipe");
     }
     return false;

@@ -49,11 +49,11 @@ static void begin(unsigned workers)
 {
     memset(&fleet, 0, sizeof(fleet));
     exit_code = NONE;
-    fleet.world.stats = stats_without_file();
-    CU_ASSERT_PTR_NOT_NULL_FATAL(fleet.world.stats);
-    fleet.world.endpoints = &fleet.endpoints;
-    fleet.world.in_child = be_idle;
-    fleet.world.now_ms = clock_now_ms();
+    fleet.context.stats = stats_without_file();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fleet.context.stats);
+    fleet.context.endpoints = &fleet.endpoints;
+    fleet.context.in_child = be_idle;
+    fleet.context.now_ms = clock_now_ms();
     fleet.current = new_generation(workers);
     fleet.current->number = fleet_next_number(&fleet);
     fleet_apply_patience(&fleet);
@@ -65,7 +65,7 @@ static void ended(void *user, pid_t pid, int status)
     struct slot *slot = fleet_find(&fleet, pid);
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(slot);
-    slot_reaped(&fleet.world, slot, &status);
+    slot_reaped(&fleet.context, slot, &status);
     ++*(unsigned *)user;
 }
 
@@ -122,7 +122,7 @@ static void end(void)
     CU_ASSERT_TRUE(LIST_EMPTY(&fleet.leaving));
     CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
     generation_free(fleet.current);
-    munmap(fleet.world.stats, sizeof(struct stats_area));
+    munmap(fleet.context.stats, sizeof(struct stats_area));
 }
 
 /* ---- more and fewer ---- */
@@ -163,7 +163,7 @@ static void test_add_and_retire(void)
     begin(1);
     CU_ASSERT_EQUAL(fleet_add(&fleet, RESPAWN_resize, why, sizeof(why)), 0);
     CU_ASSERT_EQUAL(fleet.current->count, 2);
-    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->books[1].respawns[RESPAWN_resize]), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->books[1].respawns[RESPAWN_resize]), 1);
     struct slot *slot = fleet.current->slots[1];
     fleet_retire_last(&fleet);
     CU_ASSERT_EQUAL(fleet.current->count, 1);
@@ -206,7 +206,7 @@ static void test_deaths(void)
     kill(fleet.current->slots[0]->pid, SIGKILL);
     reap(1);
     CU_ASSERT_EQUAL(processes(), WORKERS); /* started again at once */
-    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->books[0].respawns[RESPAWN_signal]), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->books[0].respawns[RESPAWN_signal]), 1);
     exit_code = WORKER_EXIT_STAY_DOWN;
     for (unsigned i = 0; i < WORKERS; i++)
         kill(fleet.current->slots[i]->pid, SIGKILL);
@@ -214,9 +214,9 @@ static void test_deaths(void)
     for (unsigned ms = 0; ms < 5000 && !generation_is_down(fleet.current); ms++) { /* now or after a pause */
         unsigned reaped = 0;
         usleep(1000);
-        fleet.world.now_ms = clock_now_ms();
+        fleet.context.now_ms = clock_now_ms();
         for (unsigned i = 0; i < WORKERS; i++)
-            slot_tick(&fleet.world, fleet.current->slots[i]);
+            slot_tick(&fleet.context, fleet.current->slots[i]);
         process_reap(ended, &reaped);
     }
     CU_ASSERT_TRUE(generation_is_down(fleet.current));
@@ -242,7 +242,7 @@ static void test_ends(void)
     CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     CU_ASSERT_EQUAL(process_check(pid, true, &status), PROCESS_GONE);
     CU_ASSERT_EQUAL(process_check(getppid(), true, &status), PROCESS_LIVES); /* no child, but somebody */
-    slot_reaped(&fleet.world, fleet.current->slots[0], NULL);
+    slot_reaped(&fleet.context, fleet.current->slots[0], NULL);
     end();
 }
 
@@ -263,7 +263,7 @@ static void test_rollout(void)
     CU_ASSERT_PTR_EQUAL(fleet.current, next);
     CU_ASSERT_PTR_NULL(fleet.next);
     CU_ASSERT_EQUAL(leaving(), WORKERS);
-    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->service.reloads), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->service.reloads), 1);
     rollout_check(&fleet); /* nothing is under way */
     end();
 }
@@ -278,9 +278,9 @@ static void test_late_rollout(void)
     CU_ASSERT_PTR_NULL(fleet.next);
     CU_ASSERT_PTR_EQUAL(fleet.current, current);
     CU_ASSERT_EQUAL(leaving(), 2);
-    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->service.reload_failures), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->service.reload_failures), 1);
     rollout_give_up(&fleet, "there is none");
-    CU_ASSERT_EQUAL(stats_read(&fleet.world.stats->service.reload_failures), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->service.reload_failures), 1);
     end();
 }
 
@@ -322,7 +322,7 @@ static void test_index_of_listeners(void)
     strlcpy(listener.name, "one", sizeof(listener.name));
     CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), 0);
     unsigned index = listener.index;
-    CU_ASSERT_STRING_EQUAL(fleet.world.stats->names[index], "one");
+    CU_ASSERT_STRING_EQUAL(fleet.context.stats->names[index], "one");
     listener.index = STATS_LISTENERS_MAX;
     CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), 0);
     CU_ASSERT_EQUAL(listener.index, index);

@@ -29,20 +29,20 @@ static void begin(void)
     memset(&before, 0, sizeof(before));
     fd = stats_create();
     CU_ASSERT_FATAL(fd >= 0);
-    master.fleet.world.stats = stats_attach(fd);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(master.fleet.world.stats);
+    master.fleet.context.stats = stats_attach(fd);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(master.fleet.context.stats);
     current = (struct generation){.number = 1, .count = WORKERS, .wanted = WORKERS};
     for (unsigned i = 0; i < LISTENERS; i++) {
         listeners[i] = (struct listener_config){.service = &test_service, .index = i};
         snprintf(listeners[i].name, sizeof(listeners[i].name), "listener %u", i);
-        memcpy(master.fleet.world.stats->names[i], listeners[i].name, STATS_NAME_SIZE);
+        memcpy(master.fleet.context.stats->names[i], listeners[i].name, STATS_NAME_SIZE);
     }
     current.conf.listeners = listeners;
     current.conf.listener_count = LISTENERS;
     for (unsigned i = 0; i < WORKERS; i++) {
         slots[i] = (struct slot){.number = i, .generation = 1, .conf = &current.conf, .channel = -1};
         slots[i].why = RESPAWN_none;
-        slots[i].block = stats_take(master.fleet.world.stats, i, getpid());
+        slots[i].block = stats_take(master.fleet.context.stats, i, getpid());
         CU_ASSERT_PTR_NOT_NULL_FATAL(slots[i].block);
         current.slots[i] = &slots[i];
     }
@@ -52,7 +52,7 @@ static void begin(void)
 
 static void end(void)
 {
-    munmap(master.fleet.world.stats, sizeof(struct stats_area));
+    munmap(master.fleet.context.stats, sizeof(struct stats_area));
     close(fd);
 }
 
@@ -127,13 +127,13 @@ static void test_sums(void)
     current.conf.listener_count--; /* a removed listener */
     check_sums_agree(accepted);
     for (unsigned i = 0; i < WORKERS; i++)
-        stats_fold(master.fleet.world.stats, slots[i].block);
+        stats_fold(master.fleet.context.stats, slots[i].block);
     check_sums_agree(accepted);
     memset(keep, true, sizeof(keep)); /* whose place goes to another name */
     keep[1] = false;
     for (unsigned i = LISTENERS; i < STATS_LISTENERS_MAX; i++)
-        master.fleet.world.stats->names[i][0] = 'x';
-    CU_ASSERT_EQUAL(stats_index(master.fleet.world.stats, "another", keep), 1);
+        master.fleet.context.stats->names[i][0] = 'x';
+    CU_ASSERT_EQUAL(stats_index(master.fleet.context.stats, "another", keep), 1);
     check_sums_agree(accepted);
     current.count = 0; /* a stop */
     check_sums_agree(accepted);
@@ -233,7 +233,7 @@ static void test_the_widest_table(void)
     size_t longest;
 
     begin();
-    struct stats_area *area = master.fleet.world.stats;
+    struct stats_area *area = master.fleet.context.stats;
     for (unsigned i = 0; i < WORKERS; i++) {
         slots[i].pid = 4194304;
         slots[i].generation = UINT32_MAX;
@@ -256,7 +256,7 @@ static void test_the_widest_table(void)
     current.conf.listener_count = 1;
     current.count = 2;
     master.upgrade.state = HANDOVER_HANDED_OVER;
-    master.fleet.world.now_ms = UINT64_MAX / 1000000;
+    master.fleet.context.now_ms = UINT64_MAX / 1000000;
     stats_count(&area->upgrades, UINT64_MAX);
     stats_count(&area->service.reloads, UINT64_MAX);
     stats_count(&area->service.reload_failures, UINT64_MAX);

@@ -139,8 +139,8 @@ static void test_no_master(void)
 
 /* ---- the master's ---- */
 
-static struct slot_world world = {.patience = {.adopt_after_ms = 250, .watchdog_ms = 3600000, .drain_ms = 30000},
-                                  .now_ms = NOW_MS};
+static struct slot_context context = {.patience = {.adopt_after_ms = 250, .watchdog_ms = 3600000, .drain_ms = 30000},
+                                      .now_ms = NOW_MS};
 
 static struct slot *begin_slot(void)
 {
@@ -150,8 +150,8 @@ static struct slot *begin_slot(void)
     begin();
     slot->channel = fds[0];
     slot->supervised = (struct supervisor_slot){.state = SUPERVISOR_RUNNING, .due_ms = UINT64_MAX};
-    world.now_ms = NOW_MS;
-    world.for_good = false;
+    context.now_ms = NOW_MS;
+    context.for_good = false;
     return slot;
 }
 
@@ -163,12 +163,12 @@ static void end_slot(struct slot *slot)
 
 static void say_everything(struct slot *slot)
 {
-    slot_tell_refuse(&world, slot, 900);
-    slot_tell_refuse(&world, slot, 5);
-    slot_tell_refuse(&world, slot, 900);
-    slot_handle(&world, slot, SUPERVISOR_EVENT_STOP);
-    slot_tell_reopen_log(&world, slot);
-    slot_tell_reopen_log(&world, slot);
+    slot_tell_refuse(&context, slot, 900);
+    slot_tell_refuse(&context, slot, 5);
+    slot_tell_refuse(&context, slot, 900);
+    slot_handle(&context, slot, SUPERVISOR_EVENT_STOP);
+    slot_tell_reopen_log(&context, slot);
+    slot_tell_reopen_log(&context, slot);
 }
 
 static void test_master(void)
@@ -178,16 +178,16 @@ static void test_master(void)
     fill(0);
     say_everything(slot);
     for (unsigned i = 0; i < 20; i++)
-        slot_tick(&world, slot);
+        slot_tick(&context, slot);
     empty(0);
     expect_nothing(0);
-    world.now_ms += 1200;
-    slot_tick(&world, slot);
+    context.now_ms += 1200;
+    slot_tick(&context, slot);
     expect(0, CHANNEL_REOPEN_LOG, 0);
     expect(0, CHANNEL_REFUSE, 5); /* before it drains, which is when it counts */
     expect(0, CHANNEL_REFUSE, 900);
     expect(0, CHANNEL_DRAIN, 30000 - 1200); /* until the same moment as if it had been told in time */
-    slot_tick(&world, slot);
+    slot_tick(&context, slot);
     expect_nothing(0);
     end_slot(slot);
 }
@@ -202,7 +202,7 @@ static void test_room_for_one(void)
     for (unsigned left = 4; left > 0; left--) {
         CU_ASSERT_EQUAL(channel_receive(fds[1], &message, NULL), CHANNEL_OK);
         filled[0]--;
-        slot_tick(&world, slot);
+        slot_tick(&context, slot);
     }
     empty(0);
     expect(0, CHANNEL_REOPEN_LOG, 0);
@@ -218,11 +218,11 @@ static void test_stop(void)
     struct slot *slot = begin_slot();
 
     fill(0);
-    world.for_good = true;
-    slot_handle(&world, slot, SUPERVISOR_EVENT_STOP);
-    world.now_ms += 30500; /* later than it was to have drained: at once, then */
+    context.for_good = true;
+    slot_handle(&context, slot, SUPERVISOR_EVENT_STOP);
+    context.now_ms += 30500; /* later than it was to have drained: at once, then */
     empty(0);
-    slot_tick(&world, slot);
+    slot_tick(&context, slot);
     expect(0, CHANNEL_STOP, 0);
     expect_nothing(0);
     end_slot(slot);
@@ -236,11 +236,11 @@ static void test_no_worker(void)
     fill(0);
     say_everything(slot);
     close(fds[1]);
-    slot_tick(&world, slot);
+    slot_tick(&context, slot);
     CU_ASSERT(!slot->words.drain && !slot->words.reopen_log && slot->words.refused_count == 0);
     slot_close_channel(slot);
-    slot_tell_refuse(&world, slot, 1);
-    slot_tell_reopen_log(&world, slot);
+    slot_tell_refuse(&context, slot, 1);
+    slot_tell_reopen_log(&context, slot);
     CU_ASSERT(!slot->words.reopen_log && slot->words.refused_count == 0);
     CU_ASSERT(slot_tell(slot, CHANNEL_RELEASE, 0));
     slot_free(slot);
