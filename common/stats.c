@@ -83,8 +83,8 @@ void stats_detach(struct stats_area *area)
 static void forget_listener(struct stats_area *area, unsigned index)
 {
     for (unsigned i = 0; i < area->numbers_used; i++) {
-        struct stats_listener *counted = &area->books[i].total.listeners[index];
-        stats_add(&area->books[i].forgotten, counted);
+        struct stats_listener *counted = &area->totals[i].total.listeners[index];
+        stats_add(&area->totals[i].forgotten, counted);
         memset(counted, 0, sizeof(*counted));
     }
 }
@@ -299,12 +299,12 @@ static bool is_used(const struct stats_listener *listener)
     return stats_read(&listener->accepted) || stats_read(&listener->refused);
 }
 
-static void add_book(struct stats_block *total, const struct stats_book *book)
+static void add_totals(struct stats_block *total, const struct stats_totals *totals)
 {
-    add_process(total, &book->total);
+    add_process(total, &totals->total);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
-        if (is_used(&book->total.listeners[i]))
-            stats_add(&total->listeners[i], &book->total.listeners[i]);
+        if (is_used(&totals->total.listeners[i]))
+            stats_add(&total->listeners[i], &totals->total.listeners[i]);
 }
 
 /* A worker has written this. `is_gone`: what it has not closed is lost. */
@@ -331,7 +331,7 @@ static void fold(struct stats_area *area, uint32_t index)
     struct view *view = &views[index];
 
     if (view->block && view->serial == entry->serial)
-        add_block(&area->books[entry->taken - 1].total, view->block, true);
+        add_block(&area->totals[entry->taken - 1].total, view->block, true);
     drop_view(view);
     release_entry(entry);
 }
@@ -344,7 +344,7 @@ void stats_fold(struct stats_area *area, struct stats_block *block)
 void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total)
 {
     memset(total, 0, sizeof(*total));
-    add_book(total, &area->books[number]);
+    add_totals(total, &area->totals[number]);
     for (uint32_t i = 0; i < area->blocks_used; i++)
         if (area->entries[i].taken == number + 1 && views[i].block && views[i].serial == area->entries[i].serial)
             add_block(total, views[i].block, false);

@@ -100,7 +100,7 @@ struct stats_entry {
 };
 
 /* What is known of all the workers that a slot number has had. */
-struct stats_book {
+struct stats_totals {
     stats_counter respawns[RESPAWNS];
     struct stats_block total;        /* of those that are gone */
     struct stats_listener forgotten; /* what they counted for listeners whose index has gone to another name */
@@ -121,7 +121,7 @@ struct stats_area {
     _Atomic uint32_t numbers_used;                    /* nor for a slot with such a number */
     _Atomic uint64_t serials_used;                    /* workers that have been entered */
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of listeners; "": free */
-    struct stats_book books[STATS_NUMBERS_MAX];
+    struct stats_totals totals[STATS_NUMBERS_MAX];
     struct stats_entry entries[STATS_PROCESSES_MAX];
 };
 
@@ -142,8 +142,8 @@ struct stats_area *stats_without_file(void);
 void stats_detach(struct stats_area *area);
 
 /*
- * The index of the listener called `name`, in all blocks and books. A name that is new gets a free one, or else that of
- * a name which is not marked in `keep` (STATS_LISTENERS_MAX flags): its counts move to `forgotten` of the books, so
+ * The index of the listener called `name`, in all blocks and totals. A name that is new gets a free one, or else that
+ * of a name which is not marked in `keep` (STATS_LISTENERS_MAX flags): its counts move to `forgotten` of the totals, so
  * that no sum changes. -1: none is left.
  */
 int stats_index(struct stats_area *area, const char *name, const bool *keep);

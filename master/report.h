@@ -1,6 +1,6 @@
 /*
  * The statistics, as people read them (log) and as programs do (JSON). Taken from shared memory and the master's own
- * books: no worker is asked.
+ * totals: no worker is asked.
  *
  *   report.c ------> report_sums     reads every counter once
  *      |-----------> report_table    lines of the log

@@ -103,7 +103,7 @@ static void json_worker(FILE *out, const struct master *master, const struct slo
     uint64_t respawns[RESPAWNS];
 
     for (unsigned i = 0; i < RESPAWNS; i++)
-        respawns[i] = stats_read(&master->fleet.context.stats->books[slot->number].respawns[i]);
+        respawns[i] = stats_read(&master->fleet.context.stats->totals[slot->number].respawns[i]);
     fprintf(out, "{");
     json_process(out, master, slot);
     json_respawns(out, respawns);

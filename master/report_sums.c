@@ -17,17 +17,17 @@ void report_sums_process(const struct stats_block *block, struct report_row *row
 static void take_number(const struct stats_area *area, unsigned number, struct report_sums *sums)
 {
     static struct stats_block copy;
-    const struct stats_book *book = &area->books[number];
+    const struct stats_totals *totals = &area->totals[number];
     struct report_row *row = &sums->rows[number];
 
     stats_sum(area, number, &copy);
     report_sums_process(&copy, row);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         stats_add(&sums->listeners[i], &copy.listeners[i]);
-    stats_add(&row->traffic, &book->forgotten);
-    stats_add(&sums->forgotten, &book->forgotten);
+    stats_add(&row->traffic, &totals->forgotten);
+    stats_add(&sums->forgotten, &totals->forgotten);
     for (unsigned i = 0; i < RESPAWNS; i++)
-        sums->respawns[i] += stats_read(&book->respawns[i]);
+        sums->respawns[i] += stats_read(&totals->respawns[i]);
 }
 
 void report_sums_take(const struct master *master, struct report_sums *sums)

@@ -171,12 +171,12 @@ static void log_summary(const struct master *master, const struct report_sums *s
 /* What has happened to a number, and who serves its queues; only what is out of the ordinary. */
 static void log_history(const struct master *master, const struct slot *slot)
 {
-    const struct stats_book *book = &master->fleet.context.stats->books[slot->number];
+    const struct stats_totals *totals = &master->fleet.context.stats->totals[slot->number];
     struct list list;
 
     list_begin(&list, "         started again by: ", "           ");
     for (unsigned i = 0; i < RESPAWNS; i++)
-        list_add_count(&list, report_respawn_name(i), stats_read(&book->respawns[i]));
+        list_add_count(&list, report_respawn_name(i), stats_read(&totals->respawns[i]));
     if (list.items > 0)
         list_add(&list, "the last time: %s", report_respawn_name(slot->why));
     list_end(&list);

@@ -140,7 +140,7 @@ static void start(struct slot_context *context, struct slot *slot)
     endpoints_reopen(context->endpoints, slot->conf, slot->number);
     if (spawn(context, slot) == 0) {
         if (slot->why != RESPAWN_none)
-            stats_count(&context->stats->books[slot->number].respawns[slot->why], 1);
+            stats_count(&context->stats->totals[slot->number].respawns[slot->why], 1);
         return;
     }
     log_error("cannot start %s %u: %s", slot->role->name, slot->number, strerror(errno));

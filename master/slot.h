@@ -3,7 +3,7 @@
  * here: forking, signalling, reaping, and talking over the control pipe.
  *
  *   slot    supervised state    pid, control pipe    block of counters in shared memory
- *           (supervisor.c)                           (folded into the book of the number when the process is gone)
+ *           (supervisor.c)                           (folded into the totals of the number when the process is gone)
  *
  * The accept queues are not the slot's: they belong to the master (endpoint.h) and outlive it.
  */

@@ -163,7 +163,7 @@ static void test_add_and_retire(void)
     begin(1);
     CU_ASSERT_EQUAL(fleet_add(&fleet, RESPAWN_resize, why, sizeof(why)), 0);
     CU_ASSERT_EQUAL(fleet.current->count, 2);
-    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->books[1].respawns[RESPAWN_resize]), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[1].respawns[RESPAWN_resize]), 1);
     struct slot *slot = fleet.current->slots[1];
     fleet_retire_last(&fleet);
     CU_ASSERT_EQUAL(fleet.current->count, 1);
@@ -206,7 +206,7 @@ static void test_deaths(void)
     kill(fleet.current->slots[0]->pid, SIGKILL);
     reap(1);
     CU_ASSERT_EQUAL(processes(), WORKERS); /* started again at once */
-    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->books[0].respawns[RESPAWN_signal]), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[0].respawns[RESPAWN_signal]), 1);
     exit_code = WORKER_EXIT_STAY_DOWN;
     for (unsigned i = 0; i < WORKERS; i++)
         kill(fleet.current->slots[i]->pid, SIGKILL);

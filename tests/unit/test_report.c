@@ -248,7 +248,7 @@ static void test_the_widest_table(void)
         for (unsigned j = 0; j < LISTENERS; j++)
             count_huge(&slots[i].block->listeners[j], huge);
         for (unsigned j = 0; j < RESPAWNS; j++)
-            stats_count(&area->books[i].respawns[j], UINT64_MAX / 8);
+            stats_count(&area->totals[i].respawns[j], UINT64_MAX / 8);
     }
     memset(listeners[0].name, 'n', LISTENER_NAME_SIZE - 1);
     memcpy(area->names[0], listeners[0].name, STATS_NAME_SIZE);

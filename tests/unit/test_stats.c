@@ -121,7 +121,7 @@ static void test_create(void)
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         CU_ASSERT_STRING_EQUAL(area->names[i], "");
     CU_ASSERT_EQUAL(area->entries[STATS_PROCESSES_MAX - 1].taken, 0);
-    check_nothing_counted(&area->books[STATS_NUMBERS_MAX - 1].total);
+    check_nothing_counted(&area->totals[STATS_NUMBERS_MAX - 1].total);
     CU_ASSERT_EQUAL(fstat(fd, &status), 0);
     CU_ASSERT(status.st_blocks * 512 < (off_t)sizeof(struct stats_area) / 2); /* what is not used costs nothing */
     end();
@@ -439,11 +439,11 @@ static void test_counters(void)
         stats_sum(area, NUMBER, &total);
         check_identity(&total);
         stats_fold(area, block);
-        check_identity(&area->books[NUMBER].total);
+        check_identity(&area->totals[NUMBER].total);
     }
     /* Of two forgeries the listener is not that of the work; the third one's work is lost. */
-    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[3].accepted), 30);
-    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[7].accepted), 0);
+    CU_ASSERT_EQUAL(stats_read(&area->totals[NUMBER].total.listeners[3].accepted), 30);
+    CU_ASSERT_EQUAL(stats_read(&area->totals[NUMBER].total.listeners[7].accepted), 0);
     end();
 }
 
@@ -525,7 +525,7 @@ static void test_the_other_masters_worker_is_seen(void)
     CU_ASSERT_EQUAL(accepted_by_all(), 10); /* once, though we still have it mapped */
     stats_watch(area, getpid());
     CU_ASSERT_EQUAL(mappings(), maps);
-    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[3].lost), 6);
+    CU_ASSERT_EQUAL(stats_read(&area->totals[NUMBER].total.listeners[3].lost), 6);
     CU_ASSERT_EQUAL(stats_read(&area->upgrades), 1);
     end();
 }
@@ -540,7 +540,7 @@ static void test_the_other_masters_worker_outlives_it(void)
     CU_ASSERT_EQUAL(accepted_by_all(), 10);
     stats_sweep(area, getpid());
     CU_ASSERT_EQUAL(accepted_by_all(), 10);
-    CU_ASSERT_EQUAL(stats_read(&area->books[NUMBER].total.listeners[3].lost), 6);
+    CU_ASSERT_EQUAL(stats_read(&area->totals[NUMBER].total.listeners[3].lost), 6);
     CU_ASSERT(mappings() == maps && area->entries[0].taken == 0);
     end();
 }
@@ -582,7 +582,7 @@ static void test_fold(void)
     const struct stats_block *total;
 
     begin();
-    total = &area->books[NUMBER].total;
+    total = &area->totals[NUMBER].total;
     for (unsigned life = 1; life <= 3; life++) {
         struct stats_block *block = take(NUMBER);
         count_in_child(block, some_work);
@@ -606,8 +606,8 @@ static void test_fold(void)
         stats_fold(area, block);
         CU_ASSERT_EQUAL(stats_read(&total->longest_turn_us), i > 500 ? i : 500);
     }
-    check_nothing_counted(&area->books[NUMBER - 1].total);
-    check_nothing_counted(&area->books[NUMBER + 1].total);
+    check_nothing_counted(&area->totals[NUMBER - 1].total);
+    check_nothing_counted(&area->totals[NUMBER + 1].total);
     end();
 }
 
@@ -679,8 +679,8 @@ static void test_sweep(void)
         stats_sweep(area, self);
         for (unsigned i = 0; i < CASES; i++) {
             CU_ASSERT_EQUAL(area->entries[i].taken, cases[i].gone ? 0 : i + 1);
-            CU_ASSERT_EQUAL(stats_read(&area->books[i].total.turns), cases[i].gone ? 100 : 0);
-            CU_ASSERT_EQUAL(stats_read(&area->books[i].total.listeners[3].lost), cases[i].gone ? 6 : 0);
+            CU_ASSERT_EQUAL(stats_read(&area->totals[i].total.turns), cases[i].gone ? 100 : 0);
+            CU_ASSERT_EQUAL(stats_read(&area->totals[i].total.listeners[3].lost), cases[i].gone ? 6 : 0);
         }
     }
     uint32_t at = 0;
@@ -743,10 +743,10 @@ static void test_names_are_kept(void)
 /* All that a number has counted, for whatever listener. */
 static uint64_t accepted_by(unsigned number)
 {
-    uint64_t sum = stats_read(&area->books[number].forgotten.accepted);
+    uint64_t sum = stats_read(&area->totals[number].forgotten.accepted);
 
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
-        sum += stats_read(&area->books[number].total.listeners[i].accepted);
+        sum += stats_read(&area->totals[number].total.listeners[i].accepted);
     return sum;
 }
 
@@ -769,22 +769,22 @@ static void test_names_are_recycled(void)
     memset(keep, true, sizeof(keep));
     keep[GONE] = false;
     CU_ASSERT_EQUAL(stats_index(area, "name 77", keep), GONE); /* still there: nothing is forgotten */
-    CU_ASSERT_EQUAL(stats_read(&area->books[0].total.listeners[GONE].accepted), GONE + 1);
+    CU_ASSERT_EQUAL(stats_read(&area->totals[0].total.listeners[GONE].accepted), GONE + 1);
     CU_ASSERT_EQUAL(stats_index(area, "one more", keep), GONE);
     CU_ASSERT_STRING_EQUAL(area->names[GONE], "one more");
     for (unsigned i = 0; i < NUMBERS; i++) {
-        const struct stats_listener *listeners = area->books[numbers[i]].total.listeners;
+        const struct stats_listener *listeners = area->totals[numbers[i]].total.listeners;
         static const struct stats_listener zero;
         CU_ASSERT_EQUAL(memcmp(&listeners[GONE], &zero, sizeof(zero)), 0);
         for (unsigned j = 0; j < STATS_LISTENERS_MAX; j++)
             CU_ASSERT_EQUAL(stats_read(&listeners[j].lost), j == GONE ? 0 : j + 1);
-        CU_ASSERT_EQUAL(stats_read(&area->books[numbers[i]].forgotten.accepted), GONE + 1);
-        CU_ASSERT_EQUAL(stats_read(&area->books[numbers[i]].forgotten.closed[CLOSE_reset]), 1);
-        CU_ASSERT_EQUAL(stats_read(&area->books[numbers[i]].forgotten.lost), GONE);
+        CU_ASSERT_EQUAL(stats_read(&area->totals[numbers[i]].forgotten.accepted), GONE + 1);
+        CU_ASSERT_EQUAL(stats_read(&area->totals[numbers[i]].forgotten.closed[CLOSE_reset]), 1);
+        CU_ASSERT_EQUAL(stats_read(&area->totals[numbers[i]].forgotten.lost), GONE);
         CU_ASSERT_EQUAL(accepted_by(numbers[i]), STATS_LISTENERS_MAX * (STATS_LISTENERS_MAX + 1) / 2);
     }
     CU_ASSERT_EQUAL(stats_index(area, "yet another", keep), GONE);
-    CU_ASSERT_EQUAL(stats_read(&area->books[0].forgotten.accepted), GONE + 1); /* nothing was added to it */
+    CU_ASSERT_EQUAL(stats_read(&area->totals[0].forgotten.accepted), GONE + 1); /* nothing was added to it */
     keep[GONE] = true;
     CU_ASSERT_EQUAL(stats_index(area, "name 77", keep), -1);
     end();
