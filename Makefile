@@ -115,7 +115,7 @@ lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	tests/lint/cycles $(BUILD) master master/conf
+	tests/lint/cycles $(BUILD) master master/conf worker,worker/core
 	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h master/*/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \

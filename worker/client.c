@@ -1,7 +1,9 @@
 #include "worker/client.h"
 #include "worker/deadline.h"
+#include "worker/identity.h"
 #include "worker/messages.h"
 #include "worker/more.h"
+#include "worker/reply.h"
 #include "worker/segment.h"
 #include "worker/turn.h"
 
@@ -105,6 +107,17 @@ void client_flushed(struct conn *conn)
     }
 }
 
+/* The session has ended: nobody names it any more. */
+static void client_freed(struct session *session)
+{
+    if (!session->more)
+        return;
+    identity_forget(session->more);
+    reply_forget_all(session);
+    segment_clear(&session->more->output);
+    more_free(session);
+}
+
 void client_queued(struct conn *conn)
 {
     struct session *session = session_of_client(conn);
@@ -151,7 +164,7 @@ void client_section_init(struct section *section, struct core *core, const struc
     section->core = core;
     section->client_owner = &client_owner;
     section->expired = deadline_expired;
-    section->freed = more_free;
+    section->freed = client_freed;
     section->ready = config->service->ready ? service_ready : NULL;
     section->config = config;
     section->stats = stats;

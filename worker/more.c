@@ -1,7 +1,4 @@
 #include "worker/more.h"
-#include "worker/identity.h"
-#include "worker/reply.h"
-#include "worker/segment.h"
 #include <stdlib.h>
 
 struct session_more *more_of(struct session *session)
@@ -13,11 +10,6 @@ struct session_more *more_of(struct session *session)
 
 void more_free(struct session *session)
 {
-    if (!session->more)
-        return;
-    identity_forget(session->more);
-    reply_forget_all(session);
-    segment_clear(&session->more->output);
     free(session->more);
     session->more = NULL;
 }

@@ -9,7 +9,7 @@
 /* The session's, made when it is not there yet; NULL with ENOMEM. */
 struct session_more *more_of(struct session *session);
 
-/* section.freed: the session has ended; nobody names it any more. */
+/* Give it back; what it names has been freed. */
 void more_free(struct session *session);
 
 #endif

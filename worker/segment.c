@@ -142,7 +142,8 @@ void segment_pump(struct session *session)
     while (session_has_segments(session) && buffer_is_empty(&client->out) && client->phase <= CONN_FLUSHING) {
         struct segment_list *list = &session->more->output;
         if (!move_piece(client, list->first)) {
-            log_error("%s: a file that is being sent has become shorter, or cannot be read", session_listener(session));
+            log_error("%s: a file that is being sent has become shorter, or cannot be read",
+                      section_of(session)->config->name);
             session_end(session, CLOSE_done);
             return;
         }
