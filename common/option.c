@@ -26,6 +26,15 @@ static const struct unit *units_of(enum option_type type)
     }
 }
 
+size_t option_value_size(enum option_type type)
+{
+    switch (type) {
+    case OPTION_STRING: return OPTION_STRING_SIZE;
+    case OPTION_ADDRESS: return sizeof(struct sock_address);
+    default: return sizeof(uint32_t);
+    }
+}
+
 const struct option_row *option_find(const struct option_row *table, const char *name)
 {
     for (const struct option_row *row = table; row && row->name; row++)

@@ -44,6 +44,9 @@ struct option_error {
     char why[224];   /* a sentence without the file name and line */
 };
 
+/* Bytes that a value of this type takes. */
+size_t option_value_size(enum option_type type);
+
 /* Row of `table` called `name`, or NULL. */
 const struct option_row *option_find(const struct option_row *table, const char *name);
 

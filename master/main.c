@@ -14,6 +14,7 @@
 #include "master/master.h"
 #include "master/options.h"
 #include "master/upgrade_fork.h"
+#include "worker/service_check.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -124,6 +125,17 @@ static void read_conf(const struct options *options, struct generation *generati
         conf_free(&generation->conf);
         resolve(&generation->names);
     }
+}
+
+static void check_services(void)
+{
+    char error[256];
+
+    if (service_check(services, conf_listen_options, error, sizeof(error)) == 0)
+        return;
+    upgrade_fail(&master.upgrade, error);
+    log_complain("%s", error);
+    exit(EXIT_FAILURE);
 }
 
 static void load_conf(const struct options *options)
@@ -327,6 +339,7 @@ int main(int argc, char **argv, char **environment)
         closefrom(STDERR_FILENO + 1); /* a lock of our starter, for example: nothing of ours is open yet */
     log_open("stderr");               /* until the configuration is known */
     title_init(argc, argv, environment, options.overrides.file == conf_builtin_name ? NULL : options.overrides.file);
+    check_services();
     load_conf(&options);
     if (!is_candidate)
         guardian_decide(&master.guardian, options.overrides.daemonise);

@@ -84,7 +84,8 @@ struct service {
     size_t config_size;
     /* Check what one row cannot; fix up derived fields. Runs in the master. 0, or option_fail(error, key, ...). */
     int (*configure)(void *config, struct option_error *error);
-    /* Release what `configure` has allocated in it: the configuration is replaced, or was not used. In the master. */
+    /* Release what `configure` has allocated in it, if anything: the configuration is replaced, or was refused, perhaps
+     * before `configure` was called. In the master. */
     void (*unconfigure)(void *config);
 
     /*
@@ -100,7 +101,7 @@ struct service {
     void (*stop)(struct section *section);
 
     enum verdict (*open)(struct session *session);
-    enum verdict (*message)(struct session *session, const char *bytes, size_t size); /* mandatory */
+    enum verdict (*message)(struct session *session, const char *bytes, size_t size); /* mandatory, but for relays */
     /* A message over max_frame: the last word before the session is rejected. */
     void (*oversize)(struct session *session);
     /* measure() said -1: the last word before the session is rejected. NULL: as `oversize`. */

@@ -248,8 +248,12 @@ int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
 
 void conf_free(struct conf *conf)
 {
-    for (unsigned i = 0; conf->listeners && i < conf->listener_count; i++)
-        free(conf->listeners[i].service_config);
+    for (unsigned i = 0; conf->listeners && i < conf->listener_count; i++) {
+        const struct listener_config *listener = &conf->listeners[i];
+        if (listener->service && listener->service->unconfigure && listener->service_config)
+            listener->service->unconfigure(listener->service_config);
+        free(listener->service_config);
+    }
     free(conf->listeners);
     free(conf->text);
     memset(conf, 0, sizeof(*conf));
