@@ -34,16 +34,16 @@ static bool find_in_path(const char *name, char *path, size_t path_size)
     return false;
 }
 
-int binary_find(const char *name, char *path, size_t path_size, char *why, size_t why_size)
+int binary_find(const char *name, char *path, size_t path_size, char *error, size_t error_size)
 {
     if (strchr(name, '/')) {
         if (strlcpy(path, name, path_size) < path_size)
             return 0;
-        snprintf(why, why_size, "%s: %s", name, strerror(ENAMETOOLONG));
+        snprintf(error, error_size, "%s: %s", name, strerror(ENAMETOOLONG));
         return -1;
     }
     if (name[0] && find_in_path(name, path, path_size))
         return 0;
-    snprintf(why, why_size, "%s: not found in PATH", name);
+    snprintf(error, error_size, "%s: not found in PATH", name);
     return -1;
 }

@@ -8,8 +8,8 @@
 
 /*
  * Store the path that `name` stands for in `path`: a name with a slash is one; any other is looked up in PATH, as a
- * shell does it. 0, or -1 with a sentence in `why`.
+ * shell does it. 0, or -1 with a sentence in `error`.
  */
-int binary_find(const char *name, char *path, size_t path_size, char *why, size_t why_size);
+int binary_find(const char *name, char *path, size_t path_size, char *error, size_t error_size);
 
 #endif

@@ -23,7 +23,7 @@ _Noreturn static void await_child(pid_t pid, int end)
     if (poll(&polled, 1, PATIENCE_MS) == 1 && read(end, &word, 1) == 1 && word == DAEMON_READY)
         _exit(EXIT_SUCCESS);
     kill(pid, SIGTERM);
-    if (word != DAEMON_HAS_SAID_WHY)
+    if (word != DAEMON_HAS_REPORTED)
         log_complain("ccserver: the server did not start, see its log");
     _exit(EXIT_FAILURE);
 }

@@ -6,7 +6,7 @@
 #define MASTER_DAEMON_H
 
 /* What the child tells the parent, in a byte. */
-enum daemon_word { DAEMON_NOT_READY, DAEMON_READY, DAEMON_HAS_SAID_WHY };
+enum daemon_word { DAEMON_NOT_READY, DAEMON_READY, DAEMON_HAS_REPORTED };
 
 /*
  * Go on in a child, in a session of its own: returns 0 there, or -1 with errno. The parent waits for the child's word

@@ -82,7 +82,7 @@ static int claim(struct endpoints *endpoints, const struct listener_config *list
     return 0;
 }
 
-int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *why, size_t why_size)
+int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *error, size_t error_size)
 {
     struct endpoint *endpoint;
 
@@ -93,7 +93,7 @@ int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slo
             struct listener_config *listener = &conf->listeners[i];
             if (claim(endpoints, listener, &listener->addresses[j], slots) == 0)
                 continue;
-            snprintf(why, why_size, "cannot listen on %s (%s): %s", listener->addresses[j].text, listener->name,
+            snprintf(error, error_size, "cannot listen on %s (%s): %s", listener->addresses[j].text, listener->name,
                      strerror(errno));
             endpoints_forget_added(endpoints);
             return -1;
@@ -141,13 +141,13 @@ void endpoints_listen(const struct endpoints *endpoints, const struct conf *conf
     each_address(endpoints, conf, listen_all, 0);
 }
 
-int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *why, size_t why_size)
+int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *error, size_t error_size)
 {
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
     if (endpoint->claimed && queue_renew(endpoint, listener_of(conf, endpoint)) < 0) {
-        snprintf(why, why_size, "cannot listen on %s (%s): %s", endpoint->address.text, endpoint->listener,
+        snprintf(error, error_size, "cannot listen on %s (%s): %s", endpoint->address.text, endpoint->listener,
                  strerror(errno));
         endpoints_forget_added(endpoints);
         return -1;

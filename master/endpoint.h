@@ -40,10 +40,10 @@ struct endpoints {
 
 /*
  * Have queues for the numbers below `slots` at every address of `conf`, binding what is not there yet. Rewrites ports
- * of 0 in `conf`. Returns 0, or -1 with a sentence in `why` and everything as it was. What other addresses there are
+ * of 0 in `conf`. Returns 0, or -1 with a sentence in `error` and everything as it was. What other addresses there are
  * stays until endpoints_keep_claimed(); endpoints_forget_added() takes back what this call has bound.
  */
-int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *why, size_t why_size);
+int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *error, size_t error_size);
 void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf);
 void endpoints_forget_added(struct endpoints *endpoints);
 
@@ -72,9 +72,9 @@ void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf
  * For a reload or an upgrade, once all addresses are claimed and before workers are started: make unix sockets anew
  * whose files have been removed, by a cleaner of /run for example; not where another server listens now. The former
  * ones are still in use: endpoints_keep_claimed() or endpoints_forget_added() closes what is not kept. Returns 0, or -1
- * with a sentence in `why` and everything as it was.
+ * with a sentence in `error` and everything as it was.
  */
-int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *why, size_t why_size);
+int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *error, size_t error_size);
 
 /* Warn of unix sockets whose path leads elsewhere now. True when endpoints_renew() would make some of them anew. */
 bool endpoints_check_files(const struct endpoints *endpoints);

@@ -53,7 +53,7 @@ unsigned fleet_next_number(struct fleet *fleet)
     return (unsigned)atomic_fetch_add(&fleet->context.stats->service.generations, 1) + 1;
 }
 
-int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *why, size_t why_size)
+int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *error, size_t error_size)
 {
     bool keep[STATS_LISTENERS_MAX] = {false};
     const struct conf *both[] = {fleet->current ? &fleet->current->conf : NULL, conf};
@@ -68,7 +68,7 @@ int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *wh
     for (unsigned i = 0; i < conf->listener_count; i++) {
         int index = stats_index(fleet->context.stats, conf->listeners[i].name, keep);
         if (index < 0) {
-            snprintf(why, why_size, "more than %d names of listeners", STATS_LISTENERS_MAX);
+            snprintf(error, error_size, "more than %d names of listeners", STATS_LISTENERS_MAX);
             return -1;
         }
         conf->listeners[i].index = (unsigned)index;
@@ -125,7 +125,7 @@ struct slot *fleet_find(const struct fleet *fleet, pid_t pid)
 /* NULL when out of memory. The slot may have no process: one that cannot be forked now is tried again later. */
 static struct slot *add_slot(struct fleet *fleet, struct generation *generation)
 {
-    struct slot *slot = slot_new(generation->count, generation->number, &generation->conf, generation->why);
+    struct slot *slot = slot_new(generation->count, generation->number, &generation->conf, generation->reason);
 
     if (!slot)
         return NULL;
@@ -139,9 +139,9 @@ static bool has_process(const struct slot *slot)
     return slot && supervisor_is_alive(slot->supervised.state);
 }
 
-void fleet_start(struct fleet *fleet, struct generation *generation, unsigned wanted, enum stats_respawn why)
+void fleet_start(struct fleet *fleet, struct generation *generation, unsigned wanted, enum stats_respawn reason)
 {
-    generation->why = why;
+    generation->reason = reason;
     generation->wanted = wanted;
     fleet_start_some(fleet, generation);
 }
@@ -162,16 +162,16 @@ enum fleet_progress fleet_start_some(struct fleet *fleet, struct generation *gen
     return generation->count < generation->wanted ? FLEET_MORE : FLEET_DONE;
 }
 
-int fleet_add(struct fleet *fleet, enum stats_respawn reason, char *why, size_t why_size)
+int fleet_add(struct fleet *fleet, enum stats_respawn reason, char *error, size_t error_size)
 {
     struct generation *current = fleet->current;
 
-    current->why = reason;
+    current->reason = reason;
     current->wanted++;
     struct slot *slot = add_slot(fleet, current);
     if (has_process(slot))
         return 0;
-    snprintf(why, why_size, "%s", slot ? "the worker cannot be started" : strerror(errno));
+    snprintf(error, error_size, "%s", slot ? "the worker cannot be started" : strerror(errno));
     current->wanted--;
     if (slot)
         fleet_retire_last(fleet);

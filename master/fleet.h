@@ -23,9 +23,9 @@
 struct generation {
     unsigned number;
     struct conf conf;
-    struct names names;     /* what the names in it stand for */
-    unsigned wanted, count; /* slots that there are to be, and that there are: numbers 0 .. count - 1 */
-    enum stats_respawn why; /* they are started */
+    struct names names;        /* what the names in it stand for */
+    unsigned wanted, count;    /* slots that there are to be, and that there are: numbers 0 .. count - 1 */
+    enum stats_respawn reason; /* they are started */
     struct slot *slots[CONF_WORKERS_MAX];
 };
 
@@ -49,8 +49,8 @@ bool generation_is_down(const struct generation *generation);
 /* The number of a generation to come. Numbers go on across an upgrade: no two generations of a service share one. */
 unsigned fleet_next_number(struct fleet *fleet);
 
-/* Give the listeners of `conf` their places in the statistics. 0, or -1 with a sentence in `why`. */
-int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *why, size_t why_size);
+/* Give the listeners of `conf` their places in the statistics. 0, or -1 with a sentence in `error`. */
+int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *error, size_t error_size);
 
 /* What the supervisor's table waits for is what the current configuration says. */
 void fleet_apply_patience(struct fleet *fleet);
@@ -67,7 +67,7 @@ void fleet_handle(struct fleet *fleet, struct slot *slot, enum supervisor_event 
 /* ---- more workers ---- */
 
 /* Start `wanted` slots of a generation, for this reason: the first few now, more at each fleet_start_some(). */
-void fleet_start(struct fleet *fleet, struct generation *generation, unsigned wanted, enum stats_respawn why);
+void fleet_start(struct fleet *fleet, struct generation *generation, unsigned wanted, enum stats_respawn reason);
 
 enum fleet_progress {
     FLEET_DONE,   /* all that are wanted have been started */
@@ -76,8 +76,8 @@ enum fleet_progress {
 };
 enum fleet_progress fleet_start_some(struct fleet *fleet, struct generation *generation);
 
-/* One slot more of `current`, with a process. 0, or -1 with a sentence in `why` and everything as it was. */
-int fleet_add(struct fleet *fleet, enum stats_respawn reason, char *why, size_t why_size);
+/* One slot more of `current`, with a process. 0, or -1 with a sentence in `error` and everything as it was. */
+int fleet_add(struct fleet *fleet, enum stats_respawn reason, char *error, size_t error_size);
 
 /* A worker drains because somebody else has told it to: it is replaced at once, or as soon as there is memory. */
 void fleet_replace(struct fleet *fleet, struct slot *slot);

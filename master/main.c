@@ -34,21 +34,21 @@ static struct master master = {
 
 /* ---- what prevents the start ---- */
 
-_Noreturn static void bad_usage(const char *why)
+_Noreturn static void bad_usage(const char *error)
 {
-    upgrade_fail(&master.upgrade, why);
-    log_complain("ccserver: %s (see ccserver -h)", why);
+    upgrade_fail(&master.upgrade, error);
+    log_complain("ccserver: %s (see ccserver -h)", error);
     exit(EX_USAGE);
 }
 
-_Noreturn static void fail(const char *what, const char *why)
+_Noreturn static void fail(const char *what, const char *error)
 {
     char text[640];
 
-    snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
+    snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", error);
     upgrade_fail(&master.upgrade, text);
     log_complain("ccserver: %s", text);
-    daemon_tell(DAEMON_HAS_SAID_WHY);
+    daemon_tell(DAEMON_HAS_REPORTED);
     exit(EXIT_FAILURE);
 }
 
@@ -60,10 +60,10 @@ _Noreturn static void fail(const char *what, const char *why)
  */
 static char *choose_binary(const char *name)
 {
-    char path[PATH_MAX], why[PATH_MAX + 64];
+    char path[PATH_MAX], error[PATH_MAX + 64];
     struct stat ours, found;
 
-    if (binary_find(name, path, sizeof(path), why, sizeof(why)) == 0 && stat("/proc/self/exe", &ours) == 0 &&
+    if (binary_find(name, path, sizeof(path), error, sizeof(error)) == 0 && stat("/proc/self/exe", &ours) == 0 &&
         stat(path, &found) == 0 && ours.st_dev == found.st_dev && ours.st_ino == found.st_ino)
         return strdup(name);
     ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -84,10 +84,10 @@ static void remember_start(int argc, char **argv)
 
 static void parse_options(struct options *options, int argc, char **argv)
 {
-    char why[256];
+    char error[256];
 
-    if (options_parse(options, argc, argv, why, sizeof(why)) < 0)
-        bad_usage(why);
+    if (options_parse(options, argc, argv, error, sizeof(error)) < 0)
+        bad_usage(error);
 }
 
 static void tell_alive(void)
@@ -112,12 +112,12 @@ static void read_conf(const struct options *options, struct generation *generati
 {
     const struct conf_source source = {
         .path = options->overrides.file, .resolver = &generation->names.resolver, .lenient = true};
-    char why[512];
+    char error[512];
 
     for (;;) {
-        if (conf_load_from(&generation->conf, &source, why, sizeof(why)) < 0) {
-            upgrade_fail(&master.upgrade, why);
-            log_complain("%s", why);
+        if (conf_load_from(&generation->conf, &source, error, sizeof(error)) < 0) {
+            upgrade_fail(&master.upgrade, error);
+            log_complain("%s", error);
             exit(EXIT_FAILURE);
         }
         if (!names_are_open(&generation->names))
@@ -140,20 +140,20 @@ static void check_services(void)
 
 static void load_conf(const struct options *options)
 {
-    char why[512];
+    char error[512];
 
     master.fleet.current = generation_new(0);
     if (!master.fleet.current)
         fail("", strerror(errno));
     read_conf(options, master.fleet.current);
-    if (conf_override(&master.fleet.current->conf, &options->overrides, why, sizeof(why)) < 0)
-        bad_usage(why);
+    if (conf_override(&master.fleet.current->conf, &options->overrides, error, sizeof(error)) < 0)
+        bad_usage(error);
 }
 
 /* The statistics of the master that we take over from go on, if its binary lays them out as ours does. */
 static void map_statistics(void)
 {
-    char why[256];
+    char error[256];
 
     if (master.stats_fd >= 0)
         master.fleet.context.stats = stats_attach(master.stats_fd);
@@ -171,41 +171,41 @@ static void map_statistics(void)
     if (!master.fleet.context.stats)
         fail("statistics", strerror(errno));
     master.fleet.current->number = fleet_next_number(&master.fleet);
-    if (fleet_index_listeners(&master.fleet, &master.fleet.current->conf, why, sizeof(why)) < 0)
-        fail("", why);
+    if (fleet_index_listeners(&master.fleet, &master.fleet.current->conf, error, sizeof(error)) < 0)
+        fail("", error);
 }
 
 static void lock_pidfile(void)
 {
     const char *path = master.fleet.current->conf.pidfile;
     pid_t other = master.upgrade.pid;
-    char why[512];
+    char error[512];
 
     int result = handover_is_candidate(master.upgrade.state)
-                     ? pid_check(master.pidfile, path, other, why, sizeof(why))
-                     : pid_replace(&master.pidfile, path, other, why, sizeof(why));
+                     ? pid_check(master.pidfile, path, other, error, sizeof(error))
+                     : pid_replace(&master.pidfile, path, other, error, sizeof(error));
     if (result < 0)
-        fail("", why);
+        fail("", error);
 }
 
 static void bind_all(void)
 {
     struct conf *conf = &master.fleet.current->conf;
-    char why[512];
+    char error[512];
 
-    if (endpoints_claim(&master.fleet.endpoints, conf, upgrade_first_workers(&master), why, sizeof(why)) < 0 ||
-        endpoints_renew(&master.fleet.endpoints, conf, why, sizeof(why)) < 0) {
+    if (endpoints_claim(&master.fleet.endpoints, conf, upgrade_first_workers(&master), error, sizeof(error)) < 0 ||
+        endpoints_renew(&master.fleet.endpoints, conf, error, sizeof(error)) < 0) {
         pid_remove(&master.pidfile, master.fleet.current->conf.pidfile);
-        fail("", why);
+        fail("", error);
     }
 }
 
 static void check_stats_file(void)
 {
-    char why[512];
+    char error[512];
 
-    if (!file_is_replaceable(master.fleet.current->conf.stats_file, why, sizeof(why)))
-        fail("statistics", why);
+    if (!file_is_replaceable(master.fleet.current->conf.stats_file, error, sizeof(error)))
+        fail("statistics", error);
 }
 
 static void close_channel(struct fleet *fleet, struct slot *slot)

@@ -30,10 +30,10 @@ int manifest_write(const struct endpoints *endpoints, FILE *out)
 /* A decimal number that is a whole field. */
 static int next_number(char **rest, int min, int max, int *number)
 {
-    const char *field = strsep(rest, "\t"), *why = "missing";
+    const char *field = strsep(rest, "\t"), *error = "missing";
 
-    *number = field ? (int)strtonum(field, min, max, &why) : -1;
-    return why ? -1 : 0;
+    *number = field ? (int)strtonum(field, min, max, &error) : -1;
+    return error ? -1 : 0;
 }
 
 /* A queue that somebody has shut is still ours: it will be opened again. Anything else is no queue. */

@@ -32,12 +32,12 @@ static bool is_done(const struct master *master)
            !workers_have_orphans(master->fleet.context.stats, master->stop_ms, master->phase == MASTER_KILLING);
 }
 
-static void stop_at_once(struct master *master, const char *why)
+static void stop_at_once(struct master *master, const char *reason)
 {
-    log_notice("stopping at once: %s", why);
+    log_notice("stopping at once: %s", reason);
     upgrade_stop(master, true);
     if (master->phase == MASTER_SERVING && handover_is_in_charge(master->upgrade.state))
-        notify("STOPPING=1\nSTATUS=stopping at once: %s", why);
+        notify("STOPPING=1\nSTATUS=stopping at once: %s", reason);
     rollout_give_up(&master->fleet, "the server stops");
     if (!handover_has_handed_over(master->upgrade.state))
         master->phase = MASTER_KILLING;
@@ -46,10 +46,10 @@ static void stop_at_once(struct master *master, const char *why)
     fleet_kill(&master->fleet);
 }
 
-static void give_in(struct master *master, const char *why)
+static void give_in(struct master *master, const char *reason)
 {
     rollout_give_up(&master->fleet, "the server stops");
-    log_notice("stopping: %s; sessions may finish for %u ms", why, master->fleet.context.patience.drain_ms);
+    log_notice("stopping: %s; sessions may finish for %u ms", reason, master->fleet.context.patience.drain_ms);
     master->phase = MASTER_STOPPING;
     master->stop_ms = clock_now_ms();
     master->fleet.context.for_good = handover_is_in_charge(master->upgrade.state);
@@ -57,16 +57,16 @@ static void give_in(struct master *master, const char *why)
     fleet_hurry(&master->fleet);
 }
 
-static void stop(struct master *master, const char *why)
+static void stop(struct master *master, const char *reason)
 {
     if (!master_is_serving(master)) {
-        stop_at_once(master, why);
+        stop_at_once(master, reason);
         return;
     }
     upgrade_stop(master, false);
     if (handover_is_in_charge(master->upgrade.state))
-        notify("STOPPING=1\nSTATUS=stopping: %s", why);
-    give_in(master, why);
+        notify("STOPPING=1\nSTATUS=stopping: %s", reason);
+    give_in(master, reason);
 }
 
 /* No worker can run. A predecessor that still drains serves again, and so does not hear of a stop. */
@@ -110,12 +110,12 @@ static void carry_out_requests(struct master *master)
 static void write_stats_file(struct master *master)
 {
     const struct conf *conf = &master->fleet.current->conf;
-    char why[512];
+    char error[512];
 
     if (conf->stats_file[0] == '\0')
         return;
-    if (report_file(master, conf->stats_file, why, sizeof(why)) < 0)
-        log_error("cannot write statistics: %s", why);
+    if (report_file(master, conf->stats_file, error, sizeof(error)) < 0)
+        log_error("cannot write statistics: %s", error);
     else
         log_notice("statistics written to %s", conf->stats_file);
 }

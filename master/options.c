@@ -32,72 +32,72 @@ _Noreturn static void usage(void)
 }
 
 /* Where a sentence goes that says what is wrong. */
-struct error {
+struct complaint {
     char *text;
     size_t size;
 };
 
-#define fail(error, ...) (snprintf((error)->text, (error)->size, __VA_ARGS__), -1)
+#define fail(complaint, ...) (snprintf((complaint)->text, (complaint)->size, __VA_ARGS__), -1)
 
-static int parse_workers(struct options *options, const char *what, const char *text, const struct error *error)
+static int parse_workers(struct options *options, const char *what, const char *text, const struct complaint *complaint)
 {
-    const char *why = NULL;
-    long long number = strtonum(text, 1, CONF_WORKERS_MAX, &why);
+    const char *error = NULL;
+    long long number = strtonum(text, 1, CONF_WORKERS_MAX, &error);
 
-    if (why || text[0] < '0' || text[0] > '9') /* strtonum allows white space and a sign */
-        return fail(error, "%s%s: the number of workers must be 1 to %d", what, text, CONF_WORKERS_MAX);
+    if (error || text[0] < '0' || text[0] > '9') /* strtonum allows white space and a sign */
+        return fail(complaint, "%s%s: the number of workers must be 1 to %d", what, text, CONF_WORKERS_MAX);
     options->overrides.workers = (uint32_t)number;
     return 0;
 }
 
-static int parse_log_level(struct options *options, const char *text, const struct error *error)
+static int parse_log_level(struct options *options, const char *text, const struct complaint *complaint)
 {
     struct conf scratch;
-    char why[256];
+    char error[256];
 
-    if (option_set(log_level_row(), text, &scratch, why, sizeof(why)) < 0)
-        return fail(error, "-l %s: %s", text, why);
+    if (option_set(log_level_row(), text, &scratch, error, sizeof(error)) < 0)
+        return fail(complaint, "-l %s: %s", text, error);
     options->overrides.log_level = (int)scratch.log_level;
     return 0;
 }
 
 /* `ccserver N`: as the original takes its threads. */
-static int parse_arguments(struct options *options, char **arguments, const struct error *error)
+static int parse_arguments(struct options *options, char **arguments, const struct complaint *complaint)
 {
     if (!arguments[0])
         return 0;
     if (arguments[0][0] < '0' || arguments[0][0] > '9')
-        return fail(error, "unexpected argument '%s'", arguments[0]);
+        return fail(complaint, "unexpected argument '%s'", arguments[0]);
     if (arguments[1])
-        return fail(error, "unexpected argument '%s'", arguments[1]);
+        return fail(complaint, "unexpected argument '%s'", arguments[1]);
     if (options->overrides.workers)
-        return fail(error, "the number of workers is given twice: -w %u and %s", options->overrides.workers,
+        return fail(complaint, "the number of workers is given twice: -w %u and %s", options->overrides.workers,
                     arguments[0]);
-    return parse_workers(options, "", arguments[0], error);
+    return parse_workers(options, "", arguments[0], complaint);
 }
 
-static int parse_option(struct options *options, int option, char **argv, const struct error *error)
+static int parse_option(struct options *options, int option, char **argv, const struct complaint *complaint)
 {
     switch (option) {
     case 'c': options->overrides.file = optarg; return 0;
-    case 'w': return parse_workers(options, "-w ", optarg, error);
+    case 'w': return parse_workers(options, "-w ", optarg, complaint);
     case 't': options->check = true; return 0;
     case 'T': options->dump = true; return 0;
     case 'd': options->overrides.daemonise = true; return 0;
     case 'p': options->overrides.pidfile = optarg; return 0;
-    case 'l': return parse_log_level(options, optarg, error);
+    case 'l': return parse_log_level(options, optarg, complaint);
     case 'h': usage();
     case 'k': conf_print_reference(stdout); exit(EXIT_SUCCESS);
     case 'V': printf("ccserver " CCSERVER_VERSION "\n"); exit(EXIT_SUCCESS);
-    case ':': return fail(error, "%s needs a value", argv[optind - 1]);
+    case ':': return fail(complaint, "%s needs a value", argv[optind - 1]);
     default:
         if (optopt > 0 && optopt < 127)
-            return fail(error, "unknown option -%c", optopt);
-        return fail(error, "unknown option %s", argv[optind - 1]);
+            return fail(complaint, "unknown option -%c", optopt);
+        return fail(complaint, "unknown option %s", argv[optind - 1]);
     }
 }
 
-int options_parse(struct options *options, int argc, char **argv, char *why, size_t why_size)
+int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
 {
     static const struct option names[] = {
         {"config", required_argument, NULL, 'c'},
@@ -112,14 +112,14 @@ int options_parse(struct options *options, int argc, char **argv, char *why, siz
         {"keys", no_argument, NULL, 'k'},
         {0},
     };
-    const struct error error = {.text = why, .size = why_size};
+    const struct complaint complaint = {.text = error, .size = error_size};
 
     *options = (struct options){.overrides = {.log_level = -1}};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":c:w:tTdp:l:Vh", names, NULL)) != -1;)
-        if (parse_option(options, c, argv, &error) < 0)
+        if (parse_option(options, c, argv, &complaint) < 0)
             return -1;
-    if (parse_arguments(options, argv + optind, &error) < 0)
+    if (parse_arguments(options, argv + optind, &complaint) < 0)
         return -1;
     if (!options->overrides.file)
         options->overrides.file = conf_default_file();

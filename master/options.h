@@ -15,8 +15,8 @@ struct options {
 
 /*
  * Parse the arguments, which must stay where they are. What only asks for a text (-h, -V, --keys) is answered, and the
- * process exits. Returns 0, or -1 with a sentence in `why`.
+ * process exits. Returns 0, or -1 with a sentence in `error`.
  */
-int options_parse(struct options *options, int argc, char **argv, char *why, size_t why_size);
+int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
 
 #endif

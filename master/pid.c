@@ -34,8 +34,8 @@ struct candidate {
     const char *path;
     const struct pid_file *own; /* NULL: none yet */
     pid_t other;                /* the other master of an upgrade; 0: none */
-    char *why;
-    size_t why_size;
+    char *error;
+    size_t error_size;
 };
 
 static int fail(const struct candidate *candidate, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -48,7 +48,7 @@ static int fail(const struct candidate *candidate, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    snprintf(candidate->why, candidate->why_size, "%s: %s", candidate->path, text);
+    snprintf(candidate->error, candidate->error_size, "%s: %s", candidate->path, text);
     return -1;
 }
 
@@ -137,7 +137,7 @@ static enum there judge_open(const struct candidate *candidate, int fd, struct f
 static enum there look(const struct candidate *candidate, int *fd, struct file_id *id)
 {
     *fd = -1;
-    if (!file_is_replaceable(candidate->path, candidate->why, candidate->why_size))
+    if (!file_is_replaceable(candidate->path, candidate->error, candidate->error_size))
         return THERE_REFUSED;
     *fd = open(candidate->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (*fd >= 0)
@@ -184,9 +184,10 @@ static struct pid_file *take(const struct candidate *candidate)
 
 /* ---- for the master ---- */
 
-int pid_replace(struct pid_file **own, const char *path, pid_t other, char *why, size_t why_size)
+int pid_replace(struct pid_file **own, const char *path, pid_t other, char *error, size_t error_size)
 {
-    const struct candidate candidate = {.path = path, .own = *own, .other = other, .why = why, .why_size = why_size};
+    const struct candidate candidate = {
+        .path = path, .own = *own, .other = other, .error = error, .error_size = error_size};
 
     if (path[0] == '\0')
         return 0;
@@ -198,9 +199,10 @@ int pid_replace(struct pid_file **own, const char *path, pid_t other, char *why,
     return 0;
 }
 
-int pid_check(const struct pid_file *own, const char *path, pid_t other, char *why, size_t why_size)
+int pid_check(const struct pid_file *own, const char *path, pid_t other, char *error, size_t error_size)
 {
-    const struct candidate candidate = {.path = path, .own = own, .other = other, .why = why, .why_size = why_size};
+    const struct candidate candidate = {
+        .path = path, .own = own, .other = other, .error = error, .error_size = error_size};
     char name[PATH_MAX];
     struct file_id id;
     int fd;

@@ -33,21 +33,21 @@ static const struct slot *older_slot(const struct master *master)
     return NULL;
 }
 
-/* A sentence in `why` when a reload has to wait. */
-static bool is_busy(const struct master *master, char *why, size_t why_size)
+/* A sentence in `error` when a reload has to wait. */
+static bool is_busy(const struct master *master, char *error, size_t error_size)
 {
     const struct slot *older = older_slot(master);
     bool resolving = master->reload.state == RELOAD_RESOLVING;
     bool upgrading = !handover_may_reload(master->upgrade.state);
 
     if (resolving)
-        snprintf(why, why_size, "names are being resolved");
+        snprintf(error, error_size, "names are being resolved");
     else if (master->fleet.next)
-        snprintf(why, why_size, "generation %u is starting", master->fleet.next->number);
+        snprintf(error, error_size, "generation %u is starting", master->fleet.next->number);
     else if (upgrading)
-        snprintf(why, why_size, "an upgrade is under way");
+        snprintf(error, error_size, "an upgrade is under way");
     else if (older)
-        snprintf(why, why_size, "generation %u still drains", older->generation);
+        snprintf(error, error_size, "generation %u still drains", older->generation);
     return resolving || master->fleet.next || upgrading || older;
 }
 
@@ -57,10 +57,10 @@ static void stop_resolving(struct master *master)
     master->reload.state = RELOAD_IDLE;
 }
 
-static void refuse(struct master *master, struct generation *next, const char *why)
+static void refuse(struct master *master, struct generation *next, const char *error)
 {
     stop_resolving(master);
-    rollout_refuse(&master->fleet, next, why);
+    rollout_refuse(&master->fleet, next, error);
 }
 
 /* ---- nothing has changed ---- */
@@ -80,7 +80,7 @@ static void start_given_up(struct master *master)
         if (slot->supervised.state != SUPERVISOR_DOWN)
             continue;
         log_notice("worker %u has given up and is started again", slot->number);
-        slot->why = RESPAWN_reload;
+        slot->reason = RESPAWN_reload;
         fleet_handle(&master->fleet, slot, SUPERVISOR_EVENT_START);
     }
 }
@@ -105,20 +105,20 @@ static void keep_fixed(struct conf *conf, const struct conf *old)
 }
 
 /* Have all that the next generation needs, or nothing. */
-static int claim(struct master *master, struct generation *next, char *why, size_t why_size)
+static int claim(struct master *master, struct generation *next, char *error, size_t error_size)
 {
-    if (conf_override(&next->conf, master->overrides, why, why_size) < 0 ||
-        fleet_index_listeners(&master->fleet, &next->conf, why, why_size) < 0)
+    if (conf_override(&next->conf, master->overrides, error, error_size) < 0 ||
+        fleet_index_listeners(&master->fleet, &next->conf, error, error_size) < 0)
         return -1;
-    if (!file_is_replaceable(next->conf.stats_file, why, why_size))
+    if (!file_is_replaceable(next->conf.stats_file, error, error_size))
         return -1;
     keep_fixed(&next->conf, &master->fleet.current->conf);
     if (log_open(next->conf.log) < 0) {
-        snprintf(why, why_size, "%s: %s", next->conf.log, strerror(errno));
+        snprintf(error, error_size, "%s: %s", next->conf.log, strerror(errno));
         return -1;
     }
-    if (endpoints_claim(&master->fleet.endpoints, &next->conf, next->conf.workers, why, why_size) < 0 ||
-        endpoints_renew(&master->fleet.endpoints, &next->conf, why, why_size) < 0) {
+    if (endpoints_claim(&master->fleet.endpoints, &next->conf, next->conf.workers, error, error_size) < 0 ||
+        endpoints_renew(&master->fleet.endpoints, &next->conf, error, error_size) < 0) {
         log_open(master->fleet.current->conf.log);
         return -1;
     }
@@ -127,10 +127,10 @@ static int claim(struct master *master, struct generation *next, char *why, size
 
 static void start_next(struct master *master, struct generation *next)
 {
-    char why[512];
+    char error[512];
 
-    if (claim(master, next, why, sizeof(why)) < 0) {
-        refuse(master, next, why);
+    if (claim(master, next, error, sizeof(error)) < 0) {
+        refuse(master, next, error);
         return;
     }
     if (same_text(&next->conf, &master->fleet.current->conf))
@@ -143,7 +143,7 @@ static void start_next(struct master *master, struct generation *next)
 
 /* ---- reading it, as often as it takes until there is an answer for every name ---- */
 
-static int load(struct master *master, struct generation *next, char *why, size_t why_size)
+static int load(struct master *master, struct generation *next, char *error, size_t error_size)
 {
     struct reload *reload = &master->reload;
     const struct conf *current = &master->fleet.current->conf;
@@ -155,17 +155,17 @@ static int load(struct master *master, struct generation *next, char *why, size_
         source.text = current->text;
         source.text_size = current->text_size;
     }
-    return conf_load_from(&next->conf, &source, why, why_size);
+    return conf_load_from(&next->conf, &source, error, error_size);
 }
 
 static void go_on(struct master *master)
 {
     struct reload *reload = &master->reload;
     struct generation *next = generation_new(0);
-    char why[512] = "out of memory";
+    char error[512] = "out of memory";
 
-    if (!next || load(master, next, why, sizeof(why)) < 0) {
-        refuse(master, next, why);
+    if (!next || load(master, next, error, sizeof(error)) < 0) {
+        refuse(master, next, error);
         return;
     }
     reload->same_text = same_text(&next->conf, &master->fleet.current->conf);
@@ -174,8 +174,8 @@ static void go_on(struct master *master)
             generation_free(next);
             return;
         }
-        snprintf(why, sizeof(why), "cannot resolve names: %s", strerror(errno));
-        refuse(master, next, why);
+        snprintf(error, sizeof(error), "cannot resolve names: %s", strerror(errno));
+        refuse(master, next, error);
     } else if (reload->same_text && names_same(&reload->names, &master->fleet.current->names)) {
         generation_free(next);
         change_nothing(master);
@@ -186,12 +186,12 @@ static void go_on(struct master *master)
 
 void reload_request(struct master *master)
 {
-    char why[64];
+    char error[64];
 
     if (!master_is_serving(master))
         return;
-    if (is_busy(master, why, sizeof(why))) {
-        log_notice("reload deferred: %s", why);
+    if (is_busy(master, error, sizeof(error))) {
+        log_notice("reload deferred: %s", error);
         master->reload.pending = true;
         return;
     }
@@ -218,13 +218,13 @@ static void retry_later(struct master *master)
 static void retry(struct master *master)
 {
     struct reload *reload = &master->reload;
-    char why[64];
+    char error[64];
 
     if (!names_have_failed(&master->fleet.current->names))
         reload->retry_delay_ms = 0;
     else if (reload->retry_delay_ms == 0)
         retry_later(master);
-    else if (clock_now_ms() >= reload->retry_ms && !is_busy(master, why, sizeof(why))) {
+    else if (clock_now_ms() >= reload->retry_ms && !is_busy(master, error, sizeof(error))) {
         retry_later(master);
         stop_resolving(master);
         if (names_copy(&reload->names, &master->fleet.current->names) < 0)
@@ -238,9 +238,9 @@ static void retry(struct master *master)
 static void retried(struct master *master)
 {
     struct reload *reload = &master->reload;
-    char why[64];
+    char error[64];
 
-    if (is_busy(master, why, sizeof(why))) {
+    if (is_busy(master, error, sizeof(error))) {
         stop_resolving(master);
     } else if (names_same(&reload->names, &master->fleet.current->names)) {
         names_log_failed(&reload->names, reload->retry_delay_ms);
@@ -267,7 +267,7 @@ static void answered(struct master *master)
 
 void reload_tick(struct master *master)
 {
-    char why[64];
+    char error[64];
 
     if (!master_is_serving(master)) {
         stop_resolving(master);
@@ -275,7 +275,7 @@ void reload_tick(struct master *master)
         if (names_hear(&master->reload.names, clock_now_ms()))
             answered(master);
     } else if (master->reload.pending) {
-        if (!is_busy(master, why, sizeof(why)))
+        if (!is_busy(master, error, sizeof(error)))
             reload_request(master);
     } else {
         retry(master);

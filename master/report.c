@@ -59,20 +59,20 @@ static int write_beside(const struct master *master, const char *path, char *tem
     return failed ? -1 : 0;
 }
 
-int report_file(struct master *master, const char *path, char *why, size_t why_size)
+int report_file(struct master *master, const char *path, char *error, size_t error_size)
 {
     char temporary[PATH_MAX];
 
     take(master);
-    if (!file_is_replaceable(path, why, why_size))
+    if (!file_is_replaceable(path, error, error_size))
         return -1;
     if (write_beside(master, path, temporary) == 0) {
         if (rename(temporary, path) == 0)
             return 0;
-        int error = errno;
+        int rename_error = errno;
         unlink(temporary);
-        errno = error;
+        errno = rename_error;
     }
-    snprintf(why, why_size, "%s: %s", path, strerror(errno));
+    snprintf(error, error_size, "%s: %s", path, strerror(errno));
     return -1;
 }

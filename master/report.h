@@ -19,8 +19,8 @@ void report_log(struct master *master);
 
 /*
  * Replace `path` by a JSON document, atomically; a regular file or nothing, anything else is refused. Returns 0, or -1
- * with a sentence in `why` and the old file as it was.
+ * with a sentence in `error` and the old file as it was.
  */
-int report_file(struct master *master, const char *path, char *why, size_t why_size);
+int report_file(struct master *master, const char *path, char *error, size_t error_size);
 
 #endif

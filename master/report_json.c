@@ -107,7 +107,7 @@ static void json_worker(FILE *out, const struct master *master, const struct slo
     fprintf(out, "{");
     json_process(out, master, slot);
     json_respawns(out, respawns);
-    fprintf(out, ", \"last_reason\": \"%s\", ", report_respawn_name(slot->why));
+    fprintf(out, ", \"last_reason\": \"%s\", ", report_respawn_name(slot->reason));
     json_row(out, row);
     fprintf(out, "}");
 }

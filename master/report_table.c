@@ -178,7 +178,7 @@ static void log_history(const struct master *master, const struct slot *slot)
     for (unsigned i = 0; i < RESPAWNS; i++)
         list_add_count(&list, report_respawn_name(i), stats_read(&totals->respawns[i]));
     if (list.items > 0)
-        list_add(&list, "the last time: %s", report_respawn_name(slot->why));
+        list_add(&list, "the last time: %s", report_respawn_name(slot->reason));
     list_end(&list);
     if (report_is_adopted(master, slot))
         log_always("         its accept queues are adopted by its siblings");

@@ -12,13 +12,13 @@ static bool others_live(const struct generation *current)
 }
 
 /* A worker that cannot be started is given up: its queues stay, and are served by the others. */
-static int grow(struct fleet *fleet, char *why, size_t why_size)
+static int grow(struct fleet *fleet, char *error, size_t error_size)
 {
     struct generation *current = fleet->current;
 
-    if (endpoints_claim(&fleet->endpoints, &current->conf, current->wanted + 1, why, why_size) < 0)
+    if (endpoints_claim(&fleet->endpoints, &current->conf, current->wanted + 1, error, error_size) < 0)
         return -1;
-    return fleet_add(fleet, RESPAWN_resize, why, why_size);
+    return fleet_add(fleet, RESPAWN_resize, error, error_size);
 }
 
 static void shrink(struct fleet *fleet)
@@ -31,7 +31,7 @@ void resize_by(struct fleet *fleet, int change, bool is_busy)
 {
     const struct generation *current = fleet->current;
     unsigned count = current->wanted;
-    char why[512];
+    char error[512];
 
     if ((change < 0 && count == 1) || (change > 0 && count == CONF_WORKERS_MAX)) {
         log_warn("resize refused: %u workers is the limit", count);
@@ -47,8 +47,8 @@ void resize_by(struct fleet *fleet, int change, bool is_busy)
     }
     if (change < 0) {
         shrink(fleet);
-    } else if (grow(fleet, why, sizeof(why)) < 0) {
-        log_error("resize refused: %s", why);
+    } else if (grow(fleet, error, sizeof(error)) < 0) {
+        log_error("resize refused: %s", error);
         return;
     }
     log_notice("resize: %u workers", current->count);
@@ -58,12 +58,12 @@ void resize_by(struct fleet *fleet, int change, bool is_busy)
 void resize_to_configured(struct fleet *fleet)
 {
     struct generation *current = fleet->current;
-    char why[512];
+    char error[512];
 
     if (current->wanted >= current->conf.workers)
         return;
-    if (endpoints_claim(&fleet->endpoints, &current->conf, current->conf.workers, why, sizeof(why)) < 0) {
-        log_error("no more than %u workers: %s", current->wanted, why);
+    if (endpoints_claim(&fleet->endpoints, &current->conf, current->conf.workers, error, sizeof(error)) < 0) {
+        log_error("no more than %u workers: %s", current->wanted, error);
         return;
     }
     log_notice("resize: %u workers", current->conf.workers);

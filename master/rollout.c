@@ -9,15 +9,15 @@ enum {
     START_EACH_MS = 50,   /* and for each of its workers */
 };
 
-void rollout_refuse(struct fleet *fleet, struct generation *next, const char *why)
+void rollout_refuse(struct fleet *fleet, struct generation *next, const char *error)
 {
     atomic_fetch_add(&fleet->context.stats->service.reload_failures, 1);
-    log_error("reload refused: %s", why);
-    notify("READY=1\nSTATUS=reload refused: %s", why);
+    log_error("reload refused: %s", error);
+    notify("READY=1\nSTATUS=reload refused: %s", error);
     generation_free(next);
 }
 
-void rollout_give_up(struct fleet *fleet, const char *why)
+void rollout_give_up(struct fleet *fleet, const char *error)
 {
     struct generation *next = fleet->next;
 
@@ -27,7 +27,7 @@ void rollout_give_up(struct fleet *fleet, const char *why)
     fleet_retire_all(fleet, next); /* some may serve already: they drain */
     endpoints_forget_added(&fleet->endpoints);
     log_open(fleet->current->conf.log);
-    rollout_refuse(fleet, next, why);
+    rollout_refuse(fleet, next, error);
 }
 
 enum fleet_progress rollout_start_some(struct fleet *fleet)
@@ -47,7 +47,7 @@ void rollout_start(struct fleet *fleet, struct generation *next)
     log_notice("reload: generation %u starts", next->number);
     fleet->next = next;
     fleet->next_due_ms = clock_now_ms() + START_MS + (uint64_t)START_EACH_MS * next->conf.workers;
-    next->why = RESPAWN_reload;
+    next->reason = RESPAWN_reload;
     next->wanted = next->conf.workers;
     rollout_start_some(fleet);
 }

@@ -15,9 +15,9 @@ enum fleet_progress rollout_start_some(struct fleet *fleet);
 void rollout_check(struct fleet *fleet);
 
 /* A slot of the next generation has died, or the server stops: its workers drain. Nothing happens without one. */
-void rollout_give_up(struct fleet *fleet, const char *why);
+void rollout_give_up(struct fleet *fleet, const char *error);
 
 /* Log and count that a reload is refused, and free what there is of its generation. */
-void rollout_refuse(struct fleet *fleet, struct generation *next, const char *why);
+void rollout_refuse(struct fleet *fleet, struct generation *next, const char *error);
 
 #endif

@@ -20,7 +20,7 @@ static const struct role worker = {.name = "worker", .run = worker_run};
 
 /* ---- life ---- */
 
-struct slot *slot_new(unsigned number, unsigned generation, const struct conf *conf, enum stats_respawn why)
+struct slot *slot_new(unsigned number, unsigned generation, const struct conf *conf, enum stats_respawn reason)
 {
     struct slot *slot = calloc(1, sizeof(*slot));
 
@@ -31,7 +31,7 @@ struct slot *slot_new(unsigned number, unsigned generation, const struct conf *c
     slot->generation = generation;
     slot->conf = conf;
     slot->channel = -1;
-    slot->why = why;
+    slot->reason = reason;
     return slot;
 }
 
@@ -139,8 +139,8 @@ static void start(struct slot_context *context, struct slot *slot)
     forget_process(slot);
     endpoints_reopen(context->endpoints, slot->conf, slot->number);
     if (spawn(context, slot) == 0) {
-        if (slot->why != RESPAWN_none)
-            stats_count(&context->stats->totals[slot->number].respawns[slot->why], 1);
+        if (slot->reason != RESPAWN_none)
+            stats_count(&context->stats->totals[slot->number].respawns[slot->reason], 1);
         return;
     }
     log_error("cannot start %s %u: %s", slot->role->name, slot->number, strerror(errno));
@@ -393,6 +393,6 @@ void slot_reaped(struct slot_context *context, struct slot *slot, const int *sta
     slot_close_channel(slot);
     slot->pid = 0;
     if (event != SUPERVISOR_EVENT_GAVE_UP)
-        slot->why = reason_of(slot, status);
+        slot->reason = reason_of(slot, status);
     slot_handle(context, slot, event);
 }

@@ -54,7 +54,7 @@ struct slot {
     struct stats_block *block; /* NULL: none */
     uint64_t turns_seen;       /* the heartbeat when it was last looked at */
     uint64_t ready_ms;         /* real time; 0: not yet */
-    enum stats_respawn why;    /* it will be, or was, started */
+    enum stats_respawn reason; /* it will be, or was, started */
     struct slot_words words;
     uint8_t told[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
     unsigned told_count;
@@ -72,8 +72,8 @@ struct slot {
 
 LIST_HEAD(slot_list, slot);
 
-/* Without a process. `why` is counted when the first one starts. NULL when out of memory. */
-struct slot *slot_new(unsigned number, unsigned generation, const struct conf *conf, enum stats_respawn why);
+/* Without a process. `reason` is counted when the first one starts. NULL when out of memory. */
+struct slot *slot_new(unsigned number, unsigned generation, const struct conf *conf, enum stats_respawn reason);
 void slot_free(struct slot *slot);
 
 /* Take an event in and carry out what the supervisor says. */

@@ -13,8 +13,8 @@
  *     | <-------------- QUICKLY ---------------- | at once: so does the predecessor
  *     | --------------- SHUTDOWN --------------> | a client has asked for it; also in the other direction, before MINE
  *
- *   "FAILED why", its end, or ten seconds of silence: the predecessor kills the candidate and goes on as if nothing had
- *   happened.
+ *   "FAILED error", its end, or ten seconds of silence: the predecessor kills the candidate and goes on as if nothing
+ * had happened.
  *
  * Who is in charge, and what each word and each event leads to, stands in the table of handover.c. Messages are words
  * on a SOCK_SEQPACKET pair (upgrade_words.h). The candidate's sockets are copies: whatever it does, the predecessor's
@@ -61,9 +61,9 @@ static void forget(struct upgrade *upgrade)
     *upgrade = (struct upgrade){.state = upgrade->state, .channel = -1};
 }
 
-static int replace_pid_file(struct master *master, char *why, size_t why_size)
+static int replace_pid_file(struct master *master, char *error, size_t error_size)
 {
-    return pid_replace(&master->pidfile, master->fleet.current->conf.pidfile, master->upgrade.pid, why, why_size);
+    return pid_replace(&master->pidfile, master->fleet.current->conf.pidfile, master->upgrade.pid, error, error_size);
 }
 
 /* ---- the predecessor ---- */
@@ -73,22 +73,22 @@ static void wait_longer(struct upgrade *upgrade)
     upgrade->due_ms = clock_now_ms() + PATIENCE_MS;
 }
 
-static void log_failure(struct master *master, const char *why)
+static void log_failure(struct master *master, const char *error)
 {
     atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
-    log_error("upgrade failed: %s; this master goes on", why);
-    notify("STATUS=upgrade failed: %s", why);
+    log_error("upgrade failed: %s; this master goes on", error);
+    notify("STATUS=upgrade failed: %s", error);
 }
 
 void upgrade_start(struct master *master)
 {
-    char path[PATH_MAX], why[UPGRADE_TEXT_SIZE];
+    char path[PATH_MAX], error[UPGRADE_TEXT_SIZE];
 
     upgrade_hear(master); /* the predecessor that drained may be gone by now */
     if (master_is_busy(master)) {
         log_warn("upgrade refused: a reload, an upgrade or a stop is under way");
-    } else if (binary_find(master->binary, path, sizeof(path), why, sizeof(why)) < 0) {
-        log_failure(master, why);
+    } else if (binary_find(master->binary, path, sizeof(path), error, sizeof(error)) < 0) {
+        log_failure(master, error);
     } else if (upgrade_fork(master, path) < 0) {
         log_failure(master, strerror(errno));
     } else {
@@ -105,10 +105,10 @@ static void kill_candidate(struct upgrade *upgrade)
     upgrade->due_ms = 0;
 }
 
-static void note_failure(struct upgrade *upgrade, const char *why)
+static void note_failure(struct upgrade *upgrade, const char *error)
 {
-    if (upgrade->why[0] == '\0')
-        strlcpy(upgrade->why, why, sizeof(upgrade->why));
+    if (upgrade->error[0] == '\0')
+        strlcpy(upgrade->error, error, sizeof(upgrade->error));
 }
 
 /* Its exit status says why it has failed, unless it has said so itself. */
@@ -125,7 +125,7 @@ static void note_exit(struct upgrade *upgrade, int status)
 
 static void go_on(struct master *master)
 {
-    log_failure(master, master->upgrade.why);
+    log_failure(master, master->upgrade.error);
     forget(&master->upgrade);
     guardian_take_back(&master->guardian);
 }
@@ -133,11 +133,11 @@ static void go_on(struct master *master)
 /* The candidate may have put its own pid file in the place of ours, and shut the sockets that it drops. */
 static void recover(struct master *master)
 {
-    char why[UPGRADE_TEXT_SIZE];
+    char error[UPGRADE_TEXT_SIZE];
 
-    log_failure(master, master->upgrade.why);
-    if (replace_pid_file(master, why, sizeof(why)) < 0)
-        log_error("%s", why);
+    log_failure(master, master->upgrade.error);
+    if (replace_pid_file(master, error, sizeof(error)) < 0)
+        log_error("%s", error);
     endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf);
     forget(&master->upgrade);
     guardian_take_back(&master->guardian);
@@ -170,14 +170,14 @@ static void hand_over(struct master *master)
 /* The successor has died in charge, and this master still drains. */
 static void take_back(struct master *master)
 {
-    char why[256];
+    char error[256];
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
     atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
     forget(&master->upgrade);
     guardian_take_back(&master->guardian);
-    if (replace_pid_file(master, why, sizeof(why)) < 0)
-        log_error("%s", why);
+    if (replace_pid_file(master, error, sizeof(error)) < 0)
+        log_error("%s", error);
     endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf); /* it may have dropped some */
     fleet_start(&master->fleet, master->fleet.current, master->fleet.current->conf.workers, RESPAWN_upgrade);
     if (!master->guardian.stays)
@@ -221,10 +221,10 @@ void upgrade_tick(struct master *master)
 
 /* ---- the candidate ---- */
 
-void upgrade_fail(const struct upgrade *upgrade, const char *why)
+void upgrade_fail(const struct upgrade *upgrade, const char *error)
 {
     if (handover_is_candidate(upgrade->state))
-        words_fail(upgrade->channel, why);
+        words_fail(upgrade->channel, error);
 }
 
 void upgrade_tell_alive(struct upgrade *upgrade)
@@ -300,11 +300,11 @@ static void say_mine(struct master *master)
 /* The pid file comes first: it can fail, and until MINE has been said the predecessor can go on. */
 static void claim(struct master *master)
 {
-    char why[UPGRADE_TEXT_SIZE];
+    char error[UPGRADE_TEXT_SIZE];
 
-    if (replace_pid_file(master, why, sizeof(why)) < 0) {
-        log_error("%s", why);
-        upgrade_fail(&master->upgrade, why);
+    if (replace_pid_file(master, error, sizeof(error)) < 0) {
+        log_error("%s", error);
+        upgrade_fail(&master->upgrade, error);
         exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
     }
     say_mine(master);
@@ -324,10 +324,10 @@ static void take_over(struct master *master)
 /* The predecessor is gone. Without a pid file this master is still better than none. */
 static void take_over_alone(struct master *master)
 {
-    char why[UPGRADE_TEXT_SIZE];
+    char error[UPGRADE_TEXT_SIZE];
 
-    if (replace_pid_file(master, why, sizeof(why)) < 0)
-        log_error("%s", why);
+    if (replace_pid_file(master, error, sizeof(error)) < 0)
+        log_error("%s", error);
     guardian_tell(&master->guardian);
     take_over(master);
     forget(&master->upgrade);
@@ -385,7 +385,7 @@ static void give(struct master *master, enum handover_event event)
     carry_out(master, action);
 }
 
-static void hear_word(struct master *master, enum upgrade_word word, const char *why)
+static void hear_word(struct master *master, enum upgrade_word word, const char *error)
 {
     switch (word) {
     case WORD_ALIVE: give(master, HANDOVER_EVENT_ALIVE); break;
@@ -399,7 +399,7 @@ static void hear_word(struct master *master, enum upgrade_word word, const char 
     case WORD_QUICKLY: give(master, HANDOVER_EVENT_QUICKLY); break;
     case WORD_SHUTDOWN: master->requests |= MASTER_SHUT_DOWN; break;
     case WORD_FAILED:
-        note_failure(&master->upgrade, why);
+        note_failure(&master->upgrade, error);
         give(master, HANDOVER_EVENT_FAILED);
         break;
     case WORD_END: give(master, HANDOVER_EVENT_CLOSED); break;
@@ -409,12 +409,12 @@ static void hear_word(struct master *master, enum upgrade_word word, const char 
 
 void upgrade_hear(struct master *master)
 {
-    char why[UPGRADE_TEXT_SIZE];
+    char error[UPGRADE_TEXT_SIZE];
     enum upgrade_word word = WORD_UNKNOWN;
 
     while (master->upgrade.channel >= 0 && word != WORD_NONE) {
-        word = words_hear(&master->upgrade, why);
-        hear_word(master, word, why);
+        word = words_hear(&master->upgrade, error);
+        hear_word(master, word, error);
     }
 }
 

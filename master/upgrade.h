@@ -19,7 +19,7 @@ struct upgrade {
     pid_t pid;                 /* of the other master; 0: there is none */
     uint64_t due_ms;           /* real time until which a predecessor waits for the candidate; 0: it does not */
     unsigned workers;          /* of this candidate that have been READY at a time */
-    char why[512];             /* the candidate has failed */
+    char error[512];           /* the candidate has failed */
     int status;                /* with which the successor has ended, as from waitpid() */
     unsigned unsaid;           /* set of enum upgrade_word: what could not be sent yet */
     uint64_t deaf_until_ms;    /* real time; until then the channel is left alone, since reading from it has failed */
@@ -29,7 +29,7 @@ struct upgrade {
 void upgrade_start(struct master *master);
 
 /* In a candidate: tell the predecessor why this master cannot go on. */
-void upgrade_fail(const struct upgrade *upgrade, const char *why);
+void upgrade_fail(const struct upgrade *upgrade, const char *error);
 
 /* In a candidate, while something takes its time: its silence must not be taken for a hang. */
 void upgrade_tell_alive(struct upgrade *upgrade);

@@ -53,10 +53,10 @@ bool words_owe(const struct upgrade *upgrade, enum upgrade_word word)
     return upgrade->unsaid & 1U << word;
 }
 
-void words_fail(int channel, const char *why)
+void words_fail(int channel, const char *error)
 {
     char text[UPGRADE_TEXT_SIZE];
-    int size = snprintf(text, sizeof(text), "%s %s", names[WORD_FAILED], why);
+    int size = snprintf(text, sizeof(text), "%s %s", names[WORD_FAILED], error);
     size_t length = size < (int)sizeof(text) ? (size_t)size : sizeof(text) - 1;
 
     for (unsigned i = 0; i < FAIL_TRIES && send(channel, text, length, MSG_NOSIGNAL) < 0 && !is_closed(errno); i++)
@@ -77,7 +77,7 @@ static ssize_t receive(struct upgrade *upgrade, char *text)
     return size;
 }
 
-enum upgrade_word words_hear(struct upgrade *upgrade, char *why)
+enum upgrade_word words_hear(struct upgrade *upgrade, char *error)
 {
     const size_t failed = strlen(names[WORD_FAILED]);
     char text[UPGRADE_TEXT_SIZE];
@@ -94,6 +94,6 @@ enum upgrade_word words_hear(struct upgrade *upgrade, char *why)
             return word;
     if (strncmp(text, names[WORD_FAILED], failed) != 0 || text[failed] != ' ')
         return WORD_UNKNOWN;
-    strlcpy(why, text + failed + 1, UPGRADE_TEXT_SIZE);
+    strlcpy(error, text + failed + 1, UPGRADE_TEXT_SIZE);
     return WORD_FAILED;
 }

@@ -18,7 +18,7 @@
     X(STOPPING)                                                                                                        \
     X(QUICKLY)                                                                                                         \
     X(SHUTDOWN)                                                                                                        \
-    X(FAILED) /* the only one with a text, "FAILED why": words_fail() */
+    X(FAILED) /* the only one with a text, "FAILED error": words_fail() */
 
 enum upgrade_word {
 #define X(name) WORD_##name,
@@ -39,9 +39,9 @@ void words_flush(struct upgrade *upgrade);
 bool words_owe(const struct upgrade *upgrade, enum upgrade_word word);
 
 /* The last word of a process that exits: waits up to a second until it can be sent. */
-void words_fail(int channel, const char *why);
+void words_fail(int channel, const char *error);
 
-/* Read the next word; `why` (UPGRADE_TEXT_SIZE) is what stands behind FAILED. */
-enum upgrade_word words_hear(struct upgrade *upgrade, char *why);
+/* Read the next word; `error` (UPGRADE_TEXT_SIZE) is what stands behind FAILED. */
+enum upgrade_word words_hear(struct upgrade *upgrade, char *error);
 
 #endif

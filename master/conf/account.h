@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* "" is -1. Return 0, or -1 with a sentence in `why`. */
-int account_user(const char *text, uid_t *user, char *why, size_t why_size);
-int account_group(const char *text, gid_t *group, char *why, size_t why_size);
+/* "" is -1. Return 0, or -1 with a sentence in `error`. */
+int account_user(const char *text, uid_t *user, char *error, size_t error_size);
+int account_group(const char *text, gid_t *group, char *error, size_t error_size);
 
 #endif

@@ -21,11 +21,11 @@ static int line_of(const struct conf_reader *reader, const char *key, const char
 static int apply_row(struct conf_reader *reader, const struct option_row *option, const struct conf_row *row,
                      void *base)
 {
-    char why[256];
+    char error[256];
 
-    if (option_set(option, row->value, base, why, sizeof(why)) == 0)
+    if (option_set(option, row->value, base, error, sizeof(error)) == 0)
         return 0;
-    return reader_fail_at(reader, row->line, "%s = %s: %s", row->name, row->value, why);
+    return reader_fail_at(reader, row->line, "%s = %s: %s", row->name, row->value, error);
 }
 
 /* ---- unknown keys ---- */
@@ -188,7 +188,7 @@ static int add_name(struct conf_reader *reader, const struct conf_row *row, stru
 
 static int add_addresses(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
 {
-    char text[CONF_VALUE_SIZE], *rest = text, why[256];
+    char text[CONF_VALUE_SIZE], *rest = text, error[256];
 
     strlcpy(text, row->value, sizeof(text));
     for (char *word; (word = strsep(&rest, ", \t"));) {
@@ -197,8 +197,8 @@ static int add_addresses(struct conf_reader *reader, const struct conf_row *row,
             continue;
         strlcat(listener->bind, *listener->bind ? " " : "", sizeof(listener->bind));
         strlcat(listener->bind, word, sizeof(listener->bind));
-        if (sock_parse(&address, word, why, sizeof(why)) < 0)
-            return reader_fail_at(reader, row->line, "bind = %s: %s", word, why);
+        if (sock_parse(&address, word, error, sizeof(error)) < 0)
+            return reader_fail_at(reader, row->line, "bind = %s: %s", word, error);
         int result = sock_is_unresolved(&address) ? add_name(reader, row, listener, &address)
                                                   : add_address(reader, row, listener, &address, false);
         if (result < 0)
@@ -210,11 +210,11 @@ static int add_addresses(struct conf_reader *reader, const struct conf_row *row,
 static int set_defaults(struct conf_reader *reader, struct listener_config *listener)
 {
     const struct option_row *own = listener->service ? listener->service->options : NULL;
-    char why[256];
+    char error[256];
 
-    if (option_defaults(conf_listen_options, listener, why, sizeof(why)) < 0 ||
-        option_defaults(own, listener->service_config, why, sizeof(why)) < 0)
-        return reader_fail_at(reader, reader->section_line, "%s", why);
+    if (option_defaults(conf_listen_options, listener, error, sizeof(error)) < 0 ||
+        option_defaults(own, listener->service_config, error, sizeof(error)) < 0)
+        return reader_fail_at(reader, reader->section_line, "%s", error);
     if (!listener->service)
         return 0;
     if (listener->service->max_frame)
@@ -326,20 +326,20 @@ static void derive_max_output(const struct conf_reader *reader, struct listener_
 
 static int check_listener(struct conf_reader *reader, struct listener_config *listener)
 {
-    struct option_error error = {0};
-    char why[128];
+    struct option_error service_error = {0};
+    char error[128];
 
     if (listener->low_water > listener->high_water)
         reader_fail_at(reader, line_of(reader, "low_water", "high_water"), "low_water is above high_water");
     if (listener->high_water > listener->max_output)
         reader_fail_at(reader, line_of(reader, "high_water", "max_output"), "high_water is above max_output");
-    if (account_user(listener->unix_user, &listener->unix_uid, why, sizeof(why)) < 0)
-        reader_fail_at(reader, line_of(reader, "unix_user", NULL), "unix_user = %s: %s", listener->unix_user, why);
-    if (account_group(listener->unix_group, &listener->unix_gid, why, sizeof(why)) < 0)
-        reader_fail_at(reader, line_of(reader, "unix_group", NULL), "unix_group = %s: %s", listener->unix_group, why);
+    if (account_user(listener->unix_user, &listener->unix_uid, error, sizeof(error)) < 0)
+        reader_fail_at(reader, line_of(reader, "unix_user", NULL), "unix_user = %s: %s", listener->unix_user, error);
+    if (account_group(listener->unix_group, &listener->unix_gid, error, sizeof(error)) < 0)
+        reader_fail_at(reader, line_of(reader, "unix_group", NULL), "unix_group = %s: %s", listener->unix_group, error);
     check_targets(reader, listener);
-    if (listener->service->configure && listener->service->configure(listener->service_config, &error) < 0)
-        reader_fail_at(reader, line_of(reader, error.key, NULL), "%s", error.why);
+    if (listener->service->configure && listener->service->configure(listener->service_config, &service_error) < 0)
+        reader_fail_at(reader, line_of(reader, service_error.key, NULL), "%s", service_error.why);
     return reader->failed_line ? -1 : 0;
 }
 

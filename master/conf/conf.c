@@ -163,9 +163,9 @@ static int slurp(struct conf_reader *reader)
     if (file)
         reader->size = fread(reader->text, 1, FILE_MAX + 1, file);
     if (!file || ferror(file))
-        snprintf(reader->why, reader->why_size, "%s: %s", path, strerror(errno));
+        snprintf(reader->error, reader->error_size, "%s: %s", path, strerror(errno));
     else if (reader->size > FILE_MAX)
-        snprintf(reader->why, reader->why_size, "%s: larger than %d bytes", path, FILE_MAX);
+        snprintf(reader->error, reader->error_size, "%s: larger than %d bytes", path, FILE_MAX);
     else
         result = 0;
     if (file)
@@ -186,7 +186,7 @@ static int take_text(struct conf_reader *reader)
     }
     conf->text = malloc(reader->size + 1);
     if (!conf->text) {
-        snprintf(reader->why, reader->why_size, "%s: out of memory", reader->source->path);
+        snprintf(reader->error, reader->error_size, "%s: out of memory", reader->source->path);
         return -1;
     }
     memcpy(conf->text, reader->text, reader->size); /* reading cuts it into lines */
@@ -201,7 +201,7 @@ static int read_file(struct conf_reader *reader)
     int syntax_line = ini_parse_stream(read_line, reader, add_row, reader);
     end_section(reader);
     if (syntax_line < 0) {
-        snprintf(reader->why, reader->why_size, "%s: out of memory", reader->source->path);
+        snprintf(reader->error, reader->error_size, "%s: out of memory", reader->source->path);
         return -1;
     }
     if (syntax_line > 0)
@@ -219,17 +219,17 @@ uint32_t conf_online_cpus(void)
     return count < 1 ? 1 : count > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (uint32_t)count;
 }
 
-int conf_load_from(struct conf *conf, const struct conf_source *source, char *why, size_t why_size)
+int conf_load_from(struct conf *conf, const struct conf_source *source, char *error, size_t error_size)
 {
-    struct conf_reader reader = {.conf = conf, .source = source, .why = why, .why_size = why_size};
+    struct conf_reader reader = {.conf = conf, .source = source, .error = error, .error_size = error_size};
     int result = -1;
 
     memset(conf, 0, sizeof(*conf));
     conf->listeners = calloc(CONF_LISTENERS_MAX, sizeof(*conf->listeners));
     reader.text = malloc(FILE_MAX + 2);
     if (!conf->listeners || !reader.text)
-        snprintf(why, why_size, "%s: %s", source->path, strerror(errno));
-    else if (option_defaults(conf_server_options, conf, why, why_size) == 0)
+        snprintf(error, error_size, "%s: %s", source->path, strerror(errno));
+    else if (option_defaults(conf_server_options, conf, error, error_size) == 0)
         result = read_file(&reader);
     free(reader.text);
     if (result < 0)
@@ -239,11 +239,11 @@ int conf_load_from(struct conf *conf, const struct conf_source *source, char *wh
     return result;
 }
 
-int conf_load(struct conf *conf, const char *path, char *why, size_t why_size)
+int conf_load(struct conf *conf, const char *path, char *error, size_t error_size)
 {
     const struct conf_source source = {.path = path, .resolver = &resolve_system};
 
-    return conf_load_from(conf, &source, why, why_size);
+    return conf_load_from(conf, &source, error, error_size);
 }
 
 void conf_free(struct conf *conf)

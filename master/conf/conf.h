@@ -78,20 +78,20 @@ const char *conf_file(const struct conf_overrides *overrides);
 
 /*
  * Read and check a configuration. Returns 0, or -1 with "FILE:LINE: what is wrong" (for an unreadable file "FILE: why")
- * in `why`, and `conf` empty. conf_free() gives everything back. Addresses for which the resolver has no answer yet are
- * missing in `conf`: it is good for nothing but to be read again when there are answers.
+ * in `error`, and `conf` empty. conf_free() gives everything back. Addresses for which the resolver has no answer yet
+ * are missing in `conf`: it is good for nothing but to be read again when there are answers.
  */
-int conf_load_from(struct conf *conf, const struct conf_source *source, char *why, size_t why_size);
+int conf_load_from(struct conf *conf, const struct conf_source *source, char *error, size_t error_size);
 
 /* The file at `path`, strictly. The system resolves names meanwhile, which can block: not for the master. */
-int conf_load(struct conf *conf, const char *path, char *why, size_t why_size);
+int conf_load(struct conf *conf, const char *path, char *error, size_t error_size);
 void conf_free(struct conf *conf);
 
 /* CPUs that this process may run on. */
 uint32_t conf_online_cpus(void);
 
-/* The command line beats the file. Returns 0, or -1 with a sentence in `why`. */
-int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *why, size_t why_size);
+/* The command line beats the file. Returns 0, or -1 with a sentence in `error`. */
+int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *error, size_t error_size);
 
 /* Log what is valid but opens a door: a proxy through which strangers become local clients of another listener. */
 void conf_warn(const struct conf *conf);

@@ -8,7 +8,7 @@
 
 #include <bsd/string.h>
 
-int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *why, size_t why_size)
+int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *error, size_t error_size)
 {
     if (overrides->workers)
         conf->workers = overrides->workers;
@@ -20,11 +20,11 @@ int conf_override(struct conf *conf, const struct conf_overrides *overrides, cha
         conf->busy_poll_us = 0;
     }
     if (overrides->pidfile && strlcpy(conf->pidfile, overrides->pidfile, OPTION_STRING_SIZE) >= OPTION_STRING_SIZE) {
-        snprintf(why, why_size, "-p: the path is longer than %d characters", OPTION_STRING_SIZE - 1);
+        snprintf(error, error_size, "-p: the path is longer than %d characters", OPTION_STRING_SIZE - 1);
         return -1;
     }
     if (overrides->daemonise && strcmp(conf->log, "stderr") == 0) {
-        snprintf(why, why_size, "-d: there is no standard error in the background; set `log` to syslog or a file");
+        snprintf(error, error_size, "-d: there is no standard error in the background; set `log` to syslog or a file");
         return -1;
     }
     return 0;

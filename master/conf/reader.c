@@ -13,7 +13,7 @@ int reader_fail_at(struct conf_reader *reader, int line, const char *format, ...
     va_start(arguments, format);
     vsnprintf(sentence, sizeof(sentence), format, arguments);
     va_end(arguments);
-    snprintf(reader->why, reader->why_size, "%s:%d: %s", reader->source->path, line, sentence);
+    snprintf(reader->error, reader->error_size, "%s:%d: %s", reader->source->path, line, sentence);
     return -1;
 }
 

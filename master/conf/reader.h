@@ -22,9 +22,9 @@ struct conf_reader {
     size_t size, taken;
     int line;          /* of what the library has been given last */
     const char *value; /* in that line, behind the '=' */
-    int failed_line;   /* of the error in `why`; 0: none */
-    char *why;
-    size_t why_size;
+    int failed_line;   /* of the error in `error`; 0: none */
+    char *error;
+    size_t error_size;
     /* The section that is being read; applied when it ends. */
     enum { SECTION_NONE, SECTION_UNKNOWN, SECTION_SERVER, SECTION_LISTEN } section;
     char name[CONF_NAME_SIZE]; /* of a listener */
@@ -36,7 +36,7 @@ struct conf_reader {
     struct conf_row rows[CONF_ROWS_MAX];
 };
 
-/* Keep this error if it is nearer to the start of the file than what is in `why`. Always returns -1. */
+/* Keep this error if it is nearer to the start of the file than what is in `error`. Always returns -1. */
 int reader_fail_at(struct conf_reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Row of the section that is being read, or NULL. */

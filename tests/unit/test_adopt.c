@@ -20,7 +20,7 @@ static int workers[WORKERS]; /* their ends of the control pipes */
 
 static void begin(void)
 {
-    char why[256];
+    char error[256];
 
     memset(&fleet, 0, sizeof(fleet));
     memset(&listener, 0, sizeof(listener));
@@ -28,10 +28,10 @@ static void begin(void)
     strlcpy(listener.name, "test", sizeof(listener.name));
     listener.backlog = 10;
     listener.address_count = 1;
-    CU_ASSERT_EQUAL_FATAL(sock_parse(&listener.addresses[0], "127.0.0.1:0", why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL_FATAL(sock_parse(&listener.addresses[0], "127.0.0.1:0", error, sizeof(error)), 0);
     current.conf.listeners = &listener;
     current.conf.listener_count = 1;
-    CU_ASSERT_EQUAL_FATAL(endpoints_claim(&fleet.endpoints, &current.conf, WORKERS, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL_FATAL(endpoints_claim(&fleet.endpoints, &current.conf, WORKERS, error, sizeof(error)), 0);
     for (unsigned i = 0; i < WORKERS; i++) {
         int ends[2];
         CU_ASSERT_EQUAL_FATAL(channel_open(ends), 0);

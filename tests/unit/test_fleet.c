@@ -21,7 +21,7 @@ enum { WORKERS = 3, MANY = 40, NONE = -1 };
 static struct fleet fleet;
 static struct listener_config listener;
 static int exit_code; /* of children that are started from now on; NONE: they pause */
-static char why[256];
+static char error[256];
 
 /* In a child, before it would become a worker. */
 static void be_idle(void)
@@ -161,7 +161,7 @@ static void test_start_many(void)
 static void test_add_and_retire(void)
 {
     begin(1);
-    CU_ASSERT_EQUAL(fleet_add(&fleet, RESPAWN_resize, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(fleet_add(&fleet, RESPAWN_resize, error, sizeof(error)), 0);
     CU_ASSERT_EQUAL(fleet.current->count, 2);
     CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[1].respawns[RESPAWN_resize]), 1);
     struct slot *slot = fleet.current->slots[1];
@@ -320,11 +320,11 @@ static void test_index_of_listeners(void)
     begin(1);
     struct conf conf = {.listeners = &listener, .listener_count = 1};
     strlcpy(listener.name, "one", sizeof(listener.name));
-    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, error, sizeof(error)), 0);
     unsigned index = listener.index;
     CU_ASSERT_STRING_EQUAL(fleet.context.stats->names[index], "one");
     listener.index = STATS_LISTENERS_MAX;
-    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, error, sizeof(error)), 0);
     CU_ASSERT_EQUAL(listener.index, index);
     end();
 }
@@ -337,8 +337,8 @@ static void test_too_many_listeners(void)
     struct conf conf = {.listeners = many, .listener_count = STATS_LISTENERS_MAX + 1};
     for (unsigned i = 0; i < conf.listener_count; i++)
         snprintf(many[i].name, sizeof(many[i].name), "listener %u", i);
-    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, why, sizeof(why)), -1);
-    CU_ASSERT_PTR_NOT_NULL(strstr(why, "more than"));
+    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, error, sizeof(error)), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "more than"));
     end();
 }
 

@@ -41,7 +41,7 @@ static void begin(void)
     current.conf.listener_count = LISTENERS;
     for (unsigned i = 0; i < WORKERS; i++) {
         slots[i] = (struct slot){.number = i, .generation = 1, .conf = &current.conf, .channel = -1};
-        slots[i].why = RESPAWN_none;
+        slots[i].reason = RESPAWN_none;
         slots[i].block = stats_take(master.fleet.context.stats, i, getpid());
         CU_ASSERT_PTR_NOT_NULL_FATAL(slots[i].block);
         current.slots[i] = &slots[i];
@@ -239,7 +239,7 @@ static void test_the_widest_table(void)
         slots[i].generation = UINT32_MAX;
         slots[i].ready_ms = 1;
         slots[i].supervised.state = i == 0 ? SUPERVISOR_STOPPING : SUPERVISOR_STARTING;
-        slots[i].why = RESPAWN_upgrade;
+        slots[i].reason = RESPAWN_upgrade;
         stats_count(&slots[i].block->turns, UINT64_MAX / 8);
         stats_count(&slots[i].block->longest_turn_us, UINT64_MAX / 8);
         stats_count(&slots[i].block->accept_pauses, UINT64_MAX / 8);

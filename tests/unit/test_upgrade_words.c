@@ -38,9 +38,9 @@ static unsigned fill(void)
 
 static enum upgrade_word hear(struct upgrade *upgrade)
 {
-    char why[UPGRADE_TEXT_SIZE];
+    char error[UPGRADE_TEXT_SIZE];
 
-    return words_hear(upgrade, why);
+    return words_hear(upgrade, error);
 }
 
 static void test_said_and_heard(void)
@@ -93,14 +93,14 @@ static void test_nothing_is_owed_to_who_is_gone(void)
 /* Closing with something unread is a reset for the other side: it must not hide what had been said before. */
 static void test_the_last_words_of_who_has_not_listened(void)
 {
-    char why[UPGRADE_TEXT_SIZE] = "";
+    char error[UPGRADE_TEXT_SIZE] = "";
 
     connect_both();
     words_say(&predecessor, WORD_YOURS);
     words_fail(candidate.channel, "pid: No space left on device");
     close(candidate.channel);
-    CU_ASSERT_EQUAL(words_hear(&predecessor, why), WORD_FAILED);
-    CU_ASSERT_STRING_EQUAL(why, "pid: No space left on device");
+    CU_ASSERT_EQUAL(words_hear(&predecessor, error), WORD_FAILED);
+    CU_ASSERT_STRING_EQUAL(error, "pid: No space left on device");
     CU_ASSERT_EQUAL(hear(&predecessor), WORD_END);
     close(predecessor.channel);
 }
@@ -108,7 +108,7 @@ static void test_the_last_words_of_who_has_not_listened(void)
 static void test_words_of_other_versions(void)
 {
     static const char *const unknown[] = {"READ", "READYY", "FAILED", "FAILEDx", "ready"};
-    char why[UPGRADE_TEXT_SIZE], longest[2 * UPGRADE_TEXT_SIZE];
+    char error[UPGRADE_TEXT_SIZE], longest[2 * UPGRADE_TEXT_SIZE];
 
     connect_both();
     for (unsigned i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
@@ -119,8 +119,8 @@ static void test_words_of_other_versions(void)
     memcpy(longest, "FAILED ", 7);
     longest[sizeof(longest) - 1] = '\0';
     words_fail(candidate.channel, longest + 7);
-    CU_ASSERT_EQUAL(words_hear(&predecessor, why), WORD_FAILED);
-    CU_ASSERT_TRUE(strlen(why) < UPGRADE_TEXT_SIZE && why[0] == 'x');
+    CU_ASSERT_EQUAL(words_hear(&predecessor, error), WORD_FAILED);
+    CU_ASSERT_TRUE(strlen(error) < UPGRADE_TEXT_SIZE && error[0] == 'x');
     close_both();
 }
 
