@@ -12,29 +12,30 @@
 
 enum { MISSED_MS = 100 };
 
-static bool is_told(const struct slot *slot, unsigned number)
+static bool is_assigned(const struct slot *slot, unsigned number)
 {
-    return slot->told[number / 8] & (1 << number % 8);
+    return slot->assigned[number / 8] & (1 << number % 8);
 }
 
-static void note_told(struct slot *slot, unsigned number, bool adopted)
+static void note_assigned(struct slot *slot, unsigned number, bool adopted)
 {
     uint8_t bit = (uint8_t)(1 << number % 8);
 
-    slot->told_count += adopted ? 1 : -1;
-    slot->told[number / 8] = (uint8_t)(adopted ? slot->told[number / 8] | bit : slot->told[number / 8] & ~bit);
+    slot->assigned_count += adopted ? 1 : -1;
+    slot->assigned[number / 8] = (uint8_t)(adopted ? slot->assigned[number / 8] | bit
+                                                   : slot->assigned[number / 8] & ~bit);
 }
 
 void adopt_missed(struct slot *slot, unsigned number)
 {
-    if (is_told(slot, number))
-        note_told(slot, number, false);
+    if (is_assigned(slot, number))
+        note_assigned(slot, number, false);
     slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
 }
 
 unsigned adopt_count(const struct slot *slot)
 {
-    return slot->supervised.state == SUPERVISOR_RUNNING ? slot->told_count : 0;
+    return slot->supervised.state == SUPERVISOR_RUNNING ? slot->assigned_count : 0;
 }
 
 /* False when it is to be said again: the pipe is full, or the kernel has no room for descriptors under way. */
@@ -109,22 +110,22 @@ static bool wants(const struct fleet *fleet, const struct slot *slot, unsigned n
 }
 
 /* Said in part and then again, a queue is served twice by the same worker: that costs a wake-up, nothing else. */
-static void settle_slot(const struct fleet *fleet, struct slot *slot, const struct adopters *adopters, unsigned numbers)
+static void sync_slot(const struct fleet *fleet, struct slot *slot, const struct adopters *adopters, unsigned numbers)
 {
     if (slot->adopt_again_ms > clock_now_ms())
         return;
     for (unsigned i = 0; i < numbers; i++) {
         bool wanted = wants(fleet, slot, i, &adopters[i]);
-        if (wanted == is_told(slot, i))
+        if (wanted == is_assigned(slot, i))
             continue;
-        bool sent = wanted ? send_queues(fleet, slot, i) : slot_tell(slot, CHANNEL_RELEASE, i);
+        bool sent = wanted ? send_queues(fleet, slot, i) : slot_send(slot, CHANNEL_RELEASE, i);
         if (!sent)
             return;
-        note_told(slot, i, wanted);
+        note_assigned(slot, i, wanted);
     }
 }
 
-void adopt_settle(struct fleet *fleet)
+void adopt_sync(struct fleet *fleet)
 {
     static struct adopters adopters[CONF_WORKERS_MAX];
     struct generation *current = fleet->current;
@@ -140,6 +141,6 @@ void adopt_settle(struct fleet *fleet)
             adopters[i] = find_adopters(current, i);
     }
     for (unsigned i = 0; i < current->count; i++)
-        if (is_running(current->slots[i]) && (stranded || current->slots[i]->told_count))
-            settle_slot(fleet, current->slots[i], adopters, numbers);
+        if (is_running(current->slots[i]) && (stranded || current->slots[i]->assigned_count))
+            sync_slot(fleet, current->slots[i], adopters, numbers);
 }

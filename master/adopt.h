@@ -7,7 +7,7 @@
 #include "master/fleet.h"
 
 /* Tell every worker that serves what has changed about whose queues it is to serve. */
-void adopt_settle(struct fleet *fleet);
+void adopt_sync(struct fleet *fleet);
 
 /* `slot` could not take all the queues of `number`: it will be told again. */
 void adopt_missed(struct slot *slot, unsigned number);

@@ -65,7 +65,7 @@ void daemon_close(void)
     ready_pipe = -1;
 }
 
-void daemon_tell(enum daemon_word word)
+void daemon_report(enum daemon_word word)
 {
     char byte = (char)word;
 

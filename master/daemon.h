@@ -17,7 +17,7 @@ int daemon_fork(void);
 void daemon_detach(void);
 
 /* Tell the parent, once; nothing happens where none waits. */
-void daemon_tell(enum daemon_word word);
+void daemon_report(enum daemon_word word);
 
 /* In a worker: the parent does not wait for it. */
 void daemon_close(void);

@@ -194,7 +194,7 @@ void endpoints_yield_covered(const struct endpoints *endpoints)
 
 static void keep(struct endpoint *endpoint, const struct listener_config *listener)
 {
-    queue_settle(endpoint);
+    queue_commit(endpoint);
     if (endpoint->added) {
         log_notice("listening on %s (%s)", endpoint->address.text, endpoint->listener);
         return;
@@ -298,7 +298,7 @@ void endpoints_close_others(const struct endpoints *endpoints, const struct work
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    queue_settle(endpoint); /* a former socket is for those who have it already */
+    queue_commit(endpoint); /* a former socket is for those who have it already */
     FOR_EACH(endpoint, endpoints)
     for (unsigned begin = 0, end; begin < endpoint->count; begin = end + 1) {
         for (end = begin; end < endpoint->count && !is_kept(endpoint->queues[end], kept, count);)

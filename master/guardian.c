@@ -53,8 +53,8 @@ int guardian_open(struct guardian *guardian)
     guardian_close(guardian);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
-    guardian->hears = ends[0];
-    guardian->tells = ends[1];
+    guardian->receive_fd = ends[0];
+    guardian->send_fd = ends[1];
     if (guardian->since == 0)
         guardian->since = ticks_since_boot();
     return 0;
@@ -64,10 +64,10 @@ int guardian_hand_on(const struct guardian *guardian)
 {
     char value[16];
 
-    if (guardian->tells < 0)
+    if (guardian->send_fd < 0)
         return 0;
-    snprintf(value, sizeof(value), "%d", guardian->tells);
-    return setenv(variable, value, 1) < 0 || fcntl(guardian->tells, F_SETFD, 0) < 0 ? -1 : 0;
+    snprintf(value, sizeof(value), "%d", guardian->send_fd);
+    return setenv(variable, value, 1) < 0 || fcntl(guardian->send_fd, F_SETFD, 0) < 0 ? -1 : 0;
 }
 
 static void close_end(int *fd)
@@ -80,21 +80,21 @@ static void close_end(int *fd)
 void guardian_handed_over(struct guardian *guardian)
 {
     if (guardian->stays)
-        close_end(&guardian->tells);
+        close_end(&guardian->send_fd);
 }
 
 void guardian_close(struct guardian *guardian)
 {
-    close_end(&guardian->hears);
-    close_end(&guardian->tells);
+    close_end(&guardian->receive_fd);
+    close_end(&guardian->send_fd);
 }
 
-void guardian_take_back(struct guardian *guardian)
+void guardian_resume(struct guardian *guardian)
 {
     if (guardian->stays)
         guardian_close(guardian);
     else
-        guardian_tell(guardian);
+        guardian_report(guardian);
 }
 
 void guardian_inherit(struct guardian *guardian)
@@ -107,34 +107,34 @@ void guardian_inherit(struct guardian *guardian)
     if (value && sscanf(value, "%d", &fd) == 1 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) == 0 &&
         type == SOCK_SEQPACKET && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &creator, &creator_size) == 0 &&
         fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
-        guardian->tells = fd;
+        guardian->send_fd = fd;
         guardian->pid = creator.pid;
     }
     unsetenv(variable);
 }
 
-void guardian_tell(struct guardian *guardian)
+void guardian_report(struct guardian *guardian)
 {
     pid_t self = getpid();
 
-    guardian->untold = false;
-    if (guardian->stays || guardian->tells < 0)
+    guardian->unsent = false;
+    if (guardian->stays || guardian->send_fd < 0)
         return;
-    if (send(guardian->tells, &self, sizeof(self), MSG_NOSIGNAL) == sizeof(self))
+    if (send(guardian->send_fd, &self, sizeof(self), MSG_NOSIGNAL) == sizeof(self))
         return;
     if (errno == EPIPE || errno == ECONNRESET) {
         log_warn("the guardian (pid %d) is gone: nobody passes signals on", (int)guardian->pid);
         guardian_close(guardian);
         guardian->pid = 0;
     } else {
-        guardian->untold = true;
+        guardian->unsent = true;
     }
 }
 
 void guardian_tick(struct guardian *guardian)
 {
-    if (guardian->untold)
-        guardian_tell(guardian);
+    if (guardian->unsent)
+        guardian_report(guardian);
 }
 
 bool guardian_has_reached_all(const struct signalfd_siginfo *info)
@@ -251,13 +251,13 @@ static void watch_over(struct watch *watch, pid_t pid)
     log_notice("guardian: pid %d is in charge", (int)pid);
 }
 
-static void hear(struct watch *watch)
+static void receive(struct watch *watch)
 {
     struct guardian *guardian = watch->guardian;
     pid_t pid = 0;
     ssize_t size;
 
-    while ((size = recv(guardian->hears, &pid, sizeof(pid), 0)) == sizeof(pid))
+    while ((size = recv(guardian->receive_fd, &pid, sizeof(pid), 0)) == sizeof(pid))
         if (pid > 1)
             watch_over(watch, pid);
     if (size == 0)
@@ -347,7 +347,7 @@ static bool is_over(struct watch *watch)
 
 static void wait_for_news(const struct watch *watch, int signal_fd)
 {
-    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = watch->guardian->hears, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = watch->guardian->receive_fd, .events = POLLIN}};
     int patience_ms = watch->in_charge && !watch->pending ? IDLE_MS : TICK_MS;
 
     if (poll(fds, 2, patience_ms) < 0 && errno != EINTR)
@@ -364,7 +364,7 @@ int guardian_run(struct guardian *guardian, int signal_fd, pid_t in_charge)
         await_left_behind(&watch);
     for (;;) {
         /* Words come before deaths: a master in charge has ended as it should if another one has taken over. */
-        hear(&watch);
+        receive(&watch);
         reap(&watch);
         read_signals(&watch, signal_fd);
         pass_on(&watch);

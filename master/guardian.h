@@ -21,10 +21,10 @@
 
 struct guardian {
     bool stays;     /* this process was started first, and somebody waits for it */
-    int hears;      /* the guardian's end of the socket; -1: no binary has taken over from it yet */
-    int tells;      /* the other end, of the masters; -1: there is no guardian */
+    int receive_fd; /* the guardian's end of the socket; -1: no binary has taken over from it yet */
+    int send_fd;    /* the other end, of the masters; -1: there is no guardian */
     pid_t pid;      /* of the guardian; 0: this process is it, or there is none */
-    bool untold;    /* that this master is in charge: the socket had no room */
+    bool unsent;    /* that this master is in charge: the socket had no room */
     uint64_t since; /* clock ticks since boot: what was started before the first upgrade is not ours */
     int code;       /* exit code of the last master in charge that has ended, as the guardian passes it on */
 };
@@ -39,7 +39,7 @@ void guardian_decide(struct guardian *guardian, bool daemon);
 int guardian_open(struct guardian *guardian);
 int guardian_hand_on(const struct guardian *guardian);
 void guardian_handed_over(struct guardian *guardian);
-void guardian_take_back(struct guardian *guardian);
+void guardian_resume(struct guardian *guardian);
 
 /* Close both ends. In a worker they are nobody's business. */
 void guardian_close(struct guardian *guardian);
@@ -48,7 +48,7 @@ void guardian_close(struct guardian *guardian);
 void guardian_inherit(struct guardian *guardian);
 
 /* Tell the guardian that signals are for this process from now on; again at each tick if that could not be sent. */
-void guardian_tell(struct guardian *guardian);
+void guardian_report(struct guardian *guardian);
 void guardian_tick(struct guardian *guardian);
 
 /* The terminal has sent it to its whole foreground process group: passed on, it would arrive twice. */

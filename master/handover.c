@@ -23,46 +23,46 @@ struct cell {
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct cell table[HANDOVER_STATE_COUNT][HANDOVER_EVENT_COUNT] = {
-    /*                     ALIVE                READY                YOURS                      MINE                        FAILED                   STOPPING                    QUICKLY */
-    /*                     START                SENT                 LATE                       CLOSED                      EXITED                   DIED                        STOP                           BREAK_DOWN */
-    [S(IN_CHARGE)]   = {WORDS(BUG,              BUG,                 BUG,                       BUG,                        BUG,                     BUG,                        BUG),
-                        REST(GO(WAIT,STARTING), BUG,                 BUG,                       BUG,                        BUG,                     BUG,                        STAY(IN_CHARGE),               STAY(IN_CHARGE))},
+    /*                        ALIVE               READY                     YOURS                   MINE                            FAILED                  STOPPING                       QUICKLY */
+    /*                        START               SENT                      LATE                    CLOSED                          EXITED                  DIED                           STOP                           BREAK_DOWN */
+    [S(IN_CHARGE)]   = {WORDS(BUG,                BUG,                      BUG,                    BUG,                            BUG,                    BUG,                           BUG),
+                        REST( GO(WAIT, STARTING), BUG,                      BUG,                    BUG,                            BUG,                    BUG,                           STAY(IN_CHARGE),               STAY(IN_CHARGE))},
 
-    [S(STARTING)]    = {WORDS(GO(WAIT,STARTING),GO(OFFER,OFFERED),   STAY(STARTING),            GO(HAND_OVER,HANDED_OVER),  GO(KILL,REJECTED),       GO(HURRY,STARTING),         STAY(STARTING)),
-                        REST(BUG,               BUG,                 GO(KILL,REJECTED),         GO(CLOSE,STARTING),         GO(FAIL,IN_CHARGE),      GO(FAIL,IN_CHARGE),         GO(KILL,REJECTED),             GO(KILL,REJECTED))},
+    [S(STARTING)]    = {WORDS(GO(WAIT, STARTING), GO(OFFER, OFFERED),       STAY(STARTING),         GO(HAND_OVER, HANDED_OVER),     GO(KILL, REJECTED),     GO(HURRY, STARTING),           STAY(STARTING)),
+                        REST( BUG,                BUG,                      GO(KILL, REJECTED),     GO(CLOSE, STARTING),            GO(FAIL, IN_CHARGE),    GO(FAIL, IN_CHARGE),           GO(KILL, REJECTED),            GO(KILL, REJECTED))},
 
-    [S(OFFERED)]     = {WORDS(GO(WAIT,OFFERED), GO(OFFER,OFFERED),   STAY(OFFERED),             GO(HAND_OVER,HANDED_OVER),  GO(KILL,REVOKED),        GO(HURRY,OFFERED),          STAY(OFFERED)),
-                        REST(BUG,               BUG,                 GO(KILL,REVOKED),          GO(CLOSE,OFFERED),          GO(RECOVER,IN_CHARGE),   GO(RECOVER,IN_CHARGE),      GO(KILL,REVOKED),              GO(KILL,REVOKED))},
+    [S(OFFERED)]     = {WORDS(GO(WAIT, OFFERED),  GO(OFFER, OFFERED),       STAY(OFFERED),          GO(HAND_OVER, HANDED_OVER),     GO(KILL, REVOKED),      GO(HURRY, OFFERED),            STAY(OFFERED)),
+                        REST( BUG,                BUG,                      GO(KILL, REVOKED),      GO(CLOSE, OFFERED),             GO(RECOVER, IN_CHARGE), GO(RECOVER, IN_CHARGE),        GO(KILL, REVOKED),             GO(KILL, REVOKED))},
 
-    [S(REJECTED)]    = {WORDS(STAY(REJECTED),   STAY(REJECTED),      STAY(REJECTED),            STAY(REJECTED),             STAY(REJECTED),          GO(HURRY,REJECTED),         STAY(REJECTED)),
-                        REST(BUG,               BUG,                 BUG,                       GO(CLOSE,REJECTED),         GO(FAIL,IN_CHARGE),      GO(FAIL,IN_CHARGE),         STAY(REJECTED),                STAY(REJECTED))},
+    [S(REJECTED)]    = {WORDS(STAY(REJECTED),     STAY(REJECTED),           STAY(REJECTED),         STAY(REJECTED),                 STAY(REJECTED),         GO(HURRY, REJECTED),           STAY(REJECTED)),
+                        REST( BUG,                BUG,                      BUG,                    GO(CLOSE, REJECTED),            GO(FAIL, IN_CHARGE),    GO(FAIL, IN_CHARGE),           STAY(REJECTED),                STAY(REJECTED))},
 
-    [S(REVOKED)]     = {WORDS(STAY(REVOKED),    STAY(REVOKED),       STAY(REVOKED),             STAY(REVOKED),              STAY(REVOKED),           GO(HURRY,REVOKED),          STAY(REVOKED)),
-                        REST(BUG,               BUG,                 BUG,                       GO(CLOSE,REVOKED),          GO(RECOVER,IN_CHARGE),   GO(RECOVER,IN_CHARGE),      STAY(REVOKED),                 STAY(REVOKED))},
+    [S(REVOKED)]     = {WORDS(STAY(REVOKED),      STAY(REVOKED),            STAY(REVOKED),          STAY(REVOKED),                  STAY(REVOKED),          GO(HURRY, REVOKED),            STAY(REVOKED)),
+                        REST( BUG,                BUG,                      BUG,                    GO(CLOSE, REVOKED),             GO(RECOVER, IN_CHARGE), GO(RECOVER, IN_CHARGE),        STAY(REVOKED),                 STAY(REVOKED))},
 
-    [S(HANDED_OVER)] = {WORDS(STAY(HANDED_OVER),STAY(HANDED_OVER),   STAY(HANDED_OVER),         STAY(HANDED_OVER),          GO(KILL,HANDED_OVER),    GO(HURRY,ENDING),           GO(STOP_AT_ONCE,HANDED_OVER)),
-                        REST(BUG,               BUG,                 BUG,                       GO(CLOSE,HANDED_OVER),      GO(OUTLIVE,OUTLIVED),    GO(TAKE_BACK,IN_CHARGE),    STAY(HANDED_OVER),             BUG)},
+    [S(HANDED_OVER)] = {WORDS(STAY(HANDED_OVER),  STAY(HANDED_OVER),        STAY(HANDED_OVER),      STAY(HANDED_OVER),              GO(KILL, HANDED_OVER),  GO(HURRY, ENDING),             GO(STOP_AT_ONCE, HANDED_OVER)),
+                        REST( BUG,                BUG,                      BUG,                    GO(CLOSE, HANDED_OVER),         GO(OUTLIVE, OUTLIVED),  GO(RESUME_SERVICE, IN_CHARGE), STAY(HANDED_OVER),             BUG)},
 
-    [S(ENDING)]      = {WORDS(STAY(ENDING),     STAY(ENDING),        STAY(ENDING),              STAY(ENDING),               GO(KILL,ENDING),         GO(HURRY,ENDING),           GO(STOP_AT_ONCE,ENDING)),
-                        REST(BUG,               BUG,                 BUG,                       GO(CLOSE,ENDING),           GO(OUTLIVE,OUTLIVED),    GO(OUTLIVE,OUTLIVED),       STAY(ENDING),                  BUG)},
+    [S(ENDING)]      = {WORDS(STAY(ENDING),       STAY(ENDING),             STAY(ENDING),           STAY(ENDING),                   GO(KILL, ENDING),       GO(HURRY, ENDING),             GO(STOP_AT_ONCE, ENDING)),
+                        REST( BUG,                BUG,                      BUG,                    GO(CLOSE, ENDING),              GO(OUTLIVE, OUTLIVED),  GO(OUTLIVE, OUTLIVED),         STAY(ENDING),                  BUG)},
 
-    [S(OUTLIVED)]    = {WORDS(BUG,              BUG,                 BUG,                       BUG,                        BUG,                     BUG,                        BUG),
-                        REST(BUG,               BUG,                 BUG,                       BUG,                        BUG,                     BUG,                        STAY(OUTLIVED),                BUG)},
+    [S(OUTLIVED)]    = {WORDS(BUG,                BUG,                      BUG,                    BUG,                            BUG,                    BUG,                           BUG),
+                        REST( BUG,                BUG,                      BUG,                    BUG,                            BUG,                    BUG,                           STAY(OUTLIVED),                BUG)},
 
-    [S(CANDIDATE)]   = {WORDS(STAY(CANDIDATE),  STAY(CANDIDATE),     GO(CLAIM,CLAIMED),         STAY(CANDIDATE),            STAY(CANDIDATE),         STAY(CANDIDATE),            STAY(CANDIDATE)),
-                        REST(BUG,               BUG,                 BUG,                       GO(TAKE_OVER_ALONE,IN_CHARGE), BUG,                  BUG,                        GO(SAY_STOPPING,WITHDRAWN),    STAY(WITHDRAWN))},
+    [S(CANDIDATE)]   = {WORDS(STAY(CANDIDATE),    STAY(CANDIDATE),          GO(CLAIM, CLAIMED),     STAY(CANDIDATE),                STAY(CANDIDATE),        STAY(CANDIDATE),               STAY(CANDIDATE)),
+                        REST( BUG,                BUG,                      BUG,                    GO(TAKE_OVER_ALONE, IN_CHARGE), BUG,                    BUG,                           GO(SEND_STOPPING, WITHDRAWN),  STAY(WITHDRAWN))},
 
-    [S(WITHDRAWN)]   = {WORDS(STAY(WITHDRAWN),  STAY(WITHDRAWN),     STAY(WITHDRAWN),           STAY(WITHDRAWN),            STAY(WITHDRAWN),         STAY(WITHDRAWN),            STAY(WITHDRAWN)),
-                        REST(BUG,               BUG,                 BUG,                       GO(FORGET,IN_CHARGE),       BUG,                     BUG,                        GO(SAY_STOPPING,WITHDRAWN),    BUG)},
+    [S(WITHDRAWN)]   = {WORDS(STAY(WITHDRAWN),    STAY(WITHDRAWN),          STAY(WITHDRAWN),        STAY(WITHDRAWN),                STAY(WITHDRAWN),        STAY(WITHDRAWN),               STAY(WITHDRAWN)),
+                        REST( BUG,                BUG,                      BUG,                    GO(FORGET, IN_CHARGE),          BUG,                    BUG,                           GO(SEND_STOPPING, WITHDRAWN),  BUG)},
 
-    [S(CLAIMED)]     = {WORDS(STAY(CLAIMED),    STAY(CLAIMED),       GO(SAY_MINE,CLAIMED),      STAY(CLAIMED),              STAY(CLAIMED),           STAY(CLAIMED),              STAY(CLAIMED)),
-                        REST(BUG,               GO(TAKE_OVER,SUCCESSOR), BUG,                   GO(TAKE_OVER_ALONE,IN_CHARGE), BUG,                  BUG,                        GO(SAY_STOPPING,CLOSING),      STAY(CLOSING))},
+    [S(CLAIMED)]     = {WORDS(STAY(CLAIMED),      STAY(CLAIMED),            GO(SEND_MINE, CLAIMED), STAY(CLAIMED),                  STAY(CLAIMED),          STAY(CLAIMED),                 STAY(CLAIMED)),
+                        REST( BUG,                GO(TAKE_OVER, SUCCESSOR), BUG,                    GO(TAKE_OVER_ALONE, IN_CHARGE), BUG,                    BUG,                           GO(SEND_STOPPING, CLOSING),    STAY(CLOSING))},
 
-    [S(CLOSING)]     = {WORDS(STAY(CLOSING),    STAY(CLOSING),       STAY(CLOSING),             STAY(CLOSING),              STAY(CLOSING),           STAY(CLOSING),              STAY(CLOSING)),
-                        REST(BUG,               STAY(SUCCESSOR),     BUG,                       GO(FORGET,IN_CHARGE),       BUG,                     BUG,                        GO(SAY_STOPPING,CLOSING),      BUG)},
+    [S(CLOSING)]     = {WORDS(STAY(CLOSING),      STAY(CLOSING),            STAY(CLOSING),          STAY(CLOSING),                  STAY(CLOSING),          STAY(CLOSING),                 STAY(CLOSING)),
+                        REST( BUG,                STAY(SUCCESSOR),          BUG,                    GO(FORGET, IN_CHARGE),          BUG,                    BUG,                           GO(SEND_STOPPING, CLOSING),    BUG)},
 
-    [S(SUCCESSOR)]   = {WORDS(STAY(SUCCESSOR),  STAY(SUCCESSOR),     STAY(SUCCESSOR),           STAY(SUCCESSOR),            STAY(SUCCESSOR),         STAY(SUCCESSOR),            STAY(SUCCESSOR)),
-                        REST(BUG,               BUG,                 BUG,                       GO(FORGET,IN_CHARGE),       BUG,                     BUG,                        GO(SAY_STOPPING,SUCCESSOR),    STAY(SUCCESSOR))},
+    [S(SUCCESSOR)]   = {WORDS(STAY(SUCCESSOR),    STAY(SUCCESSOR),          STAY(SUCCESSOR),        STAY(SUCCESSOR),                STAY(SUCCESSOR),        STAY(SUCCESSOR),               STAY(SUCCESSOR)),
+                        REST( BUG,                BUG,                      BUG,                    GO(FORGET, IN_CHARGE),          BUG,                    BUG,                           GO(SEND_STOPPING, SUCCESSOR),  STAY(SUCCESSOR))},
 };
 /* clang-format on */
 

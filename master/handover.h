@@ -69,17 +69,17 @@
     X(FAIL)            /* log the failure: this master goes on */                                                      \
     X(RECOVER)         /* the same, and put right what the candidate may have changed */                               \
     X(HAND_OVER)       /* drain, and let the successor serve */                                                        \
-    X(TAKE_BACK)       /* serve again */                                                                               \
+    X(RESUME_SERVICE)  /* serve again */                                                                               \
     X(OUTLIVE)         /* note how the successor has ended */                                                          \
     X(HURRY)           /* quiet sessions of workers that drain are closed at once: the server stops */                 \
     X(STOP_AT_ONCE)    /* kill the workers that drain */                                                               \
     X(CLOSE)           /* close the channel; the process behind it will be reaped */                                   \
     X(FORGET)          /* close the channel: the predecessor is gone */                                                \
     X(CLAIM)           /* put the pid file in place, and say MINE */                                                   \
-    X(SAY_MINE)        /* say it again */                                                                              \
+    X(SEND_MINE)       /* say it again */                                                                              \
     X(TAKE_OVER)       /* serve alone from now on: drop what the predecessor had and this master does not want */      \
     X(TAKE_OVER_ALONE) /* CLAIM, TAKE_OVER and FORGET in one: nobody is left who could be told */                      \
-    X(SAY_STOPPING)    /* so that the predecessor does not serve again */                                              \
+    X(SEND_STOPPING)   /* so that the predecessor does not serve again */                                              \
     X(BUG)             /* cannot happen: our own bookkeeping is broken */
 
 enum handover_state {

@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 static struct master master = {
-    .signal_fd = -1, .upgrade.channel = -1, .guardian = {.hears = -1, .tells = -1}, .stats_fd = -1};
+    .signal_fd = -1, .upgrade.channel = -1, .guardian = {.receive_fd = -1, .send_fd = -1}, .stats_fd = -1};
 
 /* ---- what prevents the start ---- */
 
@@ -48,7 +48,7 @@ _Noreturn static void fail(const char *what, const char *error)
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", error);
     upgrade_fail(&master.upgrade, text);
     log_complain("ccserver: %s", text);
-    daemon_tell(DAEMON_HAS_REPORTED);
+    daemon_report(DAEMON_HAS_REPORTED);
     exit(EXIT_FAILURE);
 }
 
@@ -90,14 +90,14 @@ static void parse_options(struct options *options, int argc, char **argv)
         bad_usage(error);
 }
 
-static void tell_alive(void)
+static void report_alive(void)
 {
-    upgrade_tell_alive(&master.upgrade);
+    upgrade_report_alive(&master.upgrade);
 }
 
 static void resolve(struct names *names)
 {
-    int ended_by = names_await(names, tell_alive);
+    int ended_by = names_await(names, report_alive);
 
     if (ended_by < 0)
         fail("cannot resolve names", strerror(errno));
@@ -228,9 +228,9 @@ static void leave_to_master(void)
     fleet_each_slot(&master.fleet, close_channel);
 }
 
-static void tell_started(bool ready)
+static void report_started(bool ready)
 {
-    daemon_tell(ready ? DAEMON_READY : DAEMON_NOT_READY);
+    daemon_report(ready ? DAEMON_READY : DAEMON_NOT_READY);
 }
 
 static void read_signals_from_descriptor(void)
@@ -367,7 +367,7 @@ int main(int argc, char **argv, char **environment)
     title_set("master");
     announce(&options);
 
-    master.started = tell_started;
+    master.started = report_started;
     master.fleet.context.endpoints = &master.fleet.endpoints;
     master.fleet.context.in_child = leave_to_master;
     int code = master_run(&master);

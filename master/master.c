@@ -46,7 +46,7 @@ static void stop_at_once(struct master *master, const char *reason)
     fleet_kill(&master->fleet);
 }
 
-static void give_in(struct master *master, const char *reason)
+static void begin_stop(struct master *master, const char *reason)
 {
     rollout_give_up(&master->fleet, "the server stops");
     log_notice("stopping: %s; sessions may finish for %u ms", reason, master->fleet.context.patience.drain_ms);
@@ -66,7 +66,7 @@ static void stop(struct master *master, const char *reason)
     upgrade_stop(master, false);
     if (handover_is_in_charge(master->upgrade.state))
         notify("STOPPING=1\nSTATUS=stopping: %s", reason);
-    give_in(master, reason);
+    begin_stop(master, reason);
 }
 
 /* No worker can run. A predecessor that still drains serves again, and so does not hear of a stop. */
@@ -76,7 +76,7 @@ static void break_down(struct master *master)
     if (handover_may_reload(master->upgrade.state))
         notify("STOPPING=1\nSTATUS=no worker can run");
     upgrade_break_down(master);
-    give_in(master, "no worker can run");
+    begin_stop(master, "no worker can run");
 }
 
 /* Ctrl-C reaches both masters while one takes over from the other; the sessions of the predecessor drain already. */
@@ -120,9 +120,9 @@ static void write_stats_file(struct master *master)
         log_notice("statistics written to %s", conf->stats_file);
 }
 
-static void tell_reopen(struct fleet *fleet, struct slot *slot)
+static void send_reopen(struct fleet *fleet, struct slot *slot)
 {
-    slot_tell_reopen_log(&fleet->context, slot);
+    slot_send_reopen_log(&fleet->context, slot);
 }
 
 static void reopen_logs(struct master *master)
@@ -133,10 +133,10 @@ static void reopen_logs(struct master *master)
         log_notice("log reopened");
     if (master_is_serving(master))
         endpoints_check_files(&master->fleet.endpoints);
-    fleet_each_slot(&master->fleet, tell_reopen);
+    fleet_each_slot(&master->fleet, send_reopen);
 }
 
-static void hang_up(struct master *master, const struct signalfd_siginfo *info)
+static void handle_sighup(struct master *master, const struct signalfd_siginfo *info)
 {
     if (!guardian_has_reached_all(info))
         upgrade_pass_hup(&master->upgrade);
@@ -164,7 +164,7 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
         report_log(master);
         write_stats_file(master);
         break;
-    case SIGHUP: hang_up(master, info); break;
+    case SIGHUP: handle_sighup(master, info); break;
     case SIGUSR2: upgrade_start(master); break;
     case SIGTTIN: resize_by(&master->fleet, 1, master_is_busy(master)); break;
     case SIGTTOU: resize_by(&master->fleet, -1, master_is_busy(master)); break;
@@ -184,7 +184,7 @@ static void read_signals(struct master *master)
 
 /* ---- the start ---- */
 
-static void tell_started(struct master *master, bool ready)
+static void report_started(struct master *master, bool ready)
 {
     if (master->started)
         master->started(ready);
@@ -204,11 +204,11 @@ static void check_started(struct master *master)
     if (ready == 0)
         return;
     master->was_ready = ready + down == current->wanted;
-    upgrade_tell_ready(&master->upgrade, ready, master->was_ready);
+    upgrade_report_ready(&master->upgrade, ready, master->was_ready);
     if (!master->was_ready)
         return;
     log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
-    tell_started(master, true);
+    report_started(master, true);
     if (handover_is_in_charge(master->upgrade.state))
         notify("READY=1\nSTATUS=%u workers", ready);
 }
@@ -266,7 +266,7 @@ static int tick_ms(const struct master *master)
     return quarter < TICK_MS ? (int)quarter : TICK_MS;
 }
 
-static void wait_and_hear(struct master *master)
+static void wait_and_receive(struct master *master)
 {
     struct fleet *fleet = &master->fleet;
     bool more = fleet_start_some(fleet, fleet->current) == FLEET_MORE;
@@ -286,7 +286,7 @@ static void wait_and_hear(struct master *master)
             carry_out_requests(master);
         }
     if (polled.fds[1].revents)
-        upgrade_hear(master);
+        upgrade_receive(master);
     carry_out_requests(master);
     if (polled.fds[0].revents)
         read_signals(master);
@@ -315,7 +315,7 @@ int master_run(struct master *master)
     fleet_start(&master->fleet, master->fleet.current, upgrade_first_workers(master),
                 is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
-        wait_and_hear(master);
+        wait_and_receive(master);
         workers_check(master);
         carry_out_requests(master);
         check_started(master);
@@ -326,7 +326,7 @@ int master_run(struct master *master)
         reload_tick(master);
         upgrade_tick(master);
         if (master_is_serving(master))
-            adopt_settle(&master->fleet);
+            adopt_sync(&master->fleet);
         fleet_free_gone_slots(&master->fleet);
         notify_alive(master);
         if (master_is_serving(master) && generation_is_down(master->fleet.current)) {
@@ -336,7 +336,7 @@ int master_run(struct master *master)
     }
     if (handover_is_in_charge(master->upgrade.state))
         write_stats_file(master); /* the final totals */
-    tell_started(master, false);
+    report_started(master, false);
     if (!handover_has_handed_over(master->upgrade.state) || !master->guardian.stays)
         log_notice("stopped");
     else if (handover_has_successor(master->upgrade.state))

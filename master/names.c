@@ -268,7 +268,7 @@ static void answer_all(struct names *names, const char *error)
     }
 }
 
-bool names_hear(struct names *names, uint64_t now_ms)
+bool names_receive(struct names *names, uint64_t now_ms)
 {
     bool alive = receive(names);
     char error[RESOLVE_ERROR_SIZE];
@@ -317,7 +317,7 @@ int names_await(struct names *names, void (*alive)(void))
     if (signal_fd < 0)
         return -1;
     int result = names_ask(names);
-    while (result == 0 && !names_hear(names, clock_now_ms())) {
+    while (result == 0 && !names_receive(names, clock_now_ms())) {
         struct pollfd fds[] = {{.fd = names->fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
         poll(fds, 2, ALIVE_EACH_MS);
         alive();

@@ -57,7 +57,7 @@ int names_ask(struct names *names);
  * child is gone, or the deadline has passed; what is still open is answered with an error then, and the child killed.
  * Does not block. The death of the child is a SIGCHLD; the process is reaped by whoever reaps.
  */
-bool names_hear(struct names *names, uint64_t now_ms);
+bool names_receive(struct names *names, uint64_t now_ms);
 
 /* Stop asking. The table stays. */
 void names_stop(struct names *names);

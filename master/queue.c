@@ -151,7 +151,7 @@ int queue_renew(struct endpoint *endpoint, const struct listener_config *listene
     return 0;
 }
 
-void queue_settle(struct endpoint *endpoint)
+void queue_commit(struct endpoint *endpoint)
 {
     if (endpoint->former >= 0)
         close(endpoint->former);
@@ -233,7 +233,7 @@ void queue_reopen(struct endpoint *endpoint, const struct listener_config *liste
 
 void queue_close(struct endpoint *endpoint)
 {
-    queue_settle(endpoint);
+    queue_commit(endpoint);
     for (unsigned i = 0; i < endpoint->count; i++)
         if (endpoint->queues[i] >= 0)
             close(endpoint->queues[i]);

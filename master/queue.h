@@ -16,12 +16,12 @@ int queue_open(const struct endpoints *endpoints, struct endpoint *endpoint, con
 void queue_reopen(struct endpoint *endpoint, const struct listener_config *listener, unsigned number);
 
 /*
- * Listen anew where the path of a unix socket leads nowhere any more. The former socket is kept until queue_settle()
+ * Listen anew where the path of a unix socket leads nowhere any more. The former socket is kept until queue_commit()
  * (the new one is to be used) or queue_restore() (the former is). 0, or -1 with errno. Nothing happens where the file
  * is there, or another server listens.
  */
 int queue_renew(struct endpoint *endpoint, const struct listener_config *listener);
-void queue_settle(struct endpoint *endpoint);
+void queue_commit(struct endpoint *endpoint);
 void queue_restore(struct endpoint *endpoint);
 
 /* Who may connect to a unix socket may have changed in the configuration. */

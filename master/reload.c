@@ -272,7 +272,7 @@ void reload_tick(struct master *master)
     if (!master_is_serving(master)) {
         stop_resolving(master);
     } else if (master->reload.state != RELOAD_IDLE) {
-        if (names_hear(&master->reload.names, clock_now_ms()))
+        if (names_receive(&master->reload.names, clock_now_ms()))
             answered(master);
     } else if (master->reload.pending) {
         if (!is_busy(master, error, sizeof(error)))

@@ -65,7 +65,7 @@ static void refuse_removed(struct fleet *fleet)
             if (endpoint->claimed)
                 continue;
             for (unsigned k = 0; k < current->count; k++)
-                slot_tell_refuse(&fleet->context, current->slots[k], index);
+                slot_send_refuse(&fleet->context, current->slots[k], index);
         }
 }
 

@@ -128,8 +128,8 @@ static void forget_process(struct slot *slot)
     slot->turns_seen = 0;
     slot->ready_ms = 0;
     memset(&slot->words, 0, sizeof(slot->words));
-    memset(slot->told, 0, sizeof(slot->told));
-    slot->told_count = slot->adopts_sent = slot->adopts_missed = slot->shutdowns = 0;
+    memset(slot->assigned, 0, sizeof(slot->assigned));
+    slot->assigned_count = slot->adopts_sent = slot->adopts_missed = slot->shutdowns = 0;
     slot->adopt_again_ms = slot->closed_ms = 0;
     slot->left = slot->replace_due = slot->suspect = slot->expelled = false;
 }
@@ -152,7 +152,7 @@ static void start(struct slot_context *context, struct slot *slot)
 
 /* ---- words ---- */
 
-bool slot_tell(const struct slot *slot, enum channel_type type, uint32_t value)
+bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value)
 {
     static struct log_limit limit;
     enum channel_result result = slot->channel < 0 ? CHANNEL_CLOSED : channel_send(slot->channel, type, value);
@@ -171,7 +171,7 @@ static uint32_t drain_ms_left(const struct slot_context *context, const struct s
     return close_ms > context->now_ms ? (uint32_t)(close_ms - context->now_ms) : 0;
 }
 
-static void tell_refused(struct slot *slot)
+static void send_refused(struct slot *slot)
 {
     struct slot_words *words = &slot->words;
 
@@ -179,7 +179,7 @@ static void tell_refused(struct slot *slot)
         uint8_t bit = (uint8_t)(1 << i % 8);
         if (!(words->refused[i / 8] & bit))
             continue;
-        if (!slot_tell(slot, CHANNEL_REFUSE, i))
+        if (!slot_send(slot, CHANNEL_REFUSE, i))
             return;
         words->refused[i / 8] &= (uint8_t)~bit;
         words->refused_count--;
@@ -187,24 +187,24 @@ static void tell_refused(struct slot *slot)
 }
 
 /* What a process is told to refuse counts when it drains: it must know of it first. */
-static void tell_words(const struct slot_context *context, struct slot *slot)
+static void send_words(const struct slot_context *context, struct slot *slot)
 {
     struct slot_words *words = &slot->words;
 
     if (words->reopen_log)
-        words->reopen_log = !slot_tell(slot, CHANNEL_REOPEN_LOG, 0);
-    tell_refused(slot);
+        words->reopen_log = !slot_send(slot, CHANNEL_REOPEN_LOG, 0);
+    send_refused(slot);
     if (words->drain && words->refused_count == 0)
-        words->drain = !slot_tell(slot, context->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, drain_ms_left(context, slot));
+        words->drain = !slot_send(slot, context->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, drain_ms_left(context, slot));
 }
 
-void slot_tell_reopen_log(struct slot_context *context, struct slot *slot)
+void slot_send_reopen_log(struct slot_context *context, struct slot *slot)
 {
     slot->words.reopen_log = slot->channel >= 0;
-    tell_words(context, slot);
+    send_words(context, slot);
 }
 
-void slot_tell_refuse(struct slot_context *context, struct slot *slot, uint32_t index)
+void slot_send_refuse(struct slot_context *context, struct slot *slot, uint32_t index)
 {
     uint8_t bit = (uint8_t)(1 << index % 8), *bits = &slot->words.refused[index / 8];
 
@@ -212,18 +212,18 @@ void slot_tell_refuse(struct slot_context *context, struct slot *slot, uint32_t 
         return;
     *bits |= bit;
     slot->words.refused_count++;
-    tell_words(context, slot);
+    send_words(context, slot);
 }
 
-static void tell_drain(const struct slot_context *context, struct slot *slot)
+static void send_drain(const struct slot_context *context, struct slot *slot)
 {
     slot->words.drain = true;
-    tell_words(context, slot);
+    send_words(context, slot);
 }
 
 /* ---- what the supervisor says ---- */
 
-static void tell_silent(const struct slot_context *context, const struct slot *slot, const char *then)
+static void log_silence(const struct slot_context *context, const struct slot *slot, const char *then)
 {
     uint64_t seen_ms = slot->ready_ms ? slot->supervised.beat_ms : slot->supervised.started_ms;
 
@@ -234,9 +234,9 @@ static void tell_silent(const struct slot_context *context, const struct slot *s
 static void end(const struct slot_context *context, const struct slot *slot, int number)
 {
     if (slot->supervised.state == SUPERVISOR_ABORTED)
-        tell_silent(context, slot, "sending SIGABRT");
+        log_silence(context, slot, "sending SIGABRT");
     else if (slot->supervised.state == SUPERVISOR_KILLED && !slot->expelled)
-        tell_silent(context, slot, "sending SIGKILL");
+        log_silence(context, slot, "sending SIGKILL");
     kill(slot->pid, number);
 }
 
@@ -258,14 +258,14 @@ void slot_handle(struct slot_context *context, struct slot *slot, enum superviso
         log_warn("%s %u will be started again in %u ms", name, slot->number,
                  (unsigned)(slot->supervised.due_ms - context->now_ms));
         break;
-    case SUPERVISOR_ACT_TELL_SILENT: tell_silent(context, slot, adopters_text(context)); break;
-    case SUPERVISOR_ACT_TELL_AWAKE:
+    case SUPERVISOR_ACT_LOG_SILENT: log_silence(context, slot, adopters_text(context)); break;
+    case SUPERVISOR_ACT_LOG_AWAKE:
         log_notice("%s %u (pid %d) beats again: its accept queues are its own", name, slot->number, (int)slot->pid);
         break;
     case SUPERVISOR_ACT_ABORT: end(context, slot, SIGABRT); break;
     case SUPERVISOR_ACT_KILL: end(context, slot, SIGKILL); break;
-    case SUPERVISOR_ACT_DRAIN: tell_drain(context, slot); break;
-    case SUPERVISOR_ACT_TELL_DOWN:
+    case SUPERVISOR_ACT_DRAIN: send_drain(context, slot); break;
+    case SUPERVISOR_ACT_LOG_DOWN:
         log_error("%s %u stays down: it asked not to be started again", name, slot->number);
         break;
     case SUPERVISOR_ACT_BUG:
@@ -277,7 +277,7 @@ void slot_handle(struct slot_context *context, struct slot *slot, enum superviso
 void slot_hurry(struct slot_context *context, struct slot *slot)
 {
     if (slot->supervised.state == SUPERVISOR_STOPPING)
-        tell_drain(context, slot);
+        send_drain(context, slot);
 }
 
 void slot_expel(struct slot_context *context, struct slot *slot, const char *what)
@@ -318,7 +318,7 @@ void slot_tick(struct slot_context *context, struct slot *slot)
         slot->turns_seen = turns;
         slot_handle(context, slot, SUPERVISOR_EVENT_BEAT);
     }
-    tell_words(context, slot);
+    send_words(context, slot);
     check_process(context, slot);
     if (slot->supervised.state == SUPERVISOR_EMPTY || slot->supervised.due_ms > context->now_ms)
         return;

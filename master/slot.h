@@ -56,8 +56,8 @@ struct slot {
     uint64_t ready_ms;         /* real time; 0: not yet */
     enum stats_respawn reason; /* it will be, or was, started */
     struct slot_words words;
-    uint8_t told[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
-    unsigned told_count;
+    uint8_t assigned[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
+    unsigned assigned_count;
     uint64_t
         adopt_again_ms; /* real time; until then it is left alone, since it had no descriptors for what it was told */
     /* What its process has done so far, to hold what it says against. */
@@ -101,10 +101,10 @@ void slot_reaped(struct slot_context *context, struct slot *slot, const int *sta
 void slot_close_channel(struct slot *slot);
 
 /* Reopen the log; refuse connections to the address with this index when it drains. Said again until it has been. */
-void slot_tell_reopen_log(struct slot_context *context, struct slot *slot);
-void slot_tell_refuse(struct slot_context *context, struct slot *slot, uint32_t index);
+void slot_send_reopen_log(struct slot_context *context, struct slot *slot);
+void slot_send_refuse(struct slot_context *context, struct slot *slot, uint32_t index);
 
 /* False when it is to be said again. A process that is gone need not be told. */
-bool slot_tell(const struct slot *slot, enum channel_type type, uint32_t value);
+bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value);
 
 #endif

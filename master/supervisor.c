@@ -25,7 +25,7 @@ struct cell {
 #define END GO(KILL, ENDING)
 #define EXPEL GO(KILL, KILLED) /* and replace it */
 #define GONE STAY(EMPTY)
-#define QUIT GO(TELL_DOWN, DOWN)
+#define QUIT GO(LOG_DOWN, DOWN)
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] = {
@@ -33,8 +33,8 @@ static const struct cell table[SUPERVISOR_STATE_COUNT][SUPERVISOR_EVENT_COUNT] =
     ROW(EMPTY,     GO(SPAWN, STARTING), BUG,                 BUG,                      BUG,                      BUG,             BUG,             BUG,     GONE,           GONE,           BUG),
     ROW(STARTING,  STAY(STARTING),      STAY(RUNNING),       STAY(STARTING),           STAY(SLOW),               AGAIN(STARTING), AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
     ROW(SLOW,      STAY(SLOW),          STAY(RUNNING),       STAY(SLOW),               GO(ABORT, ABORTED),       AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
-    ROW(RUNNING,   STAY(RUNNING),       EXPEL,               STAY(RUNNING),            GO(TELL_SILENT, SILENT),  AGAIN(STARTING), AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
-    ROW(SILENT,    STAY(SILENT),        EXPEL,               GO(TELL_AWAKE, RUNNING),  GO(ABORT, ABORTED),       AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
+    ROW(RUNNING,   STAY(RUNNING),       EXPEL,               STAY(RUNNING),            GO(LOG_SILENT, SILENT),   AGAIN(STARTING), AGAIN(STARTING), QUIT,    LEAVE,          END,            EXPEL),
+    ROW(SILENT,    STAY(SILENT),        EXPEL,               GO(LOG_AWAKE, RUNNING),   GO(ABORT, ABORTED),       AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    LEAVE,          END,            EXPEL),
     ROW(ABORTED,   STAY(ABORTED),       STAY(ABORTED),       STAY(ABORTED),            GO(KILL, KILLED),         AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    END,            END,            EXPEL),
     ROW(KILLED,    STAY(KILLED),        STAY(KILLED),        STAY(KILLED),             BUG,                      AGAIN(SLOW),     AGAIN(SLOW),     QUIT,    STAY(ENDING),   STAY(ENDING),   STAY(KILLED)),
     ROW(BACKOFF,   STAY(BACKOFF),       BUG,                 BUG,                      GO(SPAWN, SLOW),          BUG,             BUG,             BUG,     GONE,           GONE,           BUG),

@@ -47,16 +47,16 @@
     X(ERROR, "error")     /* it has said or written what no sound process does */
 
 #define SUPERVISOR_ACTIONS(X)                                                                                          \
-    X(NONE)        /* only the state changes, or nothing does */                                                       \
-    X(SPAWN)       /* fork now */                                                                                      \
-    X(WAIT)        /* log that it will be forked at due_ms */                                                          \
-    X(TELL_SILENT) /* log that it is silent */                                                                         \
-    X(TELL_AWAKE)  /* log that it beats again */                                                                       \
-    X(ABORT)       /* send SIGABRT */                                                                                  \
-    X(KILL)        /* send SIGKILL */                                                                                  \
-    X(DRAIN)       /* tell the child to stop */                                                                        \
-    X(TELL_DOWN)   /* log that the slot stays down */                                                                  \
-    X(BUG)         /* cannot happen: our own bookkeeping is broken */
+    X(NONE)       /* only the state changes, or nothing does */                                                        \
+    X(SPAWN)      /* fork now */                                                                                       \
+    X(WAIT)       /* log that it will be forked at due_ms */                                                           \
+    X(LOG_SILENT) /* log that it is silent */                                                                          \
+    X(LOG_AWAKE)  /* log that it beats again */                                                                        \
+    X(ABORT)      /* send SIGABRT */                                                                                   \
+    X(KILL)       /* send SIGKILL */                                                                                   \
+    X(DRAIN)      /* tell the child to stop */                                                                         \
+    X(LOG_DOWN)   /* log that the slot stays down */                                                                   \
+    X(BUG)        /* cannot happen: our own bookkeeping is broken */
 
 enum supervisor_state {
 #define X(name, text) SUPERVISOR_##name,

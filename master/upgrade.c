@@ -43,15 +43,15 @@
 
 enum { PATIENCE_MS = 10 * 1000 };
 
-static void give(struct master *master, enum handover_event event);
-static void settle_claim(struct master *master);
+static void handle(struct master *master, enum handover_event event);
+static void check_claim(struct master *master);
 
 static void close_channel(struct upgrade *upgrade)
 {
     if (upgrade->channel >= 0)
         close(upgrade->channel);
     upgrade->channel = -1;
-    upgrade->unsaid = 0;
+    upgrade->unsent = 0;
 }
 
 /* Nothing that is known of the other master holds any more, but who is in charge. */
@@ -84,7 +84,7 @@ void upgrade_start(struct master *master)
 {
     char path[PATH_MAX], error[UPGRADE_TEXT_SIZE];
 
-    upgrade_hear(master); /* the predecessor that drained may be gone by now */
+    upgrade_receive(master); /* the predecessor that drained may be gone by now */
     if (master_is_busy(master)) {
         log_warn("upgrade refused: a reload, an upgrade or a stop is under way");
     } else if (binary_find(master->binary, path, sizeof(path), error, sizeof(error)) < 0) {
@@ -92,7 +92,7 @@ void upgrade_start(struct master *master)
     } else if (upgrade_fork(master, path) < 0) {
         log_failure(master, strerror(errno));
     } else {
-        give(master, HANDOVER_EVENT_START);
+        handle(master, HANDOVER_EVENT_START);
         log_notice("upgrade: starting %s (pid %d)", path, (int)master->upgrade.pid);
         notify("STATUS=upgrading, pid %d starts", (int)master->upgrade.pid);
     }
@@ -127,7 +127,7 @@ static void go_on(struct master *master)
 {
     log_failure(master, master->upgrade.error);
     forget(&master->upgrade);
-    guardian_take_back(&master->guardian);
+    guardian_resume(&master->guardian);
 }
 
 /* The candidate may have put its own pid file in the place of ours, and shut the sockets that it drops. */
@@ -140,13 +140,13 @@ static void recover(struct master *master)
         log_error("%s", error);
     endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf);
     forget(&master->upgrade);
-    guardian_take_back(&master->guardian);
+    guardian_resume(&master->guardian);
 }
 
 static void offer(struct master *master)
 {
     wait_longer(&master->upgrade);
-    words_say(&master->upgrade, WORD_YOURS);
+    upgrade_words_send(&master->upgrade, WORD_YOURS);
 }
 
 static void hand_over(struct master *master)
@@ -168,14 +168,14 @@ static void hand_over(struct master *master)
 }
 
 /* The successor has died in charge, and this master still drains. */
-static void take_back(struct master *master)
+static void resume_service(struct master *master)
 {
     char error[256];
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
     atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
     forget(&master->upgrade);
-    guardian_take_back(&master->guardian);
+    guardian_resume(&master->guardian);
     if (replace_pid_file(master, error, sizeof(error)) < 0)
         log_error("%s", error);
     endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf); /* it may have dropped some */
@@ -190,7 +190,7 @@ static void outlive(struct master *master)
 {
     guardian_note_end(&master->guardian, master->upgrade.status);
     forget(&master->upgrade);
-    guardian_take_back(&master->guardian);
+    guardian_resume(&master->guardian);
 }
 
 bool upgrade_reaped(struct master *master, pid_t pid, int status)
@@ -199,10 +199,10 @@ bool upgrade_reaped(struct master *master, pid_t pid, int status)
 
     if (!handover_awaits_end(upgrade->state) || pid != upgrade->pid)
         return false;
-    upgrade_hear(master); /* its last words say more than its exit code */
+    upgrade_receive(master); /* its last words say more than its exit code */
     upgrade->status = status;
     note_exit(upgrade, status);
-    give(master, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? HANDOVER_EVENT_EXITED : HANDOVER_EVENT_DIED);
+    handle(master, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? HANDOVER_EVENT_EXITED : HANDOVER_EVENT_DIED);
     return true;
 }
 
@@ -210,12 +210,12 @@ void upgrade_tick(struct master *master)
 {
     struct upgrade *upgrade = &master->upgrade;
 
-    words_flush(upgrade);
-    settle_claim(master);
+    upgrade_words_flush(upgrade);
+    check_claim(master);
     guardian_tick(&master->guardian);
     if (upgrade->due_ms && clock_now_ms() >= upgrade->due_ms) {
         note_failure(upgrade, "silent for 10 s");
-        give(master, HANDOVER_EVENT_LATE);
+        handle(master, HANDOVER_EVENT_LATE);
     }
 }
 
@@ -224,13 +224,13 @@ void upgrade_tick(struct master *master)
 void upgrade_fail(const struct upgrade *upgrade, const char *error)
 {
     if (handover_is_candidate(upgrade->state))
-        words_fail(upgrade->channel, error);
+        upgrade_words_fail(upgrade->channel, error);
 }
 
-void upgrade_tell_alive(struct upgrade *upgrade)
+void upgrade_report_alive(struct upgrade *upgrade)
 {
     if (handover_is_candidate(upgrade->state))
-        words_say(upgrade, WORD_ALIVE);
+        upgrade_words_send(upgrade, WORD_ALIVE);
 }
 
 void upgrade_pass_hup(const struct upgrade *upgrade)
@@ -257,7 +257,7 @@ bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *i
     log_notice("SIG%s is passed on to pid %d", sigabbrev_np(number), pid);
     kill(master->upgrade.pid, number);
     if (is_stop)
-        give(master, HANDOVER_EVENT_STOPPING); /* also if it dies of something else before it has seen the signal */
+        handle(master, HANDOVER_EVENT_STOPPING); /* also if it dies of something else before it has seen the signal */
     return true;
 }
 
@@ -265,16 +265,16 @@ bool upgrade_pass_shutdown(struct upgrade *upgrade)
 {
     if (!handover_has_successor(upgrade->state) && !handover_is_candidate(upgrade->state))
         return false;
-    words_say(upgrade, WORD_SHUTDOWN);
+    upgrade_words_send(upgrade, WORD_SHUTDOWN);
     return true;
 }
 
-void upgrade_tell_ready(struct upgrade *upgrade, unsigned workers, bool all)
+void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all)
 {
     if (!handover_is_candidate(upgrade->state) || (!all && workers <= upgrade->workers))
         return;
     upgrade->workers = workers;
-    words_say(upgrade, all ? WORD_READY : WORD_ALIVE);
+    upgrade_words_send(upgrade, all ? WORD_READY : WORD_ALIVE);
 }
 
 unsigned upgrade_first_workers(const struct master *master)
@@ -285,16 +285,16 @@ unsigned upgrade_first_workers(const struct master *master)
 }
 
 /* MINE is on its way, or nobody is left to receive it: there is no way back. */
-static void settle_claim(struct master *master)
+static void check_claim(struct master *master)
 {
-    if (handover_has_claimed(master->upgrade.state) && !words_owe(&master->upgrade, WORD_MINE))
-        give(master, HANDOVER_EVENT_SENT);
+    if (handover_has_claimed(master->upgrade.state) && !upgrade_words_is_unsent(&master->upgrade, WORD_MINE))
+        handle(master, HANDOVER_EVENT_SENT);
 }
 
-static void say_mine(struct master *master)
+static void send_mine(struct master *master)
 {
-    guardian_tell(&master->guardian);
-    words_say(&master->upgrade, WORD_MINE);
+    guardian_report(&master->guardian);
+    upgrade_words_send(&master->upgrade, WORD_MINE);
 }
 
 /* The pid file comes first: it can fail, and until MINE has been said the predecessor can go on. */
@@ -307,7 +307,7 @@ static void claim(struct master *master)
         upgrade_fail(&master->upgrade, error);
         exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
     }
-    say_mine(master);
+    send_mine(master);
 }
 
 static void take_over(struct master *master)
@@ -328,7 +328,7 @@ static void take_over_alone(struct master *master)
 
     if (replace_pid_file(master, error, sizeof(error)) < 0)
         log_error("%s", error);
-    guardian_tell(&master->guardian);
+    guardian_report(&master->guardian);
     take_over(master);
     forget(&master->upgrade);
 }
@@ -336,15 +336,15 @@ static void take_over_alone(struct master *master)
 void upgrade_stop(struct master *master, bool at_once)
 {
     note_failure(&master->upgrade, "this master stops");
-    give(master, HANDOVER_EVENT_STOP);
+    handle(master, HANDOVER_EVENT_STOP);
     if (at_once && handover_has_predecessor(master->upgrade.state))
-        words_say(&master->upgrade, WORD_QUICKLY);
+        upgrade_words_send(&master->upgrade, WORD_QUICKLY);
 }
 
 void upgrade_break_down(struct master *master)
 {
     note_failure(&master->upgrade, "this master stops");
-    give(master, HANDOVER_EVENT_BREAK_DOWN);
+    handle(master, HANDOVER_EVENT_BREAK_DOWN);
 }
 
 /* ---- both ---- */
@@ -361,22 +361,22 @@ static void carry_out(struct master *master, enum handover_action action)
     case HANDOVER_ACT_FAIL: go_on(master); break;
     case HANDOVER_ACT_RECOVER: recover(master); break;
     case HANDOVER_ACT_HAND_OVER: hand_over(master); break;
-    case HANDOVER_ACT_TAKE_BACK: take_back(master); break;
+    case HANDOVER_ACT_RESUME_SERVICE: resume_service(master); break;
     case HANDOVER_ACT_OUTLIVE: outlive(master); break;
     case HANDOVER_ACT_HURRY: fleet_hurry(&master->fleet); break;
     case HANDOVER_ACT_STOP_AT_ONCE: master->requests |= MASTER_STOP_AT_ONCE; break;
     case HANDOVER_ACT_CLOSE: close_channel(upgrade); break;
     case HANDOVER_ACT_FORGET: forget(upgrade); break;
     case HANDOVER_ACT_CLAIM: claim(master); break;
-    case HANDOVER_ACT_SAY_MINE: say_mine(master); break;
+    case HANDOVER_ACT_SEND_MINE: send_mine(master); break;
     case HANDOVER_ACT_TAKE_OVER: take_over(master); break;
     case HANDOVER_ACT_TAKE_OVER_ALONE: take_over_alone(master); break;
-    case HANDOVER_ACT_SAY_STOPPING: words_say(upgrade, WORD_STOPPING); break;
+    case HANDOVER_ACT_SEND_STOPPING: upgrade_words_send(upgrade, WORD_STOPPING); break;
     case HANDOVER_ACT_BUG: break;
     }
 }
 
-static void give(struct master *master, enum handover_event event)
+static void handle(struct master *master, enum handover_event event)
 {
     enum handover_action action = handover_handle(&master->upgrade.state, event);
 
@@ -385,40 +385,40 @@ static void give(struct master *master, enum handover_event event)
     carry_out(master, action);
 }
 
-static void hear_word(struct master *master, enum upgrade_word word, const char *error)
+static void handle_word(struct master *master, enum upgrade_word word, const char *error)
 {
     switch (word) {
-    case WORD_ALIVE: give(master, HANDOVER_EVENT_ALIVE); break;
-    case WORD_READY: give(master, HANDOVER_EVENT_READY); break;
+    case WORD_ALIVE: handle(master, HANDOVER_EVENT_ALIVE); break;
+    case WORD_READY: handle(master, HANDOVER_EVENT_READY); break;
     case WORD_YOURS:
-        give(master, HANDOVER_EVENT_YOURS);
-        settle_claim(master);
+        handle(master, HANDOVER_EVENT_YOURS);
+        check_claim(master);
         break;
-    case WORD_MINE: give(master, HANDOVER_EVENT_MINE); break;
-    case WORD_STOPPING: give(master, HANDOVER_EVENT_STOPPING); break;
-    case WORD_QUICKLY: give(master, HANDOVER_EVENT_QUICKLY); break;
+    case WORD_MINE: handle(master, HANDOVER_EVENT_MINE); break;
+    case WORD_STOPPING: handle(master, HANDOVER_EVENT_STOPPING); break;
+    case WORD_QUICKLY: handle(master, HANDOVER_EVENT_QUICKLY); break;
     case WORD_SHUTDOWN: master->requests |= MASTER_SHUT_DOWN; break;
     case WORD_FAILED:
         note_failure(&master->upgrade, error);
-        give(master, HANDOVER_EVENT_FAILED);
+        handle(master, HANDOVER_EVENT_FAILED);
         break;
-    case WORD_END: give(master, HANDOVER_EVENT_CLOSED); break;
+    case WORD_END: handle(master, HANDOVER_EVENT_CLOSED); break;
     default: break;
     }
 }
 
-void upgrade_hear(struct master *master)
+void upgrade_receive(struct master *master)
 {
     char error[UPGRADE_TEXT_SIZE];
     enum upgrade_word word = WORD_UNKNOWN;
 
     while (master->upgrade.channel >= 0 && word != WORD_NONE) {
-        word = words_hear(&master->upgrade, error);
-        hear_word(master, word, error);
+        word = upgrade_words_receive(&master->upgrade, error);
+        handle_word(master, word, error);
     }
 }
 
 int upgrade_poll_fd(const struct upgrade *upgrade)
 {
-    return upgrade->deaf_until_ms && clock_now_ms() < upgrade->deaf_until_ms ? -1 : upgrade->channel;
+    return upgrade->receive_again_ms && clock_now_ms() < upgrade->receive_again_ms ? -1 : upgrade->channel;
 }

@@ -21,8 +21,8 @@ struct upgrade {
     unsigned workers;          /* of this candidate that have been READY at a time */
     char error[512];           /* the candidate has failed */
     int status;                /* with which the successor has ended, as from waitpid() */
-    unsigned unsaid;           /* set of enum upgrade_word: what could not be sent yet */
-    uint64_t deaf_until_ms;    /* real time; until then the channel is left alone, since reading from it has failed */
+    unsigned unsent;           /* set of enum upgrade_word: what could not be sent yet */
+    uint64_t receive_again_ms; /* real time; until then the channel is left alone, since reading from it has failed */
 };
 
 /* SIGUSR2: start the binary anew, with our sockets. */
@@ -32,10 +32,10 @@ void upgrade_start(struct master *master);
 void upgrade_fail(const struct upgrade *upgrade, const char *error);
 
 /* In a candidate, while something takes its time: its silence must not be taken for a hang. */
-void upgrade_tell_alive(struct upgrade *upgrade);
+void upgrade_report_alive(struct upgrade *upgrade);
 
 /* In a candidate: so many workers are READY, or all that can be. */
-void upgrade_tell_ready(struct upgrade *upgrade, unsigned workers, bool all);
+void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all);
 
 /*
  * How many workers this master starts with: as many as are configured, but in a candidate no more than there are
@@ -62,7 +62,7 @@ bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *i
 
 /* The other master has said something (the descriptor can be read), or has been silent for too long. */
 int upgrade_poll_fd(const struct upgrade *upgrade);
-void upgrade_hear(struct master *master);
+void upgrade_receive(struct master *master);
 void upgrade_tick(struct master *master);
 
 /* A child has been reaped. False when it was not the other master. */

@@ -60,7 +60,7 @@ _Noreturn static void become_candidate(const struct master *master, const char *
     if (leave_to_candidate(master, channel, manifest) == 0)
         execv(path, master->arguments);
     snprintf(text, sizeof(text), "%s: %s", path, strerror(errno));
-    words_fail(channel, text);
+    upgrade_words_fail(channel, text);
     _exit(127);
 }
 
@@ -89,7 +89,7 @@ int upgrade_fork(struct master *master, const char *path)
         return 0;
     }
     close_if_open(ends[0]);
-    guardian_take_back(&master->guardian);
+    guardian_resume(&master->guardian);
     errno = error;
     return -1;
 }

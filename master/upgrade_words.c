@@ -9,7 +9,7 @@
 
 #include <bsd/string.h>
 
-enum { FAIL_TRIES = 100, FAIL_PAUSE_MS = 10, DEAF_MS = 50 };
+enum { FAIL_TRIES = 100, FAIL_PAUSE_MS = 10, PAUSE_MS = 50 };
 
 static const char *const names[] = {
 #define X(name) #name,
@@ -22,25 +22,25 @@ static bool is_closed(int error)
     return error == EPIPE || error == ECONNRESET || error == ENOTCONN;
 }
 
-void words_say(struct upgrade *upgrade, enum upgrade_word word)
+void upgrade_words_send(struct upgrade *upgrade, enum upgrade_word word)
 {
     if (upgrade->channel < 0)
         return;
-    upgrade->unsaid |= 1U << word;
-    words_flush(upgrade);
+    upgrade->unsent |= 1U << word;
+    upgrade_words_flush(upgrade);
 }
 
-void words_flush(struct upgrade *upgrade)
+void upgrade_words_flush(struct upgrade *upgrade)
 {
     static struct log_limit limit;
 
-    for (unsigned word = 0; upgrade->unsaid && word < WORD_UNKNOWN; word++) {
-        if (!words_owe(upgrade, word))
+    for (unsigned word = 0; upgrade->unsent && word < WORD_UNKNOWN; word++) {
+        if (!upgrade_words_is_unsent(upgrade, word))
             continue;
         if (send(upgrade->channel, names[word], strlen(names[word]), MSG_NOSIGNAL) >= 0) {
-            upgrade->unsaid &= ~(1U << word);
+            upgrade->unsent &= ~(1U << word);
         } else if (is_closed(errno)) {
-            upgrade->unsaid = 0;
+            upgrade->unsent = 0;
         } else {
             log_limited(&limit, 1, LOG_LEVEL_WARN, "upgrade: %s will be sent again: %s", names[word], strerror(errno));
             return;
@@ -48,12 +48,12 @@ void words_flush(struct upgrade *upgrade)
     }
 }
 
-bool words_owe(const struct upgrade *upgrade, enum upgrade_word word)
+bool upgrade_words_is_unsent(const struct upgrade *upgrade, enum upgrade_word word)
 {
-    return upgrade->unsaid & 1U << word;
+    return upgrade->unsent & 1U << word;
 }
 
-void words_fail(int channel, const char *error)
+void upgrade_words_fail(int channel, const char *error)
 {
     char text[UPGRADE_TEXT_SIZE];
     int size = snprintf(text, sizeof(text), "%s %s", names[WORD_FAILED], error);
@@ -65,7 +65,7 @@ void words_fail(int channel, const char *error)
 
 /* As recv(), but tries at once again after an interruption, or a reset: words that came before it can be read after it.
  */
-static ssize_t receive(struct upgrade *upgrade, char *text)
+static ssize_t receive_packet(struct upgrade *upgrade, char *text)
 {
     ssize_t size = -1;
 
@@ -77,15 +77,15 @@ static ssize_t receive(struct upgrade *upgrade, char *text)
     return size;
 }
 
-enum upgrade_word words_hear(struct upgrade *upgrade, char *error)
+enum upgrade_word upgrade_words_receive(struct upgrade *upgrade, char *error)
 {
     const size_t failed = strlen(names[WORD_FAILED]);
     char text[UPGRADE_TEXT_SIZE];
-    ssize_t size = receive(upgrade, text);
+    ssize_t size = receive_packet(upgrade, text);
 
     if (size < 0 && errno != EAGAIN)
-        upgrade->deaf_until_ms = clock_now_ms() +
-                                 DEAF_MS; /* no memory: the word stays there, but must not make us spin */
+        upgrade->receive_again_ms = clock_now_ms() +
+                                    PAUSE_MS; /* no memory: the word stays there, but must not make us spin */
     if (size <= 0)
         return size < 0 ? WORD_NONE : WORD_END;
     text[size] = '\0';

@@ -18,7 +18,7 @@
     X(STOPPING)                                                                                                        \
     X(QUICKLY)                                                                                                         \
     X(SHUTDOWN)                                                                                                        \
-    X(FAILED) /* the only one with a text, "FAILED error": words_fail() */
+    X(FAILED) /* the only one with a text, "FAILED error": upgrade_words_fail() */
 
 enum upgrade_word {
 #define X(name) WORD_##name,
@@ -31,17 +31,17 @@ enum upgrade_word {
 
 enum { UPGRADE_TEXT_SIZE = 640 };
 
-/* Say it, now or at a later words_flush(); nothing happens without a channel. */
-void words_say(struct upgrade *upgrade, enum upgrade_word word);
-void words_flush(struct upgrade *upgrade);
+/* Say it, now or at a later upgrade_words_flush(); nothing happens without a channel. */
+void upgrade_words_send(struct upgrade *upgrade, enum upgrade_word word);
+void upgrade_words_flush(struct upgrade *upgrade);
 
 /* Whether it has not been sent yet. */
-bool words_owe(const struct upgrade *upgrade, enum upgrade_word word);
+bool upgrade_words_is_unsent(const struct upgrade *upgrade, enum upgrade_word word);
 
 /* The last word of a process that exits: waits up to a second until it can be sent. */
-void words_fail(int channel, const char *error);
+void upgrade_words_fail(int channel, const char *error);
 
 /* Read the next word; `error` (UPGRADE_TEXT_SIZE) is what stands behind FAILED. */
-enum upgrade_word words_hear(struct upgrade *upgrade, char *error);
+enum upgrade_word upgrade_words_receive(struct upgrade *upgrade, char *error);
 
 #endif

@@ -79,7 +79,7 @@ static void expect_nothing(void)
 static void test_all_run(void)
 {
     begin();
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect_nothing();
     for (unsigned i = 0; i < WORKERS; i++) {
         CU_ASSERT_FALSE(fleet.adopted[i]);
@@ -93,8 +93,8 @@ static void test_silent(void)
 {
     begin();
     slots[2].supervised.state = SUPERVISOR_SILENT;
-    adopt_settle(&fleet);
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
+    adopt_sync(&fleet);
     expect(3, CHANNEL_ADOPT, 2);
     expect(0, CHANNEL_ADOPT, 2);
     expect_nothing();
@@ -102,7 +102,7 @@ static void test_silent(void)
     CU_ASSERT_EQUAL(adopt_count(&slots[0]), 1);
     CU_ASSERT_EQUAL(adopt_count(&slots[1]), 0);
     slots[2].supervised.state = SUPERVISOR_RUNNING;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(3, CHANNEL_RELEASE, 2);
     expect(0, CHANNEL_RELEASE, 2);
     expect_nothing();
@@ -116,11 +116,11 @@ static void test_adopter_hangs(void)
 {
     begin();
     slots[1].supervised.state = SUPERVISOR_BACKOFF;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(2, CHANNEL_ADOPT, 1);
     expect(3, CHANNEL_ADOPT, 1);
     slots[2].supervised.state = SUPERVISOR_SILENT;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(3, CHANNEL_ADOPT, 2);
     expect(0, CHANNEL_ADOPT, 1);
     expect(0, CHANNEL_ADOPT, 2);
@@ -135,7 +135,7 @@ static void test_retired_number(void)
 {
     begin();
     current.count = current.wanted = WORKERS - 1;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     for (unsigned i = 0; i < WORKERS - 1; i++)
         expect(i, CHANNEL_ADOPT, WORKERS - 1);
     expect_nothing();
@@ -148,10 +148,10 @@ static void test_start(void)
     begin();
     current.count = WORKERS - 1;
     slots[2].supervised.state = SUPERVISOR_STARTING;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect_nothing();
     slots[2].supervised.state = SUPERVISOR_SLOW;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(0, CHANNEL_ADOPT, 2);
     expect(1, CHANNEL_ADOPT, 2);
     end();
@@ -162,17 +162,17 @@ static void test_missed(void)
 {
     begin();
     slots[2].supervised.state = SUPERVISOR_SILENT;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(3, CHANNEL_ADOPT, 2);
     expect(0, CHANNEL_ADOPT, 2);
     CU_ASSERT_EQUAL(slots[0].adopts_sent, 1);
     adopt_missed(&slots[0], 2);
     adopt_missed(&slots[0], 2);
     CU_ASSERT_EQUAL(adopt_count(&slots[0]), 0);
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect_nothing();
     usleep(150 * 1000);
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(0, CHANNEL_ADOPT, 2);
     expect_nothing();
     end();
@@ -187,12 +187,12 @@ static void test_full_pipe(void)
     while (channel_send(slots[3].channel, CHANNEL_REOPEN_LOG, 0) == CHANNEL_OK)
         filled++;
     slots[2].supervised.state = SUPERVISOR_SILENT;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(0, CHANNEL_ADOPT, 2);
     CU_ASSERT_EQUAL(adopt_count(&slots[3]), 0);
     for (; filled > 0; filled--)
         CU_ASSERT_EQUAL(channel_receive(workers[3], &message, NULL), CHANNEL_OK);
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(3, CHANNEL_ADOPT, 2);
     expect_nothing();
     end();
@@ -205,10 +205,10 @@ static void test_closed_pipe(void)
     close(workers[3]);
     workers[3] = dup(workers[0]);
     slots[2].supervised.state = SUPERVISOR_SILENT;
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(0, CHANNEL_ADOPT, 2);
     slot_close_channel(&slots[3]);
-    adopt_settle(&fleet);
+    adopt_sync(&fleet);
     expect(1, CHANNEL_ADOPT, 2);
     end();
 }

@@ -109,7 +109,7 @@ static const struct {
     {S(HANDED_OVER), E(LATE), A(BUG), S(HANDED_OVER)},
     {S(HANDED_OVER), E(CLOSED), A(CLOSE), S(HANDED_OVER)},
     {S(HANDED_OVER), E(EXITED), A(OUTLIVE), S(OUTLIVED)},
-    {S(HANDED_OVER), E(DIED), A(TAKE_BACK), S(IN_CHARGE)},
+    {S(HANDED_OVER), E(DIED), A(RESUME_SERVICE), S(IN_CHARGE)},
     {S(HANDED_OVER), E(STOP), A(NONE), S(HANDED_OVER)},
     {S(HANDED_OVER), E(BREAK_DOWN), A(BUG), S(HANDED_OVER)},
 
@@ -158,7 +158,7 @@ static const struct {
     {S(CANDIDATE), E(CLOSED), A(TAKE_OVER_ALONE), S(IN_CHARGE)},
     {S(CANDIDATE), E(EXITED), A(BUG), S(CANDIDATE)},
     {S(CANDIDATE), E(DIED), A(BUG), S(CANDIDATE)},
-    {S(CANDIDATE), E(STOP), A(SAY_STOPPING), S(WITHDRAWN)},
+    {S(CANDIDATE), E(STOP), A(SEND_STOPPING), S(WITHDRAWN)},
     {S(CANDIDATE), E(BREAK_DOWN), A(NONE), S(WITHDRAWN)},
 
     {S(WITHDRAWN), E(ALIVE), A(NONE), S(WITHDRAWN)},
@@ -174,12 +174,12 @@ static const struct {
     {S(WITHDRAWN), E(CLOSED), A(FORGET), S(IN_CHARGE)},
     {S(WITHDRAWN), E(EXITED), A(BUG), S(WITHDRAWN)},
     {S(WITHDRAWN), E(DIED), A(BUG), S(WITHDRAWN)},
-    {S(WITHDRAWN), E(STOP), A(SAY_STOPPING), S(WITHDRAWN)},
+    {S(WITHDRAWN), E(STOP), A(SEND_STOPPING), S(WITHDRAWN)},
     {S(WITHDRAWN), E(BREAK_DOWN), A(BUG), S(WITHDRAWN)},
 
     {S(CLAIMED), E(ALIVE), A(NONE), S(CLAIMED)},
     {S(CLAIMED), E(READY), A(NONE), S(CLAIMED)},
-    {S(CLAIMED), E(YOURS), A(SAY_MINE), S(CLAIMED)},
+    {S(CLAIMED), E(YOURS), A(SEND_MINE), S(CLAIMED)},
     {S(CLAIMED), E(MINE), A(NONE), S(CLAIMED)},
     {S(CLAIMED), E(FAILED), A(NONE), S(CLAIMED)},
     {S(CLAIMED), E(STOPPING), A(NONE), S(CLAIMED)},
@@ -190,7 +190,7 @@ static const struct {
     {S(CLAIMED), E(CLOSED), A(TAKE_OVER_ALONE), S(IN_CHARGE)},
     {S(CLAIMED), E(EXITED), A(BUG), S(CLAIMED)},
     {S(CLAIMED), E(DIED), A(BUG), S(CLAIMED)},
-    {S(CLAIMED), E(STOP), A(SAY_STOPPING), S(CLOSING)},
+    {S(CLAIMED), E(STOP), A(SEND_STOPPING), S(CLOSING)},
     {S(CLAIMED), E(BREAK_DOWN), A(NONE), S(CLOSING)},
 
     {S(CLOSING), E(ALIVE), A(NONE), S(CLOSING)},
@@ -206,7 +206,7 @@ static const struct {
     {S(CLOSING), E(CLOSED), A(FORGET), S(IN_CHARGE)},
     {S(CLOSING), E(EXITED), A(BUG), S(CLOSING)},
     {S(CLOSING), E(DIED), A(BUG), S(CLOSING)},
-    {S(CLOSING), E(STOP), A(SAY_STOPPING), S(CLOSING)},
+    {S(CLOSING), E(STOP), A(SEND_STOPPING), S(CLOSING)},
     {S(CLOSING), E(BREAK_DOWN), A(BUG), S(CLOSING)},
 
     {S(SUCCESSOR), E(ALIVE), A(NONE), S(SUCCESSOR)},
@@ -222,7 +222,7 @@ static const struct {
     {S(SUCCESSOR), E(CLOSED), A(FORGET), S(IN_CHARGE)},
     {S(SUCCESSOR), E(EXITED), A(BUG), S(SUCCESSOR)},
     {S(SUCCESSOR), E(DIED), A(BUG), S(SUCCESSOR)},
-    {S(SUCCESSOR), E(STOP), A(SAY_STOPPING), S(SUCCESSOR)},
+    {S(SUCCESSOR), E(STOP), A(SEND_STOPPING), S(SUCCESSOR)},
     {S(SUCCESSOR), E(BREAK_DOWN), A(NONE), S(SUCCESSOR)},
 };
 enum { CELLS = sizeof(cells) / sizeof(cells[0]) };
@@ -312,9 +312,9 @@ static void give(enum handover_state *to, enum handover_event event)
 
     switch (handover_handle(to, event)) {
     case A(OFFER): give(other, E(YOURS)); break;
-    case A(SAY_STOPPING): give(other, E(STOPPING)); break;
+    case A(SEND_STOPPING): give(other, E(STOPPING)); break;
     case A(CLAIM):
-    case A(SAY_MINE):
+    case A(SEND_MINE):
         give(to, E(SENT));
         give(other, E(MINE));
         break;

@@ -42,7 +42,7 @@ static const struct {
     {S(STARTING), E(DUE), A(NONE), S(SLOW)},
     {S(STARTING), E(DIED), A(SPAWN), S(STARTING)},
     {S(STARTING), E(CRASHED), A(SPAWN), S(STARTING)},
-    {S(STARTING), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
+    {S(STARTING), E(GAVE_UP), A(LOG_DOWN), S(DOWN)},
     {S(STARTING), E(STOP), A(DRAIN), S(STOPPING)},
     {S(STARTING), E(KILL), A(KILL), S(ENDING)},
     {S(STARTING), E(ERROR), A(KILL), S(KILLED)},
@@ -53,7 +53,7 @@ static const struct {
     {S(SLOW), E(DUE), A(ABORT), S(ABORTED)},
     {S(SLOW), E(DIED), A(SPAWN), S(SLOW)},
     {S(SLOW), E(CRASHED), A(SPAWN), S(SLOW)},
-    {S(SLOW), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
+    {S(SLOW), E(GAVE_UP), A(LOG_DOWN), S(DOWN)},
     {S(SLOW), E(STOP), A(DRAIN), S(STOPPING)},
     {S(SLOW), E(KILL), A(KILL), S(ENDING)},
     {S(SLOW), E(ERROR), A(KILL), S(KILLED)},
@@ -61,21 +61,21 @@ static const struct {
     {S(RUNNING), E(START), A(NONE), S(RUNNING)},
     {S(RUNNING), E(READY), A(KILL), S(KILLED)},
     {S(RUNNING), E(BEAT), A(NONE), S(RUNNING)},
-    {S(RUNNING), E(DUE), A(TELL_SILENT), S(SILENT)},
+    {S(RUNNING), E(DUE), A(LOG_SILENT), S(SILENT)},
     {S(RUNNING), E(DIED), A(SPAWN), S(STARTING)},
     {S(RUNNING), E(CRASHED), A(SPAWN), S(STARTING)},
-    {S(RUNNING), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
+    {S(RUNNING), E(GAVE_UP), A(LOG_DOWN), S(DOWN)},
     {S(RUNNING), E(STOP), A(DRAIN), S(STOPPING)},
     {S(RUNNING), E(KILL), A(KILL), S(ENDING)},
     {S(RUNNING), E(ERROR), A(KILL), S(KILLED)},
 
     {S(SILENT), E(START), A(NONE), S(SILENT)},
     {S(SILENT), E(READY), A(KILL), S(KILLED)},
-    {S(SILENT), E(BEAT), A(TELL_AWAKE), S(RUNNING)},
+    {S(SILENT), E(BEAT), A(LOG_AWAKE), S(RUNNING)},
     {S(SILENT), E(DUE), A(ABORT), S(ABORTED)},
     {S(SILENT), E(DIED), A(SPAWN), S(SLOW)},
     {S(SILENT), E(CRASHED), A(SPAWN), S(SLOW)},
-    {S(SILENT), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
+    {S(SILENT), E(GAVE_UP), A(LOG_DOWN), S(DOWN)},
     {S(SILENT), E(STOP), A(DRAIN), S(STOPPING)},
     {S(SILENT), E(KILL), A(KILL), S(ENDING)},
     {S(SILENT), E(ERROR), A(KILL), S(KILLED)},
@@ -86,7 +86,7 @@ static const struct {
     {S(ABORTED), E(DUE), A(KILL), S(KILLED)},
     {S(ABORTED), E(DIED), A(SPAWN), S(SLOW)},
     {S(ABORTED), E(CRASHED), A(SPAWN), S(SLOW)},
-    {S(ABORTED), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
+    {S(ABORTED), E(GAVE_UP), A(LOG_DOWN), S(DOWN)},
     {S(ABORTED), E(STOP), A(KILL), S(ENDING)}, /* it will not drain any more */
     {S(ABORTED), E(KILL), A(KILL), S(ENDING)},
     {S(ABORTED), E(ERROR), A(KILL), S(KILLED)},
@@ -97,7 +97,7 @@ static const struct {
     {S(KILLED), E(DUE), A(BUG), S(KILLED)},
     {S(KILLED), E(DIED), A(SPAWN), S(SLOW)},
     {S(KILLED), E(CRASHED), A(SPAWN), S(SLOW)},
-    {S(KILLED), E(GAVE_UP), A(TELL_DOWN), S(DOWN)},
+    {S(KILLED), E(GAVE_UP), A(LOG_DOWN), S(DOWN)},
     {S(KILLED), E(STOP), A(NONE), S(ENDING)},
     {S(KILLED), E(KILL), A(NONE), S(ENDING)},
     {S(KILLED), E(ERROR), A(NONE), S(KILLED)},
@@ -253,7 +253,7 @@ static void test_hang(void)
     begin_running();
     CU_ASSERT_EQUAL(slot.due_ms, now_ms + ADOPT_MS); /* READY is a sign of life */
     beat(1000);
-    expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
+    expect_due(ADOPT_MS, A(LOG_SILENT), S(SILENT));
     expect_due(WATCHDOG_MS - ADOPT_MS, A(ABORT), S(ABORTED));
     expect_due(SUPERVISOR_ABORT_MS, A(KILL), S(KILLED));
     CU_ASSERT_EQUAL(slot.due_ms, NEVER);
@@ -277,14 +277,14 @@ static void test_last_moment(void)
     }
     now_ms += 100;
     CU_ASSERT_EQUAL(give(E(START)), A(NONE));
-    expect_due(ADOPT_MS - 100, A(TELL_SILENT), S(SILENT));
+    expect_due(ADOPT_MS - 100, A(LOG_SILENT), S(SILENT));
     now_ms += 17;
     CU_ASSERT_EQUAL(give(E(START)), A(NONE));
     now_ms = slot.due_ms - 1;
-    CU_ASSERT_EQUAL(give(E(BEAT)), A(TELL_AWAKE));
+    CU_ASSERT_EQUAL(give(E(BEAT)), A(LOG_AWAKE));
     CU_ASSERT_EQUAL(slot.state, S(RUNNING));
     beat(5);
-    expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
+    expect_due(ADOPT_MS, A(LOG_SILENT), S(SILENT));
     expect_due(WATCHDOG_MS - ADOPT_MS, A(ABORT), S(ABORTED));
 }
 
@@ -292,7 +292,7 @@ static void test_last_moment(void)
 static void test_too_late(void)
 {
     begin_running();
-    expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
+    expect_due(ADOPT_MS, A(LOG_SILENT), S(SILENT));
     expect_due(WATCHDOG_MS - ADOPT_MS, A(ABORT), S(ABORTED));
     now_ms += 400;
     CU_ASSERT_EQUAL(give(E(BEAT)), A(NONE));
@@ -322,7 +322,7 @@ static void test_slow_start(void)
     now_ms = slot.due_ms - 1;
     CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
     CU_ASSERT_EQUAL(slot.state, S(RUNNING));
-    expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
+    expect_due(ADOPT_MS, A(LOG_SILENT), S(SILENT));
 }
 
 /* ---- stopping ---- */
@@ -374,7 +374,7 @@ static void test_stop_silent(void)
 static void test_stop_who_is_silent(void)
 {
     begin_running();
-    expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
+    expect_due(ADOPT_MS, A(LOG_SILENT), S(SILENT));
     now_ms += 4000;
     CU_ASSERT_EQUAL(give(E(STOP)), A(DRAIN));
     expect_due(WATCHDOG_MS, A(KILL), S(ENDING));
@@ -409,7 +409,7 @@ static void test_other_patience(void)
     CU_ASSERT_EQUAL(supervisor_handle(&slot, E(BEAT), &more, now_ms), A(NONE));
     CU_ASSERT_EQUAL(slot.due_ms, now_ms + 1000);
     now_ms += 1000;
-    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(DUE), &more, now_ms), A(TELL_SILENT));
+    CU_ASSERT_EQUAL(supervisor_handle(&slot, E(DUE), &more, now_ms), A(LOG_SILENT));
     CU_ASSERT_EQUAL(slot.due_ms, now_ms + 59000);
 }
 
@@ -486,7 +486,7 @@ static void test_not_its_fault(void)
     for (unsigned i = 0; i < 20; i++) {
         CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
         if (i % 2)
-            expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
+            expect_due(ADOPT_MS, A(LOG_SILENT), S(SILENT));
         now_ms += SUPERVISOR_BRIEF_MS;
         CU_ASSERT_EQUAL(replace_after(E(DIED)), 0);
         CU_ASSERT_EQUAL(slot.crashes, 3);
@@ -522,7 +522,7 @@ static void test_hangs_again_and_again(void)
     begin();
     for (unsigned i = 0; i < WAITS; i++) {
         CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
-        expect_due(ADOPT_MS, A(TELL_SILENT), S(SILENT));
+        expect_due(ADOPT_MS, A(LOG_SILENT), S(SILENT));
         expect_due(WATCHDOG_MS - ADOPT_MS, A(ABORT), S(ABORTED));
         CU_ASSERT_EQUAL(replace_after(E(CRASHED)), waits[i]);
     }
@@ -541,7 +541,7 @@ static void test_stop_while_waiting(void)
 static void test_gave_up(void)
 {
     begin();
-    CU_ASSERT_EQUAL(give(E(GAVE_UP)), A(TELL_DOWN));
+    CU_ASSERT_EQUAL(give(E(GAVE_UP)), A(LOG_DOWN));
     CU_ASSERT_EQUAL(slot.due_ms, NEVER);
 }
 
@@ -618,7 +618,7 @@ static void test_pause_pushes_deadlines(void)
         if (states[i] == S(RUNNING) || states[i] == S(SILENT) || states[i] == S(ABORTED) || states[i] == S(STOPPING))
             CU_ASSERT_EQUAL(give(E(READY)), A(NONE));
         if (states[i] == S(SILENT) || states[i] == S(ABORTED))
-            CU_ASSERT_EQUAL(give(E(DUE)), A(TELL_SILENT));
+            CU_ASSERT_EQUAL(give(E(DUE)), A(LOG_SILENT));
         if (states[i] == S(ABORTED))
             CU_ASSERT_EQUAL(give(E(DUE)), A(ABORT));
         if (states[i] == S(STOPPING))

@@ -40,14 +40,14 @@ static enum upgrade_word hear(struct upgrade *upgrade)
 {
     char error[UPGRADE_TEXT_SIZE];
 
-    return words_hear(upgrade, error);
+    return upgrade_words_receive(upgrade, error);
 }
 
 static void test_said_and_heard(void)
 {
     connect_both();
     for (enum upgrade_word word = WORD_ALIVE; word < WORD_FAILED; word++) {
-        words_say(&candidate, word);
+        upgrade_words_send(&candidate, word);
         CU_ASSERT_EQUAL(hear(&predecessor), word);
     }
     CU_ASSERT_EQUAL(hear(&predecessor), WORD_NONE);
@@ -60,16 +60,16 @@ static void test_kept_words_keep_their_order(void)
 {
     connect_both();
     unsigned filled = fill();
-    words_say(&candidate, WORD_READY);
-    words_say(&candidate, WORD_MINE);
-    words_say(&candidate, WORD_STOPPING);
-    words_say(&candidate, WORD_ALIVE);
-    CU_ASSERT_TRUE(words_owe(&candidate, WORD_READY) && words_owe(&candidate, WORD_MINE));
+    upgrade_words_send(&candidate, WORD_READY);
+    upgrade_words_send(&candidate, WORD_MINE);
+    upgrade_words_send(&candidate, WORD_STOPPING);
+    upgrade_words_send(&candidate, WORD_ALIVE);
+    CU_ASSERT_TRUE(upgrade_words_is_unsent(&candidate, WORD_READY) && upgrade_words_is_unsent(&candidate, WORD_MINE));
     for (unsigned i = 0; i < filled; i++)
         CU_ASSERT_EQUAL(hear(&predecessor), WORD_ALIVE);
     CU_ASSERT_EQUAL(hear(&predecessor), WORD_NONE);
-    words_flush(&candidate);
-    CU_ASSERT_EQUAL(candidate.unsaid, 0);
+    upgrade_words_flush(&candidate);
+    CU_ASSERT_EQUAL(candidate.unsent, 0);
     CU_ASSERT_EQUAL(hear(&predecessor), WORD_ALIVE);
     CU_ASSERT_EQUAL(hear(&predecessor), WORD_READY);
     CU_ASSERT_EQUAL(hear(&predecessor), WORD_MINE);
@@ -82,11 +82,11 @@ static void test_nothing_is_owed_to_who_is_gone(void)
 {
     connect_both();
     fill();
-    words_say(&candidate, WORD_MINE);
-    CU_ASSERT_TRUE(words_owe(&candidate, WORD_MINE));
+    upgrade_words_send(&candidate, WORD_MINE);
+    CU_ASSERT_TRUE(upgrade_words_is_unsent(&candidate, WORD_MINE));
     close(predecessor.channel);
-    words_flush(&candidate);
-    CU_ASSERT_EQUAL(candidate.unsaid, 0);
+    upgrade_words_flush(&candidate);
+    CU_ASSERT_EQUAL(candidate.unsent, 0);
     close(candidate.channel);
 }
 
@@ -96,10 +96,10 @@ static void test_the_last_words_of_who_has_not_listened(void)
     char error[UPGRADE_TEXT_SIZE] = "";
 
     connect_both();
-    words_say(&predecessor, WORD_YOURS);
-    words_fail(candidate.channel, "pid: No space left on device");
+    upgrade_words_send(&predecessor, WORD_YOURS);
+    upgrade_words_fail(candidate.channel, "pid: No space left on device");
     close(candidate.channel);
-    CU_ASSERT_EQUAL(words_hear(&predecessor, error), WORD_FAILED);
+    CU_ASSERT_EQUAL(upgrade_words_receive(&predecessor, error), WORD_FAILED);
     CU_ASSERT_STRING_EQUAL(error, "pid: No space left on device");
     CU_ASSERT_EQUAL(hear(&predecessor), WORD_END);
     close(predecessor.channel);
@@ -118,8 +118,8 @@ static void test_words_of_other_versions(void)
     memset(longest, 'x', sizeof(longest));
     memcpy(longest, "FAILED ", 7);
     longest[sizeof(longest) - 1] = '\0';
-    words_fail(candidate.channel, longest + 7);
-    CU_ASSERT_EQUAL(words_hear(&predecessor, error), WORD_FAILED);
+    upgrade_words_fail(candidate.channel, longest + 7);
+    CU_ASSERT_EQUAL(upgrade_words_receive(&predecessor, error), WORD_FAILED);
     CU_ASSERT_TRUE(strlen(error) < UPGRADE_TEXT_SIZE && error[0] == 'x');
     close_both();
 }

@@ -163,12 +163,12 @@ static void end_slot(struct slot *slot)
 
 static void say_everything(struct slot *slot)
 {
-    slot_tell_refuse(&context, slot, 900);
-    slot_tell_refuse(&context, slot, 5);
-    slot_tell_refuse(&context, slot, 900);
+    slot_send_refuse(&context, slot, 900);
+    slot_send_refuse(&context, slot, 5);
+    slot_send_refuse(&context, slot, 900);
     slot_handle(&context, slot, SUPERVISOR_EVENT_STOP);
-    slot_tell_reopen_log(&context, slot);
-    slot_tell_reopen_log(&context, slot);
+    slot_send_reopen_log(&context, slot);
+    slot_send_reopen_log(&context, slot);
 }
 
 static void test_master(void)
@@ -239,10 +239,10 @@ static void test_no_worker(void)
     slot_tick(&context, slot);
     CU_ASSERT(!slot->words.drain && !slot->words.reopen_log && slot->words.refused_count == 0);
     slot_close_channel(slot);
-    slot_tell_refuse(&context, slot, 1);
-    slot_tell_reopen_log(&context, slot);
+    slot_send_refuse(&context, slot, 1);
+    slot_send_reopen_log(&context, slot);
     CU_ASSERT(!slot->words.reopen_log && slot->words.refused_count == 0);
-    CU_ASSERT(slot_tell(slot, CHANNEL_RELEASE, 0));
+    CU_ASSERT(slot_send(slot, CHANNEL_RELEASE, 0));
     slot_free(slot);
 }
 
