@@ -109,7 +109,8 @@ coverage: setup-cov
 	@rm -rf build/cov
 	@$(MAKE) --no-print-directory BUILD=build/cov OPTIMISE='-O0 -g' FLAVOUR=--coverage check
 	@gcovr --root . --object-directory build/cov --exclude 'build/.*' --exclude 'tests/.*' --print-summary \
-	    --filter 'common/' --filter 'proto/' --filter 'worker/[a-z_]*\.c' --filter 'worker/core/' --fail-under-line 90
+	    --filter 'common/' --filter 'proto/' --filter 'worker/[a-z_]*\.c' --filter 'worker/core/' \
+	    --filter 'master/' --fail-under-line 90
 
 lint: setup-lint
 	@$(MAKE) --no-print-directory all
@@ -151,7 +152,7 @@ help:
 	@echo 'make bench-scaling  one worker to one per CPU'
 	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
 	@echo 'make fuzz       every parser for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo 'make coverage   the tests with line coverage of common, proto and the core'
+	@echo 'make coverage   the tests with line coverage of common, proto, the core and the master'
 	@echo 'make lint       include arrows, cycles of calls, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR='
