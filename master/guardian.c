@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -150,9 +151,9 @@ bool guardian_has_sent(const struct guardian *guardian, const struct signalfd_si
 }
 
 /* Two of them mean more than one. */
-static bool adds_up(uint32_t number)
+static bool adds_up(uint32_t signo)
 {
-    return number == SIGTERM || number == SIGINT || number == SIGTTIN || number == SIGTTOU;
+    return signo == SIGTERM || signo == SIGINT || signo == SIGTTIN || signo == SIGTTOU;
 }
 
 bool guardian_repeats(const struct guardian *guardian, const struct signalfd_siginfo *info)
@@ -188,7 +189,7 @@ static bool is_left_behind(pid_t pid, uint64_t since)
 {
     char path[32], text[1024];
     int parent = 0, group = 0;
-    unsigned long long started = 0;
+    uint64_t started = 0;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -200,13 +201,13 @@ static bool is_left_behind(pid_t pid, uint64_t since)
     text[size] = '\0';
     const char *rest = strrchr(text, ')'); /* the name before it may hold anything */
     return rest &&
-           sscanf(rest, ") %*c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &parent,
+           sscanf(rest, ") %*c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, &parent,
                   &group, &started) == 3 &&
            parent == getpid() && group == getpgrp() && started >= since;
 }
 
 /* Send each of them the signal, 0 for none. Returns one of them; 0: there are none. */
-static pid_t signal_left_behind(const struct guardian *guardian, int number)
+static pid_t signal_left_behind(const struct guardian *guardian, int signo)
 {
     DIR *processes = opendir("/proc");
     pid_t found = 0;
@@ -216,8 +217,8 @@ static pid_t signal_left_behind(const struct guardian *guardian, int number)
         if (pid <= 0 || !is_left_behind(pid, guardian->since))
             continue;
         found = pid;
-        if (number)
-            kill(pid, number); /* our child, not reaped yet: nobody else can have its pid */
+        if (signo)
+            kill(pid, signo); /* our child, not reaped yet: nobody else can have its pid */
     }
     if (processes)
         closedir(processes);
@@ -323,9 +324,9 @@ static void read_signals(struct watch *watch, int signal_fd)
 /* What cannot be passed on now waits for the next master: one may just be taking charge. */
 static void pass_on(struct watch *watch)
 {
-    for (int number = 1; watch->in_charge && watch->pending && number < 32; number++)
-        if ((watch->pending & UINT32_C(1) << number) && kill(watch->in_charge, number) == 0)
-            watch->pending &= ~(UINT32_C(1) << number);
+    for (int signo = 1; watch->in_charge && watch->pending && signo < 32; signo++)
+        if ((watch->pending & UINT32_C(1) << signo) && kill(watch->in_charge, signo) == 0)
+            watch->pending &= ~(UINT32_C(1) << signo);
 }
 
 /* All that was left behind is gone, or has had its time. */

@@ -1,6 +1,7 @@
 #include "master/limit.h"
 #include "common/log.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -47,9 +48,8 @@ void limit_check(const struct conf *conf, const struct conf *old)
         return;
     if (old && wanted <= descriptors_wanted(old, &ignored))
         return;
-    log_warn(
-        "the descriptor limit, %llu, is too low for max_sessions = %u (%u descriptor%s each): accepting will pause "
-        "earlier; raise the limit (ulimit -Hn, LimitNOFILE=) to %llu, or lower max_sessions",
-        (unsigned long long)limit.rlim_cur, conf->max_sessions, per_session, per_session > 1 ? "s" : "",
-        (unsigned long long)wanted);
+    log_warn("the descriptor limit, %" PRIu64
+             ", is too low for max_sessions = %u (%u descriptor%s each): accepting will pause "
+             "earlier; raise the limit (ulimit -Hn, LimitNOFILE=) to %" PRIu64 ", or lower max_sessions",
+             (uint64_t)limit.rlim_cur, conf->max_sessions, per_session, per_session > 1 ? "s" : "", wanted);
 }

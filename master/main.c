@@ -303,9 +303,9 @@ static int stay_as_guardian(void)
     return code;
 }
 
-static void end_early(int number)
+static void end_early(int signo)
 {
-    _exit(128 + number);
+    _exit(128 + signo);
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "master/master.h"
 #include "master/rollout.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { RETRY_MIN_MS = 1000, RETRY_MAX_MS = 30 * 1000 };
@@ -196,7 +197,7 @@ void reload_request(struct master *master)
         return;
     }
     master->reload.pending = false;
-    notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
+    notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading", clock_now_us());
     stop_resolving(master);
     master->reload.same_text = false;
     master->reload.state = RELOAD_RESOLVING;
@@ -247,7 +248,7 @@ static void retried(struct master *master)
         stop_resolving(master);
     } else {
         names_log_found(&reload->names, &master->fleet.current->names);
-        notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)clock_now_us());
+        notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading", clock_now_us());
         go_on(master);
     }
 }

@@ -231,13 +231,13 @@ static void log_silence(const struct slot_context *context, const struct slot *s
              (unsigned)(context->now_ms - seen_ms), then);
 }
 
-static void end(const struct slot_context *context, const struct slot *slot, int number)
+static void end(const struct slot_context *context, const struct slot *slot, int signo)
 {
     if (slot->supervised.state == SUPERVISOR_ABORTED)
         log_silence(context, slot, "sending SIGABRT");
     else if (slot->supervised.state == SUPERVISOR_KILLED && !slot->expelled)
         log_silence(context, slot, "sending SIGKILL");
-    kill(slot->pid, number);
+    kill(slot->pid, signo);
 }
 
 /* Who is there to adopt the accept queues of a worker that is silent. */

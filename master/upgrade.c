@@ -243,19 +243,19 @@ void upgrade_pass_hup(const struct upgrade *upgrade)
 
 bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *info)
 {
-    int number = (int)info->ssi_signo, pid = (int)master->upgrade.pid;
-    bool is_stop = number == SIGTERM || number == SIGINT || number == SIGQUIT;
+    int signo = (int)info->ssi_signo, pid = (int)master->upgrade.pid;
+    bool is_stop = signo == SIGTERM || signo == SIGINT || signo == SIGQUIT;
 
     if (!handover_has_successor(master->upgrade.state))
         return false;
     if (!master->guardian.stays && !guardian_has_sent(&master->guardian, info))
         return false;
     if (guardian_has_reached_all(info)) {
-        log_notice("SIG%s: this master drains already; pid %d has received it, too", sigabbrev_np(number), pid);
+        log_notice("SIG%s: this master drains already; pid %d has received it, too", sigabbrev_np(signo), pid);
         return true;
     }
-    log_notice("SIG%s is passed on to pid %d", sigabbrev_np(number), pid);
-    kill(master->upgrade.pid, number);
+    log_notice("SIG%s is passed on to pid %d", sigabbrev_np(signo), pid);
+    kill(master->upgrade.pid, signo);
     if (is_stop)
         handle(master, HANDOVER_EVENT_STOPPING); /* also if it dies of something else before it has seen the signal */
     return true;
