@@ -1,8 +1,8 @@
 /*
- * Whose accept queues are served by whom. The queues of a number whose worker cannot serve (supervisor_is_adopted) are
- * adopted by its next siblings that run, those of a number beyond the workers wanted by all of them. The descriptors go
- * along with the word, since a worker holds no queues but its own. Each worker's state is mirrored in `told`, so what
- * does not fit into its control pipe now is said later.
+ * Accept queues of a slot whose worker cannot serve (supervisor_is_adopted) are adopted by the next siblings that run;
+ * those of a slot beyond the workers wanted by all of them. The descriptors travel with the message, since a worker
+ * holds no queues but its own. Each slot remembers in `assigned` what its worker has been sent, so a message that does
+ * not fit into the control pipe now is sent at a later tick.
  */
 #include "master/adopt.h"
 #include "common/clock.h"
@@ -12,24 +12,23 @@
 
 enum { MISSED_MS = 100 };
 
-static bool is_assigned(const struct slot *slot, unsigned number)
+static bool is_assigned(const struct slot *slot, unsigned id)
 {
-    return slot->assigned[number / 8] & (1 << number % 8);
+    return slot->assigned[id / 8] & (1 << id % 8);
 }
 
-static void note_assigned(struct slot *slot, unsigned number, bool adopted)
+static void note_assigned(struct slot *slot, unsigned id, bool adopted)
 {
-    uint8_t bit = (uint8_t)(1 << number % 8);
+    uint8_t bit = (uint8_t)(1 << id % 8);
 
     slot->assigned_count += adopted ? 1 : -1;
-    slot->assigned[number / 8] = (uint8_t)(adopted ? slot->assigned[number / 8] | bit
-                                                   : slot->assigned[number / 8] & ~bit);
+    slot->assigned[id / 8] = (uint8_t)(adopted ? slot->assigned[id / 8] | bit : slot->assigned[id / 8] & ~bit);
 }
 
-void adopt_missed(struct slot *slot, unsigned number)
+void adopt_missed(struct slot *slot, unsigned id)
 {
-    if (is_assigned(slot, number))
-        note_assigned(slot, number, false);
+    if (is_assigned(slot, id))
+        note_assigned(slot, id, false);
     slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
 }
 
@@ -38,7 +37,7 @@ unsigned adopt_count(const struct slot *slot)
     return slot->supervised.state == SUPERVISOR_RUNNING ? slot->assigned_count : 0;
 }
 
-/* False when it is to be said again: the pipe is full, or the kernel has no room for descriptors under way. */
+/* False when the message must be sent again: the pipe is full, or the kernel has no room for descriptors under way. */
 static bool send_some(struct slot *slot, const struct channel_message *message, const int *fds)
 {
     static struct log_limit limit;
@@ -46,16 +45,16 @@ static bool send_some(struct slot *slot, const struct channel_message *message, 
 
     slot->adopts_sent += result == CHANNEL_OK;
     if (result == CHANNEL_BROKEN) {
-        log_limited(&limit, 1, LOG_LEVEL_ERROR, "worker %u cannot be given queues: %s", slot->number, strerror(errno));
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "worker %u cannot be given queues: %s", slot->id, strerror(errno));
         slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
     }
     return result == CHANNEL_OK || result == CHANNEL_CLOSED;
 }
 
-/* All TCP queues of `number`, in as few messages as hold them. False when it is to be said again. */
-static bool send_queues(const struct fleet *fleet, struct slot *slot, unsigned number)
+/* Send all TCP queues of slot `id`, in as few messages as hold them. False when they must be sent again. */
+static bool send_queues(const struct fleet *fleet, struct slot *slot, unsigned id)
 {
-    struct channel_message message = {.type = CHANNEL_ADOPT, .value = number};
+    struct channel_message message = {.type = CHANNEL_ADOPT, .value = id};
     const struct conf *conf = slot->conf;
     int fds[CHANNEL_FDS_MAX];
     uint16_t address = 0;
@@ -63,10 +62,10 @@ static bool send_queues(const struct fleet *fleet, struct slot *slot, unsigned n
     for (unsigned i = 0; i < conf->listener_count; i++)
         for (unsigned j = 0; j < conf->listeners[i].address_count; j++, address++) {
             const struct endpoint *endpoint = endpoints_find(&fleet->endpoints, &conf->listeners[i].addresses[j]);
-            if (number >= endpoint->count || endpoint->queues[number] < 0 || endpoint->address.any.sa_family == AF_UNIX)
+            if (id >= endpoint->count || endpoint->queues[id] < 0 || endpoint->address.any.sa_family == AF_UNIX)
                 continue;
             message.address[message.count] = address;
-            fds[message.count++] = endpoint->queues[number];
+            fds[message.count++] = endpoint->queues[id];
             if (message.count < CHANNEL_FDS_MAX)
                 continue;
             if (!send_some(slot, &message, fds))
@@ -76,8 +75,10 @@ static bool send_queues(const struct fleet *fleet, struct slot *slot, unsigned n
     return message.count == 0 || send_some(slot, &message, fds);
 }
 
-/* The workers that serve a number beside its own. Two, so that one of them may hang as well; not all, so that a machine
- * on which many are silent, because it is overloaded, is not given more to do. */
+/*
+ * Workers that serve a slot beside their own. Two, so that one of them may hang as well; not all, so that a machine on
+ * which many are silent, because it is overloaded, is not given more to do.
+ */
 enum { ADOPTERS = 2 };
 
 struct adopters {
@@ -89,32 +90,32 @@ static bool is_running(const struct slot *slot)
     return slot->supervised.state == SUPERVISOR_RUNNING && slot->channel >= 0;
 }
 
-static struct adopters find_adopters(const struct generation *current, unsigned number)
+static struct adopters find_adopters(const struct generation *current, unsigned id)
 {
     struct adopters adopters = {{NULL}};
     unsigned found = 0;
 
     for (unsigned i = 1; i < current->count && found < ADOPTERS; i++) {
-        const struct slot *slot = current->slots[(number + i) % current->count];
+        const struct slot *slot = current->slots[(id + i) % current->count];
         if (is_running(slot))
             adopters.slots[found++] = slot;
     }
     return adopters;
 }
 
-static bool wants(const struct fleet *fleet, const struct slot *slot, unsigned number, const struct adopters *adopters)
+static bool wants(const struct fleet *fleet, const struct slot *slot, unsigned id, const struct adopters *adopters)
 {
-    if (!fleet->adopted[number] || number == slot->number)
+    if (!fleet->adopted[id] || id == slot->id)
         return false;
-    return number >= fleet->current->wanted || adopters->slots[0] == slot || adopters->slots[1] == slot;
+    return id >= fleet->current->wanted || adopters->slots[0] == slot || adopters->slots[1] == slot;
 }
 
-/* Said in part and then again, a queue is served twice by the same worker: that costs a wake-up, nothing else. */
-static void sync_slot(const struct fleet *fleet, struct slot *slot, const struct adopters *adopters, unsigned numbers)
+/* A queue that is sent twice, because the first message was one of several, is polled twice: it costs a wake-up. */
+static void sync_slot(const struct fleet *fleet, struct slot *slot, const struct adopters *adopters, unsigned ids)
 {
     if (slot->adopt_again_ms > clock_now_ms())
         return;
-    for (unsigned i = 0; i < numbers; i++) {
+    for (unsigned i = 0; i < ids; i++) {
         bool wanted = wants(fleet, slot, i, &adopters[i]);
         if (wanted == is_assigned(slot, i))
             continue;
@@ -129,11 +130,11 @@ void adopt_sync(struct fleet *fleet)
 {
     static struct adopters adopters[CONF_WORKERS_MAX];
     struct generation *current = fleet->current;
-    unsigned numbers = endpoints_numbers(&fleet->endpoints), stranded = 0;
+    unsigned ids = endpoints_numbers(&fleet->endpoints), stranded = 0;
 
-    for (unsigned i = 0; i < numbers; i++) {
+    for (unsigned i = 0; i < ids; i++) {
         bool retired = i >= current->wanted;
-        /* A number that is still to be started for the first time is about to be served. */
+        /* A slot that has not been started for the first time yet is about to be served. */
         fleet->adopted[i] = retired ||
                             (i < current->count && supervisor_is_adopted(current->slots[i]->supervised.state));
         stranded += fleet->adopted[i];
@@ -142,5 +143,5 @@ void adopt_sync(struct fleet *fleet)
     }
     for (unsigned i = 0; i < current->count; i++)
         if (is_running(current->slots[i]) && (stranded || current->slots[i]->assigned_count))
-            sync_slot(fleet, current->slots[i], adopters, numbers);
+            sync_slot(fleet, current->slots[i], adopters, ids);
 }

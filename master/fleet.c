@@ -244,17 +244,17 @@ void fleet_free_gone_slots(struct fleet *fleet)
 void fleet_replace(struct fleet *fleet, struct slot *slot)
 {
     struct generation *current = fleet->current;
-    unsigned number = slot->number;
+    unsigned id = slot->id;
 
     if (slot->conf != &current->conf) /* it leaves already */
         return;
-    struct slot *replacement = slot_new(number, current->number, &current->conf, RESPAWN_exit);
+    struct slot *replacement = slot_new(id, current->number, &current->conf, RESPAWN_exit);
     slot->replace_due = !replacement;
     if (!replacement)
         return;
-    log_notice("worker %u (pid %d) drains, but not at our word: it is replaced", number, (int)slot->pid);
+    log_notice("worker %u (pid %d) drains, but not at our word: it is replaced", id, (int)slot->pid);
     retire(fleet, slot);
-    current->slots[number] = replacement;
+    current->slots[id] = replacement;
     fleet_handle(fleet, replacement, SUPERVISOR_EVENT_START);
 }
 

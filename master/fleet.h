@@ -24,7 +24,7 @@ struct generation {
     unsigned number;
     struct conf conf;
     struct names names;        /* what the names in it stand for */
-    unsigned wanted, count;    /* slots that there are to be, and that there are: numbers 0 .. count - 1 */
+    unsigned wanted, count;    /* slots that there are to be, and that there are, by id: 0 .. count - 1 */
     enum stats_respawn reason; /* they are started */
     struct slot *slots[CONF_WORKERS_MAX];
 };

@@ -80,7 +80,7 @@ static void start_given_up(struct master *master)
         struct slot *slot = current->slots[i];
         if (slot->supervised.state != SUPERVISOR_DOWN)
             continue;
-        log_notice("worker %u has given up and is started again", slot->number);
+        log_notice("worker %u has given up and is started again", slot->id);
         slot->reason = RESPAWN_reload;
         fleet_handle(&master->fleet, slot, SUPERVISOR_EVENT_START);
     }

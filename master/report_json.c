@@ -89,7 +89,7 @@ static void json_respawns(FILE *out, const uint64_t *respawns)
 
 static void json_process(FILE *out, const struct master *master, const struct slot *slot)
 {
-    fprintf(out, "\"slot\": %u, \"pid\": %d, \"generation\": %u, \"state\": \"%s\", \"uptime_s\": %.3f, ", slot->number,
+    fprintf(out, "\"slot\": %u, \"pid\": %d, \"generation\": %u, \"state\": \"%s\", \"uptime_s\": %.3f, ", slot->id,
             (int)slot->pid, slot->generation, supervisor_state_name(slot->supervised.state),
             (double)report_slot_up_ms(master, slot) / 1000);
     fprintf(out, "\"ready_s\": %.3f, \"adopted\": %s, \"adopted_queues\": %u, ",
@@ -103,7 +103,7 @@ static void json_worker(FILE *out, const struct master *master, const struct slo
     uint64_t respawns[RESPAWNS];
 
     for (unsigned i = 0; i < RESPAWNS; i++)
-        respawns[i] = stats_read(&master->fleet.context.stats->totals[slot->number].respawns[i]);
+        respawns[i] = stats_read(&master->fleet.context.stats->totals[slot->id].respawns[i]);
     fprintf(out, "{");
     json_process(out, master, slot);
     json_respawns(out, respawns);

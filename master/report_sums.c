@@ -133,5 +133,5 @@ uint64_t report_slot_ready_ms(const struct slot *slot)
 
 bool report_is_adopted(const struct master *master, const struct slot *slot)
 {
-    return slot->conf == &master->fleet.current->conf && master->fleet.adopted[slot->number];
+    return slot->conf == &master->fleet.current->conf && master->fleet.adopted[slot->id];
 }

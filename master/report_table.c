@@ -171,7 +171,7 @@ static void log_summary(const struct master *master, const struct report_sums *s
 /* What has happened to a number, and who serves its queues; only what is out of the ordinary. */
 static void log_history(const struct master *master, const struct slot *slot)
 {
-    const struct stats_totals *totals = &master->fleet.context.stats->totals[slot->number];
+    const struct stats_totals *totals = &master->fleet.context.stats->totals[slot->id];
     struct list list;
 
     list_begin(&list, "         started again by: ", "           ");
@@ -190,7 +190,7 @@ static void log_worker(const struct master *master, const struct slot *slot, con
         ready[REPORT_CELL_SIZE], open[REPORT_CELL_SIZE], turns[REPORT_CELL_SIZE], longest[REPORT_CELL_SIZE],
         pauses[REPORT_CELL_SIZE], adopted[REPORT_CELL_SIZE], dropped[REPORT_CELL_SIZE];
 
-    snprintf(number, sizeof(number), "%u", slot->number);
+    snprintf(number, sizeof(number), "%u", slot->id);
     report_count(generation, slot->generation);
     snprintf(pid, sizeof(pid), "%d", (int)slot->pid);
     report_time(up, report_slot_up_ms(master, slot) * 1000);

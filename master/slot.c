@@ -20,14 +20,14 @@ static const struct role worker = {.name = "worker", .run = worker_run};
 
 /* ---- life ---- */
 
-struct slot *slot_new(unsigned number, unsigned generation, const struct conf *conf, enum stats_respawn reason)
+struct slot *slot_new(unsigned id, unsigned generation, const struct conf *conf, enum stats_respawn reason)
 {
     struct slot *slot = calloc(1, sizeof(*slot));
 
     if (!slot)
         return NULL;
     slot->role = &worker;
-    slot->number = number;
+    slot->id = id;
     slot->generation = generation;
     slot->conf = conf;
     slot->channel = -1;
@@ -51,7 +51,7 @@ void slot_free(struct slot *slot)
 
 /* ---- processes ---- */
 
-/* The queues of `number`, in the order of the configuration. NULL when out of memory. */
+/* The queues of the slot, in the order of the configuration. NULL when out of memory. */
 static struct worker_socket *sockets_of(const struct slot_context *context, const struct slot *slot, unsigned *count)
 {
     unsigned addresses = 0;
@@ -64,8 +64,8 @@ static struct worker_socket *sockets_of(const struct slot_context *context, cons
         const struct listener_config *listener = &slot->conf->listeners[i];
         for (unsigned j = 0; j < listener->address_count; j++) {
             const struct endpoint *endpoint = endpoints_find(context->endpoints, &listener->addresses[j]);
-            bool shared = endpoint->queues[slot->number] < 0; /* a unix socket: there is one for all */
-            sockets[(*count)++] = (struct worker_socket){.fd = endpoint->queues[shared ? 0 : slot->number],
+            bool shared = endpoint->queues[slot->id] < 0; /* a unix socket: there is one for all */
+            sockets[(*count)++] = (struct worker_socket){.fd = endpoint->queues[shared ? 0 : slot->id],
                                                          .listener = listener};
         }
     }
@@ -83,7 +83,7 @@ static int run_child(void *user, int channel)
     const struct child *child = user;
     const struct slot *slot = child->slot;
     const struct slot_context *context = child->context;
-    struct worker_env env = {.slot = slot->number,
+    struct worker_env env = {.slot = slot->id,
                              .channel = channel,
                              .stats = stats_enter(context->stats, slot->block),
                              .max_sessions = slot->conf->max_sessions,
@@ -93,7 +93,7 @@ static int run_child(void *user, int channel)
     struct worker_socket *sockets = sockets_of(context, slot, &env.socket_count);
 
     if (!env.stats || !sockets) {
-        log_error("%s %u cannot start: %s", slot->role->name, slot->number, strerror(errno));
+        log_error("%s %u cannot start: %s", slot->role->name, slot->id, strerror(errno));
         free(sockets);
         return EXIT_FAILURE;
     }
@@ -111,7 +111,7 @@ static int spawn(const struct slot_context *context, struct slot *slot)
 {
     struct child child = {.context = context, .slot = slot};
 
-    slot->block = stats_take(context->stats, slot->number, getpid());
+    slot->block = stats_take(context->stats, slot->id, getpid());
     if (!slot->block)
         return -1;
     pid_t pid = process_start(run_child, &child, &slot->channel);
@@ -137,13 +137,13 @@ static void forget_process(struct slot *slot)
 static void start(struct slot_context *context, struct slot *slot)
 {
     forget_process(slot);
-    endpoints_reopen(context->endpoints, slot->conf, slot->number);
+    endpoints_reopen(context->endpoints, slot->conf, slot->id);
     if (spawn(context, slot) == 0) {
         if (slot->reason != RESPAWN_none)
-            stats_count(&context->stats->totals[slot->number].respawns[slot->reason], 1);
+            stats_count(&context->stats->totals[slot->id].respawns[slot->reason], 1);
         return;
     }
-    log_error("cannot start %s %u: %s", slot->role->name, slot->number, strerror(errno));
+    log_error("cannot start %s %u: %s", slot->role->name, slot->id, strerror(errno));
     if (slot->block)
         stats_fold(context->stats, slot->block);
     slot->block = NULL;
@@ -158,7 +158,7 @@ bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value)
     enum channel_result result = slot->channel < 0 ? CHANNEL_CLOSED : channel_send(slot->channel, type, value);
 
     if (result == CHANNEL_BROKEN)
-        log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s %u cannot be told %s: %s", slot->role->name, slot->number,
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s %u cannot be told %s: %s", slot->role->name, slot->id,
                     channel_name(type), strerror(errno));
     return result == CHANNEL_OK || result == CHANNEL_CLOSED;
 }
@@ -227,7 +227,7 @@ static void log_silence(const struct slot_context *context, const struct slot *s
 {
     uint64_t seen_ms = slot->ready_ms ? slot->supervised.beat_ms : slot->supervised.started_ms;
 
-    log_warn("%s %u (pid %d) is silent for %u ms: %s", slot->role->name, slot->number, (int)slot->pid,
+    log_warn("%s %u (pid %d) is silent for %u ms: %s", slot->role->name, slot->id, (int)slot->pid,
              (unsigned)(context->now_ms - seen_ms), then);
 }
 
@@ -255,22 +255,21 @@ void slot_handle(struct slot_context *context, struct slot *slot, enum superviso
     case SUPERVISOR_ACT_NONE: break;
     case SUPERVISOR_ACT_SPAWN: start(context, slot); break;
     case SUPERVISOR_ACT_WAIT:
-        log_warn("%s %u will be started again in %u ms", name, slot->number,
+        log_warn("%s %u will be started again in %u ms", name, slot->id,
                  (unsigned)(slot->supervised.due_ms - context->now_ms));
         break;
     case SUPERVISOR_ACT_LOG_SILENT: log_silence(context, slot, adopters_text(context)); break;
     case SUPERVISOR_ACT_LOG_AWAKE:
-        log_notice("%s %u (pid %d) beats again: its accept queues are its own", name, slot->number, (int)slot->pid);
+        log_notice("%s %u (pid %d) beats again: its accept queues are its own", name, slot->id, (int)slot->pid);
         break;
     case SUPERVISOR_ACT_ABORT: end(context, slot, SIGABRT); break;
     case SUPERVISOR_ACT_KILL: end(context, slot, SIGKILL); break;
     case SUPERVISOR_ACT_DRAIN: send_drain(context, slot); break;
     case SUPERVISOR_ACT_LOG_DOWN:
-        log_error("%s %u stays down: it asked not to be started again", name, slot->number);
+        log_error("%s %u stays down: it asked not to be started again", name, slot->id);
         break;
     case SUPERVISOR_ACT_BUG:
-        log_fatal("%s %u: event %d cannot happen in state %s", name, slot->number, event,
-                  supervisor_state_name(before));
+        log_fatal("%s %u: event %d cannot happen in state %s", name, slot->id, event, supervisor_state_name(before));
     }
 }
 
@@ -282,7 +281,7 @@ void slot_hurry(struct slot_context *context, struct slot *slot)
 
 void slot_expel(struct slot_context *context, struct slot *slot, const char *what)
 {
-    log_error("%s %u (pid %d) %s: it is killed", slot->role->name, slot->number, (int)slot->pid, what);
+    log_error("%s %u (pid %d) %s: it is killed", slot->role->name, slot->id, (int)slot->pid, what);
     slot->expelled = true;
     slot_close_channel(slot); /* nothing it says counts any more */
     slot_handle(context, slot, SUPERVISOR_EVENT_ERROR);
@@ -291,7 +290,7 @@ void slot_expel(struct slot_context *context, struct slot *slot, const char *wha
 /* Who is about to exit closes its control pipe a moment before. Without one it can neither say nor be told anything. */
 static void check_process(struct slot_context *context, struct slot *slot)
 {
-    const char *error = slot->block ? stats_error(slot->block, slot->number, getpid()) : NULL;
+    const char *error = slot->block ? stats_error(slot->block, slot->id, getpid()) : NULL;
 
     if (!slot->pid || slot->expelled)
         return;
@@ -323,7 +322,7 @@ void slot_tick(struct slot_context *context, struct slot *slot)
     if (slot->supervised.state == SUPERVISOR_EMPTY || slot->supervised.due_ms > context->now_ms)
         return;
     if (slot->supervised.state == SUPERVISOR_STOPPING)
-        log_error("%s %u (pid %d) did not stop in time and is killed", slot->role->name, slot->number, (int)slot->pid);
+        log_error("%s %u (pid %d) did not stop in time and is killed", slot->role->name, slot->id, (int)slot->pid);
     slot_handle(context, slot, SUPERVISOR_EVENT_DUE);
 }
 
@@ -335,26 +334,25 @@ static void log_death(const struct slot_context *context, const struct slot *slo
     const char *name = slot->role->name;
 
     if (!status)
-        log_error("%s %u (pid %d) is gone after %.3f s, and nobody knows how", name, slot->number, (int)slot->pid,
-                  seconds);
+        log_error("%s %u (pid %d) is gone after %.3f s, and nobody knows how", name, slot->id, (int)slot->pid, seconds);
     else if (WIFSIGNALED(*status))
-        log_error("%s %u (pid %d) killed by SIG%s after %.3f s%s", name, slot->number, (int)slot->pid,
+        log_error("%s %u (pid %d) killed by SIG%s after %.3f s%s", name, slot->id, (int)slot->pid,
                   sigabbrev_np(WTERMSIG(*status)), seconds, WCOREDUMP(*status) ? ", core dumped" : "");
     else
         log_write(WEXITSTATUS(*status) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
-                  "%s %u (pid %d) exited with code %d after %.3f s", name, slot->number, (int)slot->pid,
+                  "%s %u (pid %d) exited with code %d after %.3f s", name, slot->id, (int)slot->pid,
                   WEXITSTATUS(*status), seconds);
 }
 
 /* What a worker has written before it died is looked at for the last time. */
 static void check_legacy(const struct slot_context *context, const struct slot *slot)
 {
-    const char *error = stats_error(slot->block, slot->number, getpid());
+    const char *error = stats_error(slot->block, slot->id, getpid());
 
     if (!error)
         error = stats_counters_error(context->stats, slot->block);
     if (error && !slot->expelled)
-        log_error("%s %u (pid %d) %s", slot->role->name, slot->number, (int)slot->pid, error);
+        log_error("%s %u (pid %d) %s", slot->role->name, slot->id, (int)slot->pid, error);
 }
 
 static bool hung(const struct slot *slot)

@@ -1,9 +1,9 @@
 /*
- * A slot: one worker number of one generation, and the process it has now. What the supervisor's table decides is done
- * here: forking, signalling, reaping, and talking over the control pipe.
+ * A slot: the place of one worker of one generation, and the process it has now. What the supervisor's table decides is
+ * done here: forking, signalling, reaping, and talking over the control pipe.
  *
  *   slot    supervised state    pid, control pipe    block of counters in shared memory
- *           (supervisor.c)                           (folded into the totals of the number when the process is gone)
+ *           (supervisor.c)                           (folded into the totals of the slot when the process is gone)
  *
  * The accept queues are not the slot's: they belong to the master (endpoint.h) and outlive it.
  */
@@ -27,16 +27,13 @@ struct slot_context {
     struct supervisor_patience patience;
     uint64_t now_ms;        /* by the supervisor's clock */
     unsigned running;       /* workers of the current generation that could adopt the queues of another */
-    bool for_good;          /* who is told to stop is to let new connections be refused: the whole server stops */
+    bool for_good;          /* the whole server stops: a worker that drains lets new connections be refused */
     void (*in_child)(void); /* called first thing in a child: closes what is the master's alone */
 };
 
 struct role; /* what its processes do: a row of a table in slot.c */
 
-/*
- * What a process is still to be told, because its control pipe has not taken it: it is said again at every tick until
- * it has been, or until the process is gone.
- */
+/* Messages that the control pipe has not taken yet. They are sent again at every tick until the process is gone. */
 struct slot_words {
     bool drain, reopen_log;
     unsigned refused_count;
@@ -46,26 +43,28 @@ struct slot_words {
 struct slot {
     LIST_ENTRY(slot) link; /* of those that leave */
     const struct role *role;
-    unsigned number, generation;
+    unsigned id, generation; /* the id is also the number of its queue in each endpoint */
     const struct conf *conf; /* of its generation; NULL once it leaves */
     struct supervisor_slot supervised;
+    enum stats_respawn reason; /* why its process will be, or was, started */
+
+    /* Its process; reset when the next one starts. */
     pid_t pid;                 /* 0: none */
-    int channel;               /* the master's end; -1: none */
+    int channel;               /* the master's end of the control pipe; -1: none */
     struct stats_block *block; /* NULL: none */
     uint64_t turns_seen;       /* the heartbeat when it was last looked at */
     uint64_t ready_ms;         /* real time; 0: not yet */
-    enum stats_respawn reason; /* it will be, or was, started */
     struct slot_words words;
-    uint8_t assigned[CONF_WORKERS_MAX / 8]; /* numbers whose queues it has been told to adopt */
+    uint8_t assigned[CONF_WORKERS_MAX / 8]; /* bits, by id: slots whose queues it has been sent to adopt */
     unsigned assigned_count;
-    uint64_t
-        adopt_again_ms; /* real time; until then it is left alone, since it had no descriptors for what it was told */
-    /* What its process has done so far, to hold what it says against. */
+    uint64_t adopt_again_ms; /* real time; until then nothing is sent to adopt: it had no room for descriptors */
+
+    /* What the process has done so far, to hold its messages against. */
     unsigned adopts_sent, adopts_missed; /* messages */
-    unsigned shutdowns;                  /* how often it has asked for the end of the server */
-    uint64_t closed_ms; /* real time; its end of the control pipe was seen to be closed; 0: it was not */
-    bool left;          /* it has said LEAVING */
-    bool replace_due;   /* there was no memory for its replacement then */
+    unsigned shutdowns;                  /* requests for the end of the server */
+    uint64_t closed_ms; /* real time when its end of the control pipe was found closed; 0: it is open */
+    bool left;          /* it has sent LEAVING */
+    bool replace_due;   /* it must be replaced as soon as there is memory */
     bool suspect;       /* its counters contradicted each other when they were last looked at */
     bool expelled;      /* it is killed for an error of its own */
 };
@@ -73,7 +72,7 @@ struct slot {
 LIST_HEAD(slot_list, slot);
 
 /* Without a process. `reason` is counted when the first one starts. NULL when out of memory. */
-struct slot *slot_new(unsigned number, unsigned generation, const struct conf *conf, enum stats_respawn reason);
+struct slot *slot_new(unsigned id, unsigned generation, const struct conf *conf, enum stats_respawn reason);
 void slot_free(struct slot *slot);
 
 /* Take an event in and carry out what the supervisor says. */
@@ -83,28 +82,28 @@ void slot_handle(struct slot_context *context, struct slot *slot, enum superviso
 void slot_tick(struct slot_context *context, struct slot *slot);
 
 /*
- * Its process has said or written what no sound one does: one line says so ("worker 1 (pid 4711) WHAT: ..."), it is
- * killed, and replaced as one that has crashed.
+ * Kill a process that has sent or written what no sound one does, and log "worker 1 (pid 4711) WHAT: ...". It is
+ * replaced as one that has crashed.
  */
 void slot_expel(struct slot_context *context, struct slot *slot, const char *what);
 
-/* Tell a worker that is leaving once more: then its quiet sessions go at once, instead of within drain_spread. */
+/* Send DRAIN to a worker that drains already: its quiet sessions are closed at once, not within drain_spread. */
 void slot_hurry(struct slot_context *context, struct slot *slot);
 
-/* Look at the counters, which cost more than what slot_tick() looks at. */
+/* Check the counters, which costs more than the checks of slot_tick(). */
 void slot_check_counters(struct slot_context *context, struct slot *slot);
 
-/* Its process is gone: `status` as from waitpid(), NULL when somebody else has had it. Logs why. */
+/* The process is gone: `status` as from waitpid(), NULL when somebody else has reaped it. Logs the end. */
 void slot_reaped(struct slot_context *context, struct slot *slot, const int *status);
 
 /* The other end of the control pipe is closed. */
 void slot_close_channel(struct slot *slot);
 
-/* Reopen the log; refuse connections to the address with this index when it drains. Said again until it has been. */
+/* Have it reopen its log; have it close the address with this index when it drains. Sent again until it could be. */
 void slot_send_reopen_log(struct slot_context *context, struct slot *slot);
 void slot_send_refuse(struct slot_context *context, struct slot *slot, uint32_t index);
 
-/* False when it is to be said again. A process that is gone need not be told. */
+/* Send a message. False when it must be sent again; true also when the process is gone. */
 bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value);
 
 #endif

@@ -35,7 +35,7 @@ static void begin(void)
     for (unsigned i = 0; i < WORKERS; i++) {
         int ends[2];
         CU_ASSERT_EQUAL_FATAL(channel_open(ends), 0);
-        slots[i] = (struct slot){.number = i, .conf = &current.conf, .channel = ends[0]};
+        slots[i] = (struct slot){.id = i, .conf = &current.conf, .channel = ends[0]};
         slots[i].supervised.state = SUPERVISOR_RUNNING;
         workers[i] = ends[1];
         current.slots[i] = &slots[i];

@@ -134,7 +134,7 @@ static void test_start(void)
     CU_ASSERT_EQUAL(processes(), WORKERS);
     for (unsigned i = 0; i < WORKERS; i++) {
         struct slot *slot = fleet.current->slots[i];
-        CU_ASSERT_EQUAL(slot->number, i);
+        CU_ASSERT_EQUAL(slot->id, i);
         CU_ASSERT_PTR_EQUAL(fleet_find(&fleet, slot->pid), slot);
     }
     CU_ASSERT_PTR_NULL(fleet_find(&fleet, getpid()));
@@ -187,7 +187,7 @@ static void test_replace(void)
     struct slot *slot = fleet.current->slots[1];
     fleet_replace(&fleet, slot);
     CU_ASSERT_PTR_NOT_EQUAL(fleet.current->slots[1], slot);
-    CU_ASSERT_EQUAL(fleet.current->slots[1]->number, 1);
+    CU_ASSERT_EQUAL(fleet.current->slots[1]->id, 1);
     CU_ASSERT_EQUAL(leaving(), 1);
     CU_ASSERT_EQUAL(processes(), WORKERS + 1);
     fleet_replace(&fleet, slot); /* it leaves already */

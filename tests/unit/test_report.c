@@ -40,7 +40,7 @@ static void begin(void)
     current.conf.listeners = listeners;
     current.conf.listener_count = LISTENERS;
     for (unsigned i = 0; i < WORKERS; i++) {
-        slots[i] = (struct slot){.number = i, .generation = 1, .conf = &current.conf, .channel = -1};
+        slots[i] = (struct slot){.id = i, .generation = 1, .conf = &current.conf, .channel = -1};
         slots[i].reason = RESPAWN_none;
         slots[i].block = stats_take(master.fleet.context.stats, i, getpid());
         CU_ASSERT_PTR_NOT_NULL_FATAL(slots[i].block);
