@@ -9,12 +9,7 @@
 
 void client_enter(struct conn *conn)
 {
-    session_enter(session_of_client(conn));
-}
-
-static void client_leave(struct conn *conn)
-{
-    session_settle(session_of_client(conn));
+    conn_loop_of(conn)->corked = conn;
 }
 
 static const struct framing *framing_of(const struct session *session)
@@ -142,7 +137,7 @@ void client_exhausted(struct conn *conn, enum conn_shortage what)
 }
 
 static const struct conn_owner client_owner = {
-    CLIENT_OWNER, .leave = client_leave, .input = client_input, .ended = client_ended, .broken = client_broken,
+    CLIENT_OWNER, .leave = session_settle, .input = client_input, .ended = client_ended, .broken = client_broken,
 };
 
 /* Instead of all that where the service reads and writes itself. */

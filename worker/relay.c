@@ -79,7 +79,7 @@ static void relay_leave(struct conn *client)
         forward_kept(client, upstream);
         forward_kept(upstream, client);
     }
-    session_settle(session_of_client(client));
+    session_settle(client);
 }
 
 /* ---- ends ---- */

@@ -127,10 +127,10 @@ static void close_flushed(struct session *session)
     conn_expire(client, core_of(session)->linger_timeout_ms);
 }
 
-void session_settle(struct session *session)
+void session_settle(struct conn *client)
 {
+    struct session *session = session_of_client(client);
     struct core *core = core_of(session);
-    struct conn *client = &session->client;
 
     conn_uncork(&core->loop);
     core->loop.corked = NULL;

@@ -191,7 +191,7 @@ void session_enter(struct session *session);
 void session_leave(struct session *session);
 
 /* The last part of session_leave(): send, close what is finished, tell epoll. For owners of the client's connection. */
-void session_settle(struct session *session);
+void session_settle(struct conn *client);
 
 /* Pause and resume the inputs of a session after a change of above_high_water. */
 void session_update_flow(struct session *session);
