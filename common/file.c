@@ -1,4 +1,5 @@
 #include "common/file.h"
+#include "common/clock.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,6 +18,7 @@ enum {
     CREATE_TRIES = 16,
     LOCK_TRIES = 20,
     LOCK_PAUSE_NS = 5 * 1000 * 1000,
+    IMPATIENT_MS = 1000,
 };
 
 struct file_id file_id_of(const struct stat *status)
@@ -75,9 +77,11 @@ void file_random_name(const char *path, size_t limit, char *name)
         size = folder;
         random = limit - folder < random ? limit - folder : random;
     }
-    for (size_t i = 0; i < random; i++)
-        name[size + i] = letters[arc4random_uniform(sizeof(letters) - 1)];
-    name[size + random] = '\0';
+    do { /* a short name in its place could be drawn again */
+        for (size_t i = 0; i < random; i++)
+            name[size + i] = letters[arc4random_uniform(sizeof(letters) - 1)];
+        name[size + random] = '\0';
+    } while (random > 0 && strcmp(name, path) == 0);
 }
 
 int file_create_beside(const char *path, mode_t mode, char *name)
@@ -111,10 +115,12 @@ int file_place(const char *from, const char *to)
 
 /*
  * Keep other servers of our kind from removing anything in this folder for a moment. Others may hold such a lock for
- * ever, so it is not waited for: without it file_remove() still undoes a mistake, with it there is none to undo.
+ * ever, so it is not waited for long, and not again for a while, when there are more files to remove: without it
+ * file_remove() still undoes a mistake, with it there is none to undo.
  */
 static int lock_folder(const char *path)
 {
+    static uint64_t impatient_until_ms;
     char folder[PATH_MAX];
     size_t size = folder_size(path);
 
@@ -122,8 +128,12 @@ static int lock_folder(const char *path)
         return -1;
     strlcpy(folder, size ? path : ".", size ? size + 1 : sizeof(folder));
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (unsigned i = 0; fd >= 0 && i < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK; i++)
-        nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
+    unsigned tries = clock_now_ms() < impatient_until_ms ? 1 : LOCK_TRIES, i = 0;
+    for (; fd >= 0 && i < tries && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK; i++)
+        if (i + 1 < tries)
+            nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
+    if (i == tries)
+        impatient_until_ms = clock_now_ms() + IMPATIENT_MS;
     return fd;
 }
 
