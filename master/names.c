@@ -60,11 +60,12 @@ static bool ask(struct resolver *resolver, const char *host, struct resolve_answ
     struct names *names = (struct names *)resolver;
     struct name *name = find(names, host);
 
-    if (!name && !add(names, host)) {
+    if (!name && !(name = add(names, host))) {
         *answer = (struct resolve_answer){.error = "out of memory"};
         return true;
     }
-    if (!name || !name->answered)
+    name->wanted = true;
+    if (!name->answered)
         return false;
     *answer = name->answer;
     return true;
@@ -102,6 +103,22 @@ void names_reopen_failed(struct names *names)
 {
     for (unsigned i = 0; i < names->count; i++)
         names->all[i].answered &= names->all[i].answer.count > 0;
+}
+
+void names_begin_reading(struct names *names)
+{
+    for (unsigned i = 0; i < names->count; i++)
+        names->all[i].wanted = false;
+}
+
+void names_end_reading(struct names *names)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < names->count; i++)
+        if (names->all[i].wanted)
+            names->all[kept++] = names->all[i];
+    names->count = kept;
 }
 
 void names_keep(struct names *names, const struct names *old)

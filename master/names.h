@@ -26,6 +26,7 @@ enum { NAMES_DEADLINE_MS = 10 * 1000 };
 struct name {
     char host[RESOLVE_HOST_SIZE];
     bool answered; /* `answer` is there; it may be that it cannot be resolved */
+    bool wanted;   /* by the configuration that was read last */
     struct resolve_answer answer;
 };
 
@@ -48,6 +49,10 @@ bool names_have_failed(const struct names *names);
 
 /* Forget the answers that say that a name cannot be resolved: it is to be asked for again. */
 void names_reopen_failed(struct names *names);
+
+/* Before a configuration is read, and after that: drop the names that it does not mention. */
+void names_begin_reading(struct names *names);
+void names_end_reading(struct names *names);
 
 /* Start a child that asks for what has no answer. 0, or -1 with errno. */
 int names_ask(struct names *names);

@@ -156,7 +156,11 @@ static int load(struct master *master, struct generation *next, char *error, siz
         source.text = current->text;
         source.text_size = current->text_size;
     }
-    return conf_load_from(&next->conf, &source, error, error_size);
+    /* It may be another file than the one whose names have been asked for meanwhile. */
+    names_begin_reading(&reload->names);
+    int result = conf_load_from(&next->conf, &source, error, error_size);
+    names_end_reading(&reload->names);
+    return result;
 }
 
 static void go_on(struct master *master)

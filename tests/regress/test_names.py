@@ -215,6 +215,18 @@ def test_an_upgrade_survives_a_silent_name_server(serve, names):
 
 # ---- a reload that changes nothing ----
 
+def test_the_file_is_put_back_while_names_are_resolved(serve, names):
+    """Names that the file no longer mentions are no difference, and nobody asks for them again."""
+    server = serve(listen("pingpong"), preexec=names.enter)
+    before, text = pids(server), server.config.read_text()
+    since = silence(server, names)
+    server.config.write_text(text)
+    server.wait_log("reload: nothing has changed", since, 15)
+    assert pids(server) == before
+    hup(server, "reload: nothing has changed")
+    assert not [line for line in server.lines[since:] if "db.example.test" in line and "tried again" in line]
+
+
 def pids(server):
     return [each["pid"] for each in server.stats()["workers"]]
 
