@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@ static int parse_unix(struct sock_address *address, const char *path, char *why,
 {
     if (path[0] != '/')
         return fail(why, why_size, "a unix address is unix:/PATH");
+    if (path[strlen(path) - 1] == '/')
+        return fail(why, why_size, "the path of the unix socket is that of a folder");
     address->local.sun_family = AF_UNIX;
     if (strlcpy(address->local.sun_path, path, sizeof(address->local.sun_path)) >= sizeof(address->local.sun_path))
         return fail(why, why_size, "the path of the unix socket is too long");
@@ -305,6 +308,13 @@ int sock_listen(struct sock_address *address, int backlog, int *fds, unsigned co
 int sock_listen_beside(struct sock_address *address, int backlog, int *fds, unsigned count)
 {
     return listen_tcp_group(address, backlog, fds, count, false);
+}
+
+bool sock_is_shut(int fd)
+{
+    struct pollfd queue = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&queue, 1, 0) == 1 && queue.revents & (POLLRDHUP | POLLHUP);
 }
 
 bool sock_is_listening(int fd)

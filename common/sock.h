@@ -85,6 +85,9 @@ int sock_listen_more(const struct sock_address *address, int backlog);
 /* False for a TCP socket that was shut down, in whatever process. */
 bool sock_is_listening(int fd);
 
+/* True when a listening socket has been shut down, by whoever holds it. */
+bool sock_is_shut(int fd);
+
 /*
  * Ignore whoever wants to connect to this listening TCP socket from now on, without a reset: clients try again within a
  * second, and find another socket that listens there then. Who has connected already can still be accepted.

@@ -15,7 +15,6 @@
 #include "common/unix_listener.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -186,11 +185,4 @@ int unix_listen(const char *path, int backlog, const struct unix_access *access,
     close(fd);
     errno = error;
     return -1;
-}
-
-bool unix_is_shut(int fd)
-{
-    struct pollfd queue = {.fd = fd, .events = POLLRDHUP};
-
-    return poll(&queue, 1, 0) == 1 && queue.revents & (POLLRDHUP | POLLHUP);
 }

@@ -31,7 +31,4 @@ int unix_listen(const char *path, int backlog, const struct unix_access *access,
 /* Change who may connect to a socket that lives. ESTALE when `path` is not this file. 0, or -1 with errno. */
 int unix_set_access(const char *path, const struct file_id *id, const struct unix_access *access);
 
-/* True when somebody has called shutdown() on it: it refuses, for good. */
-bool unix_is_shut(int fd);
-
 #endif

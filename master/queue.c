@@ -220,7 +220,7 @@ void queue_reopen(struct endpoint *endpoint, const struct listener_config *liste
     if (local)
         number = 0;
     if (number >= endpoint->count ||
-        (local ? !unix_is_shut(endpoint->queues[0]) : sock_is_listening(endpoint->queues[number])))
+        (local ? !sock_is_shut(endpoint->queues[0]) : sock_is_listening(endpoint->queues[number])))
         return;
     int result = local ? replace_unix(endpoint, listener) : listen_again(endpoint, number, (int)listener->backlog);
     if (result == 0)

@@ -33,9 +33,10 @@ static bool accept_goes_on(struct queue *queue, int error)
 {
     if (error == EAGAIN)
         return false;
-    if (error != EINVAL)
+    if (error != EINVAL || !sock_is_shut(queue->handler.fd))
         return admission_failed(queue->listener->all, error);
-    close_queue(queue); /* somebody has shut it down: it would report that for ever */
+    log_warn("%s: its accept queue has been shut down by somebody", queue->listener->section.config->name);
+    close_queue(queue); /* it would report that for ever; the master opens it again for our replacement */
     return false;
 }
 
