@@ -6,10 +6,10 @@
 
 #include "master/fleet.h"
 
-/* Tell every worker that serves what has changed about whose queues it is to serve. */
+/* Send every worker that serves what has changed in the set of queues that it adopts. */
 void adopt_sync(struct fleet *fleet);
 
-/* `slot` could not take all the queues of slot `id`: it will be told again. */
+/* The worker of `slot` has had no room for all the queues of slot `id`: they will be sent again. */
 void adopt_missed(struct slot *slot, unsigned id);
 
 /* How many foreign slots `slot` serves now. */

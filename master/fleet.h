@@ -7,8 +7,8 @@
  *        |--- endpoints  the accept queues                                  endpoint.c; adopt.c: who serves whose
  *        '--- context    what all slots share                                 slot.h
  *
- * A slot is in exactly one of the three; it moves from a generation to those that leave, and is freed there. At no time
- * is nobody accepting, and no queue is closed whose address is still served.
+ * A slot is in exactly one of the three; it moves from a generation to the leaving ones, and is freed there. Somebody
+ * accepts at every time, and no queue is closed whose address is still served.
  */
 #ifndef MASTER_FLEET_H
 #define MASTER_FLEET_H
@@ -24,8 +24,8 @@ struct generation {
     unsigned number;
     struct conf conf;
     struct names names;        /* what the names in it stand for */
-    unsigned wanted, count;    /* slots that there are to be, and that there are, by id: 0 .. count - 1 */
-    enum stats_respawn reason; /* they are started */
+    unsigned wanted, count;    /* target and present number of slots; ids 0 .. count - 1 */
+    enum stats_respawn reason; /* why its slots are started */
     struct slot *slots[CONF_WORKERS_MAX];
 };
 
@@ -35,14 +35,14 @@ struct fleet {
     struct endpoints endpoints;
     struct slot_context context;
     uint64_t next_due_ms;           /* real time; `next` must be READY by then */
-    bool adopted[CONF_WORKERS_MAX]; /* whose queues are served by the others */
+    bool adopted[CONF_WORKERS_MAX]; /* by id: the queues of this slot are served by the others */
 };
 
 /* NULL when out of memory. The names and the configuration, which are empty at first, are freed with it. */
 struct generation *generation_new(unsigned number);
 void generation_free(struct generation *generation);
 
-/* Workers of it that are READY and beat; whether all of it stay down. */
+/* The number of its workers that are READY and beat; true when all of them stay down. */
 unsigned generation_running(const struct generation *generation);
 bool generation_is_down(const struct generation *generation);
 
@@ -79,7 +79,7 @@ enum fleet_progress fleet_start_some(struct fleet *fleet, struct generation *gen
 /* One slot more of `current`, with a process. 0, or -1 with a sentence in `error` and everything as it was. */
 int fleet_add(struct fleet *fleet, enum stats_respawn reason, char *error, size_t error_size);
 
-/* A worker drains because somebody else has told it to: it is replaced at once, or as soon as there is memory. */
+/* Replace a worker that drains without an order of ours (by a signal, for example), at once or when there is memory. */
 void fleet_replace(struct fleet *fleet, struct slot *slot);
 void fleet_retry_replacements(struct fleet *fleet);
 

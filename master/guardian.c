@@ -20,9 +20,9 @@
 enum {
     REPEAT_MS = 500,     /* two copies of a signal to the process group arrive within this time */
     IDLE_MS = 1000,      /* between two looks at the children, should a SIGCHLD have been lost */
-    TICK_MS = 50,        /* while something is to be done again */
+    TICK_MS = 50,        /* between two tries to pass a signal on */
     LEFTOVERS_MS = 5000, /* workers that have lost their master end by themselves long before */
-    KILLED_MS = 1000,    /* what SIGKILL has not ended by then hangs in the kernel: nobody waits for that */
+    KILLED_MS = 1000,    /* a process that SIGKILL has not ended by then hangs in the kernel, and is left there */
 };
 
 /* A variable of its own: an older binary, which does not know it, hands it on to the next one with the descriptor. */
@@ -288,7 +288,7 @@ static void reap(struct watch *watch)
             watch->replaced = 0;
         }
     }
-    /* The child of a master that drains, and both were killed before that one could tell us. */
+    /* It was the child of a master that drains, and both were killed before that one could report it. */
     if (watch->in_charge && kill(watch->in_charge, 0) < 0 && errno == ESRCH) {
         log_error("guardian: the master in charge (pid %d) is gone", (int)watch->in_charge);
         watch->guardian->code = EXIT_FAILURE;

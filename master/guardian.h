@@ -22,14 +22,14 @@
 struct guardian {
     bool stays;     /* this process was started first, and somebody waits for it */
     int receive_fd; /* the guardian's end of the socket; -1: no binary has taken over from it yet */
-    int send_fd;    /* the other end, of the masters; -1: there is no guardian */
+    int send_fd;    /* the masters' end; -1: there is no guardian */
     pid_t pid;      /* of the guardian; 0: this process is it, or there is none */
-    bool unsent;    /* that this master is in charge: the socket had no room */
-    uint64_t since; /* clock ticks since boot: what was started before the first upgrade is not ours */
+    bool unsent;    /* the socket had no room for the report that this master is in charge */
+    uint64_t since; /* clock ticks since boot; processes started before the first upgrade are not ours */
     int code;       /* exit code of the last master in charge that has ended, as the guardian passes it on */
 };
 
-/* In a process that no upgrade has started: whether it is to stay. */
+/* Decide, in a process that no upgrade has started, whether it stays. */
 void guardian_decide(struct guardian *guardian, bool daemon);
 
 /*
@@ -41,13 +41,13 @@ int guardian_hand_on(const struct guardian *guardian);
 void guardian_handed_over(struct guardian *guardian);
 void guardian_resume(struct guardian *guardian);
 
-/* Close both ends. In a worker they are nobody's business. */
+/* Close both ends, which a worker has no use for. */
 void guardian_close(struct guardian *guardian);
 
 /* In a candidate: take what was handed on, if anything was. */
 void guardian_inherit(struct guardian *guardian);
 
-/* Tell the guardian that signals are for this process from now on; again at each tick if that could not be sent. */
+/* Report to the guardian that signals are for this process from now on; sent again at each tick until it could be. */
 void guardian_report(struct guardian *guardian);
 void guardian_tick(struct guardian *guardian);
 

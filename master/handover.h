@@ -31,7 +31,7 @@
 #define HANDOVER_STATES(X)                                                                                             \
     X(IN_CHARGE, "in charge")     /* this master is in charge, and there is no other one */                            \
     X(STARTING, "starting")       /* in charge; a candidate starts its workers */                                      \
-    X(OFFERED, "offered")         /* in charge; the candidate has been told YOURS and may have begun to take over */   \
+    X(OFFERED, "offered")         /* in charge; the candidate has been sent YOURS and may have begun to take over */   \
     X(REJECTED, "rejected")       /* in charge; a candidate without an offer was killed, and not reaped yet */         \
     X(REVOKED, "revoked")         /* the same after an offer: what it has changed must be put right */                 \
     X(HANDED_OVER, "handed over") /* the successor is in charge; this master drains, and serves again if it dies */    \
@@ -62,9 +62,9 @@
     X(BREAK_DOWN) /* it stops because none of its workers can run */
 
 #define HANDOVER_ACTIONS(X)                                                                                            \
-    X(NONE)            /* only the state changes, or nothing does: another version may say words out of place */       \
+    X(NONE)            /* only the state changes, or nothing: another version may send words out of place */           \
     X(WAIT)            /* give the candidate its time from now on */                                                   \
-    X(OFFER)           /* the same, and say YOURS */                                                                   \
+    X(OFFER)           /* the same, and send YOURS */                                                                  \
     X(KILL)            /* send SIGKILL to the candidate or successor */                                                \
     X(FAIL)            /* log the failure: this master goes on */                                                      \
     X(RECOVER)         /* the same, and put right what the candidate may have changed */                               \
@@ -75,10 +75,10 @@
     X(STOP_AT_ONCE)    /* kill the workers that drain */                                                               \
     X(CLOSE)           /* close the channel; the process behind it will be reaped */                                   \
     X(FORGET)          /* close the channel: the predecessor is gone */                                                \
-    X(CLAIM)           /* put the pid file in place, and say MINE */                                                   \
+    X(CLAIM)           /* put the pid file in place, and send MINE */                                                  \
     X(SEND_MINE)       /* say it again */                                                                              \
     X(TAKE_OVER)       /* serve alone from now on: drop what the predecessor had and this master does not want */      \
-    X(TAKE_OVER_ALONE) /* CLAIM, TAKE_OVER and FORGET in one: nobody is left who could be told */                      \
+    X(TAKE_OVER_ALONE) /* CLAIM, TAKE_OVER and FORGET in one: there is no predecessor any more */                      \
     X(SEND_STOPPING)   /* so that the predecessor does not serve again */                                              \
     X(BUG)             /* cannot happen: our own bookkeeping is broken */
 
@@ -120,7 +120,7 @@ bool handover_may_reload(enum handover_state state);
 /* Another binary has started this master, which is not in charge yet: it does nothing that could not be taken back. */
 bool handover_is_candidate(enum handover_state state);
 
-/* MINE has been said, and may still have to be sent. */
+/* The pid file is this master's, but MINE is not on its way yet. */
 bool handover_has_claimed(enum handover_state state);
 
 /* This master is in charge no more, and drains. */

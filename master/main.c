@@ -265,7 +265,7 @@ static void fill_standard_descriptors(void)
         close(fd);
 }
 
-/* What -t and -T were asked for has been said, or has not: a full disk, a pipe that nobody reads to its end. */
+/* The output of -t and -T is complete, or that is an error: a full disk, a pipe that is not read to its end. */
 _Noreturn static void finish_output(void)
 {
     if (fflush(stdout) != 0 || ferror(stdout))

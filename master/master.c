@@ -69,7 +69,7 @@ static void stop(struct master *master, const char *reason)
     begin_stop(master, reason);
 }
 
-/* No worker can run. A predecessor that still drains serves again, and so does not hear of a stop. */
+/* No worker can run. A predecessor that still drains is sent no STOPPING, so that it serves again. */
 static void break_down(struct master *master)
 {
     log_error("no worker can run: stopping");
@@ -152,7 +152,8 @@ static void handle_signal(struct master *master, const struct signalfd_siginfo *
     if (info->ssi_signo == SIGHUP)
         reopen_logs(master);
     if (handover_has_handed_over(master->upgrade.state))
-        workers_reap(master); /* whoever has just died cannot be told anything; this master may serve again */
+        workers_reap(
+            master); /* the successor may just have died: then this master serves again, and the signal is its own */
     if (info->ssi_signo != SIGCHLD && upgrade_pass_signal(master, info))
         return;
     switch (info->ssi_signo) {
@@ -279,7 +280,7 @@ static void wait_and_receive(struct master *master)
     fleet_each_slot(&master->fleet, poll_slot);
     wait_for_events(tick);
     master->fleet.context.now_ms = supervisor_clock_now(&master->clock, clock_now_ms(), (uint32_t)tick);
-    /* What a worker said comes before its death, and no slot is freed before all have been heard. */
+    /* Messages of a worker come before its death, and no slot is freed before all have been read. */
     for (unsigned i = 2; i < polled.count; i++)
         if (polled.fds[i].revents) {
             workers_receive(master, polled.slots[i]);

@@ -2,7 +2,7 @@
  * The master while it serves: starts the workers, replaces the dead, answers signals, stops.
  *
  *   master.c   the loop: signals, words and deaths become requests to the files below
- *      |--- workers   what workers say, that they died              --> rollout, adopt, fleet
+ *      |--- workers   messages, counters and deaths of workers       --> rollout, adopt, fleet
  *      |--- reload    from SIGHUP to the next generation; names     --> rollout --> fleet
  *      |--- resize    one worker more, one fewer                    --> fleet
  *      |--- upgrade   the other master, during a change of the binary: handover says what to do
@@ -26,7 +26,7 @@
 enum master_phase {
     MASTER_SERVING,
     MASTER_STOPPING, /* the whole server drains */
-    MASTER_KILLING,  /* it has been told to be quick */
+    MASTER_KILLING,  /* it ends at once */
 };
 
 enum master_request {
@@ -45,7 +45,7 @@ struct master {
     int stats_fd; /* the memory file behind fleet.context.stats */
     int signal_fd;
     uint64_t started_ms; /* real time */
-    uint64_t stop_ms;    /* real time; it was told to stop */
+    uint64_t stop_ms;    /* real time; when it was told to stop */
     uint64_t check_ms;   /* real time; then the workers are looked at again */
     enum master_phase phase;
     unsigned requests; /* set of enum master_request */

@@ -34,7 +34,7 @@ struct names {
     struct resolver resolver; /* first: conf_load_from() gets to the table through it */
     struct name *all;
     unsigned count;
-    pid_t pid; /* of the child; 0: nobody is being asked */
+    pid_t pid; /* of the child; 0: none is running */
     int fd;    /* where its answers come from; valid with a pid */
     uint64_t due_ms;
 };
@@ -43,11 +43,11 @@ struct names {
 void names_init(struct names *names);
 void names_fini(struct names *names);
 
-/* Is there a name without an answer? Without an address? */
+/* True when a name has no answer yet; when one has an answer without an address. */
 bool names_are_open(const struct names *names);
 bool names_have_failed(const struct names *names);
 
-/* Forget the answers that say that a name cannot be resolved: it is to be asked for again. */
+/* Forget the answers without an address, so that these names are asked for again. */
 void names_reopen_failed(struct names *names);
 
 /* Before a configuration is read, and after that: drop the names that it does not mention. */
@@ -60,7 +60,7 @@ int names_ask(struct names *names);
 /*
  * Take in what the child has found out. Returns true when there is nothing more to wait for: all is answered, or the
  * child is gone, or the deadline has passed; what is still open is answered with an error then, and the child killed.
- * Does not block. The death of the child is a SIGCHLD; the process is reaped by whoever reaps.
+ * Does not block. The death of the child is a SIGCHLD; the loop reaps it.
  */
 bool names_receive(struct names *names, uint64_t now_ms);
 
@@ -80,7 +80,7 @@ int names_await(struct names *names, void (*alive)(void));
  */
 void names_await_end(void);
 
-/* Give names that cannot be resolved now the answers that `old` has, and say so. */
+/* Give names that cannot be resolved now the answers that `old` has, and log that. */
 void names_keep(struct names *names, const struct names *old);
 
 /* Do both stand for the same? The order of the addresses does not count. */
@@ -92,7 +92,7 @@ void names_log_found(const struct names *names, const struct names *old);
 /* Log the names that have no address, and when they are tried again. */
 void names_log_failed(const struct names *names, uint32_t again_ms);
 
-/* An independent copy, with nobody being asked. 0, or -1 when memory is out. */
+/* Make an independent copy, without a child. 0, or -1 when out of memory. */
 int names_copy(struct names *copy, const struct names *names);
 
 #endif

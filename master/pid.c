@@ -29,7 +29,7 @@ struct pid_file {
     struct file_id id;
 };
 
-/* Whoever wants to put a file in place, and whom it may take the place of. */
+/* A master that wants to put its file in place, and whose file it may replace. */
 struct candidate {
     const char *path;
     const struct pid_file *own; /* NULL: none yet */

@@ -12,12 +12,12 @@ bool queue_is_unix(const struct endpoint *endpoint);
 int queue_open(const struct endpoints *endpoints, struct endpoint *endpoint, const struct listener_config *listener,
                unsigned slots);
 
-/* Listen again at the queue of `number`, if somebody has shut it down, and say so. */
+/* Listen again at queue `number` if a process has shut it down, and log that. */
 void queue_reopen(struct endpoint *endpoint, const struct listener_config *listener, unsigned number);
 
 /*
- * Listen anew where the path of a unix socket leads nowhere any more. The former socket is kept until queue_commit()
- * (the new one is to be used) or queue_restore() (the former is). 0, or -1 with errno. Nothing happens where the file
+ * Make a unix socket again when its file has been removed. The former socket is kept until queue_commit()
+ * (which closes it) or queue_restore() (which takes it back). 0, or -1 with errno. Nothing happens where the file
  * is there, or another server listens.
  */
 int queue_renew(struct endpoint *endpoint, const struct listener_config *listener);

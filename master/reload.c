@@ -34,7 +34,7 @@ static const struct slot *older_slot(const struct master *master)
     return NULL;
 }
 
-/* A sentence in `error` when a reload has to wait. */
+/* True when a reload has to wait, with a sentence in `error`. */
 static bool is_busy(const struct master *master, char *error, size_t error_size)
 {
     const struct slot *older = older_slot(master);
@@ -96,7 +96,7 @@ static void change_nothing(struct master *master)
 
 /* ---- something has ---- */
 
-/* What the running master cannot change keeps its old value, and that is said. */
+/* A key that the running master cannot change keeps its old value, and that is logged. */
 static void keep_fixed(struct conf *conf, const struct conf *old)
 {
     if (strcmp(conf->pidfile, old->pidfile) != 0) {
@@ -152,7 +152,7 @@ static int load(struct master *master, struct generation *next, char *error, siz
                                  .resolver = &reload->names.resolver,
                                  .lenient = reload->state == RELOAD_RETRYING || reload->same_text};
 
-    if (reload->state == RELOAD_RETRYING) { /* the file may be on its way to something else; nobody has said SIGHUP */
+    if (reload->state == RELOAD_RETRYING) { /* the file may be half edited: there was no SIGHUP */
         source.text = current->text;
         source.text_size = current->text_size;
     }

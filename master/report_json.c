@@ -112,7 +112,7 @@ static void json_worker(FILE *out, const struct master *master, const struct slo
     fprintf(out, "}");
 }
 
-/* A process beside the one of its number: it starts or drains. */
+/* A process beside the current one of its slot: it starts or drains. */
 static void json_other(FILE *out, const struct master *master, const struct slot *slot, const char **comma)
 {
     struct report_row row;

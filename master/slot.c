@@ -122,7 +122,7 @@ static int spawn(const struct slot_context *context, struct slot *slot)
     return 0;
 }
 
-/* Nothing that is known of a process holds for the next one. */
+/* Reset what is known of a process: nothing of it holds for the next one. */
 static void forget_process(struct slot *slot)
 {
     slot->turns_seen = 0;
@@ -163,7 +163,7 @@ bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value)
     return result == CHANNEL_OK || result == CHANNEL_CLOSED;
 }
 
-/* What is left of the time it has to drain: it may be told late. */
+/* The rest of its time to drain: the message may be sent late. */
 static uint32_t drain_ms_left(const struct slot_context *context, const struct slot *slot)
 {
     uint64_t close_ms = slot->supervised.end_ms - SUPERVISOR_GRACE_MS;
@@ -186,7 +186,7 @@ static void send_refused(struct slot *slot)
     }
 }
 
-/* What a process is told to refuse counts when it drains: it must know of it first. */
+/* Addresses to refuse come before DRAIN, since they count from then on. */
 static void send_words(const struct slot_context *context, struct slot *slot)
 {
     struct slot_words *words = &slot->words;
@@ -240,7 +240,7 @@ static void end(const struct slot_context *context, const struct slot *slot, int
     kill(slot->pid, signo);
 }
 
-/* Who is there to adopt the accept queues of a worker that is silent. */
+/* Whether siblings adopt the accept queues of a silent worker, for the log. */
 static const char *adopters_text(const struct slot_context *context)
 {
     return context->running > 1 ? "its siblings adopt its accept queues" : "no sibling runs to adopt its accept queues";
@@ -287,7 +287,7 @@ void slot_expel(struct slot_context *context, struct slot *slot, const char *wha
     slot_handle(context, slot, SUPERVISOR_EVENT_ERROR);
 }
 
-/* Who is about to exit closes its control pipe a moment before. Without one it can neither say nor be told anything. */
+/* A process that exits closes its control pipe a moment before; one that goes on without it cannot be controlled. */
 static void check_process(struct slot_context *context, struct slot *slot)
 {
     const char *error = slot->block ? stats_error(slot->block, slot->id, getpid()) : NULL;
@@ -344,7 +344,7 @@ static void log_death(const struct slot_context *context, const struct slot *slo
                   WEXITSTATUS(*status), seconds);
 }
 
-/* What a worker has written before it died is looked at for the last time. */
+/* Check for the last time what the dead worker has written. */
 static void check_legacy(const struct slot_context *context, const struct slot *slot)
 {
     const char *error = stats_error(slot->block, slot->id, getpid());

@@ -98,7 +98,7 @@ enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supe
         return SUPERVISOR_ACT_BUG;
     if (cell.action == SUPERVISOR_ACT_DRAIN) {
         slot->end_ms = now_ms + patience->drain_ms + SUPERVISOR_GRACE_MS;
-        slot->beat_ms = now_ms; /* patience begins anew */
+        slot->beat_ms = now_ms; /* so that the watchdog measures from here */
     }
     bool entered = cell.next != slot->state || cell.action == SUPERVISOR_ACT_SPAWN;
     slot->state = cell.next;

@@ -1,6 +1,6 @@
 /*
- * What is to be done with a child process: a table of slot state x event -> action. No system calls, no clock of its
- * own; slot.c carries the actions out. Roles (worker, later ledger) share the table.
+ * Supervision of a child process: a table of slot state x event -> action. No system calls, no clock of its own; slot.c
+ * carries the actions out. Roles (worker, later ledger) share the table.
  *
  *            START            READY             silence            silence
  *   EMPTY ---------> STARTING ------> RUNNING <--------> SILENT ------------> ABORTED --> KILLED
@@ -30,13 +30,13 @@
     X(ABORTED, "aborted")   /* none for watchdog_timeout, or never READY: SIGABRT is sent */                           \
     X(KILLED, "killed")     /* that did not help, or it cannot be believed: SIGKILL is sent */                         \
     X(BACKOFF, "backoff")   /* no process; one will be started */                                                      \
-    X(STOPPING, "stopping") /* told to drain; its end is wanted, and it is watched as before */                        \
+    X(STOPPING, "stopping") /* it drains; its end is wanted, and it is watched as before */                            \
     X(ENDING, "ending")     /* SIGKILL is sent; its end is wanted */                                                   \
     X(DOWN, "down")         /* no process; it asked not to be started again, until somebody wants it */
 
 #define SUPERVISOR_EVENTS(X)                                                                                           \
     X(START, "start")     /* a process is wanted */                                                                    \
-    X(READY, "ready")     /* it said READY */                                                                          \
+    X(READY, "ready")     /* it sent READY */                                                                          \
     X(BEAT, "beat")       /* its loop has turned */                                                                    \
     X(DUE, "due")         /* due_ms has come */                                                                        \
     X(DIED, "died")       /* reaped: it exited with 0, or somebody sent it SIGKILL */                                  \
@@ -44,7 +44,7 @@
     X(GAVE_UP, "gave up") /* reaped, exit code WORKER_EXIT_STAY_DOWN */                                                \
     X(STOP, "stop")       /* no process is wanted any more; it may drain */                                            \
     X(KILL, "kill")       /* the same, at once */                                                                      \
-    X(ERROR, "error")     /* it has said or written what no sound process does */
+    X(ERROR, "error")     /* it has sent or written what no sound process does */
 
 #define SUPERVISOR_ACTIONS(X)                                                                                          \
     X(NONE)       /* only the state changes, or nothing does */                                                        \
@@ -54,7 +54,7 @@
     X(LOG_AWAKE)  /* log that it beats again */                                                                        \
     X(ABORT)      /* send SIGABRT */                                                                                   \
     X(KILL)       /* send SIGKILL */                                                                                   \
-    X(DRAIN)      /* tell the child to stop */                                                                         \
+    X(DRAIN)      /* send DRAIN to the child */                                                                        \
     X(LOG_DOWN)   /* log that the slot stays down */                                                                   \
     X(BUG)        /* cannot happen: our own bookkeeping is broken */
 
@@ -82,7 +82,7 @@ enum {
     SUPERVISOR_BACKOFF_MIN_MS = 10,
     SUPERVISOR_BACKOFF_MAX_MS = 1000,
     SUPERVISOR_HEALTHY_MS = 10 * 1000, /* who has lived that long has not crashed at start */
-    SUPERVISOR_BRIEF_MS = 50,          /* who dies that soon has crashed, whoever seems to have killed it */
+    SUPERVISOR_BRIEF_MS = 50,          /* a process that dies that soon has crashed, whatever its status */
     SUPERVISOR_ABORT_MS = 500,         /* from SIGABRT to SIGKILL */
     SUPERVISOR_GRACE_MS = 1000,        /* a child closes what is left at the drain timeout by itself, then has this */
 };
@@ -97,7 +97,7 @@ struct supervisor_slot {
     uint64_t since_ms; /* when the state was entered */
     uint64_t started_ms;
     uint64_t beat_ms; /* when the last heartbeat was seen */
-    uint64_t due_ms;  /* when DUE is to be given; UINT64_MAX: never */
+    uint64_t due_ms;  /* time of the event DUE; UINT64_MAX: never */
     uint64_t end_ms;  /* STOPPING: when it must have drained */
     unsigned crashes; /* in a row, none of them after a healthy life */
 };
@@ -109,7 +109,7 @@ struct supervisor_slot {
 enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supervisor_event event,
                                          const struct supervisor_patience *patience, uint64_t now_ms);
 
-/* Nobody serves the slot now or soon: its queues are to be served by others. */
+/* True when no process serves the slot now or soon, so that its siblings adopt its queues. */
 bool supervisor_is_adopted(enum supervisor_state state);
 
 /* There is a process. */

@@ -54,7 +54,7 @@ static void close_channel(struct upgrade *upgrade)
     upgrade->unsent = 0;
 }
 
-/* Nothing that is known of the other master holds any more, but who is in charge. */
+/* Reset all that is known of the other master. The state stays. */
 static void forget(struct upgrade *upgrade)
 {
     close_channel(upgrade);
@@ -199,7 +199,7 @@ bool upgrade_reaped(struct master *master, pid_t pid, int status)
 
     if (!handover_awaits_end(upgrade->state) || pid != upgrade->pid)
         return false;
-    upgrade_receive(master); /* its last words say more than its exit code */
+    upgrade_receive(master); /* its last words tell more than its exit code */
     upgrade->status = status;
     note_exit(upgrade, status);
     handle(master, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? HANDOVER_EVENT_EXITED : HANDOVER_EVENT_DIED);

@@ -1,5 +1,5 @@
 /*
- * A change of the binary while it serves, carried out: handover.h says what is to be done, upgrade.c draws the words.
+ * A change of the binary while it serves. handover.h decides, upgrade.c carries out and draws the words.
  */
 #ifndef MASTER_UPGRADE_H
 #define MASTER_UPGRADE_H
@@ -25,16 +25,16 @@ struct upgrade {
     uint64_t receive_again_ms; /* real time; until then the channel is left alone, since reading from it has failed */
 };
 
-/* SIGUSR2: start the binary anew, with our sockets. */
+/* SIGUSR2: start the binary that is on disk now, with our sockets. */
 void upgrade_start(struct master *master);
 
-/* In a candidate: tell the predecessor why this master cannot go on. */
+/* In a candidate: send FAILED with the error to the predecessor. */
 void upgrade_fail(const struct upgrade *upgrade, const char *error);
 
 /* In a candidate, while something takes its time: its silence must not be taken for a hang. */
 void upgrade_report_alive(struct upgrade *upgrade);
 
-/* In a candidate: so many workers are READY, or all that can be. */
+/* In a candidate: report that `workers` of them are READY, or `all` that can be. */
 void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all);
 
 /*
@@ -60,7 +60,8 @@ bool upgrade_pass_shutdown(struct upgrade *upgrade);
  */
 bool upgrade_pass_signal(struct master *master, const struct signalfd_siginfo *info);
 
-/* The other master has said something (the descriptor can be read), or has been silent for too long. */
+/* Receive words of the other master when the descriptor can be read; check at each tick whether it is silent too long.
+ */
 int upgrade_poll_fd(const struct upgrade *upgrade);
 void upgrade_receive(struct master *master);
 void upgrade_tick(struct master *master);

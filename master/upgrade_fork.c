@@ -49,7 +49,7 @@ static int leave_to_candidate(const struct master *master, int channel, int mani
     if (setenv(variable, value, 1) < 0 || guardian_hand_on(&master->guardian) < 0)
         return -1;
     snprintf(value, sizeof(value), "%d", (int)getpid());
-    /* The service manager will hear of the change. */
+    /* The service manager is told of the change later. */
     return getenv("WATCHDOG_PID") ? setenv("WATCHDOG_PID", value, 1) : 0;
 }
 

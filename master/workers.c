@@ -1,6 +1,6 @@
 /*
- * What the master learns of its workers: what they say, what they count, and that they have died. It believes none of
- * them. Whatever a sound worker cannot have said ends the one that did (slot_expel), and nobody else.
+ * The master believes no worker. A message that no sound worker can have sent ends the one that sent it (slot_expel),
+ * and no other.
  *
  *   control pipe ---> READY, MISSED, LEAVING, SHUTDOWN      a few in each turn: nobody can keep the master busy
  *   SIGCHLD --------> waitpid()                             once a second, too: a signal can get lost

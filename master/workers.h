@@ -1,5 +1,5 @@
 /*
- * What the master learns of its workers: what they say, what they count, and that they have died.
+ * Messages, counters and deaths of workers, as the master learns of them.
  */
 #ifndef MASTER_WORKERS_H
 #define MASTER_WORKERS_H
@@ -19,9 +19,9 @@ void workers_reap(struct master *master);
 void workers_check(struct master *master);
 
 /*
- * Workers of a candidate that failed have become our children. They drain by themselves, but not for ever; where one
- * may just have been started, it has a moment to say so. Other children, which we may have been born with, are none of
- * our business. `stop_ms`: real time when this master was told to stop; `at_once`: they are killed.
+ * True while workers of a candidate that failed live: they have become our children. They drain by themselves, and are
+ * killed after a while or `at_once`; one that may just have been forked has a moment to show up. Other children, which
+ * we may have been born with, do not count. `stop_ms`: real time when this master was told to stop.
  */
 bool workers_have_orphans(const struct stats_area *stats, uint64_t stop_ms, bool at_once);
 
