@@ -107,7 +107,7 @@ static pid_t read_pid(int fd)
     return pread(fd, text, sizeof(text) - 1, 0) > 0 ? (pid_t)atoi(text) : 0;
 }
 
-enum there { THERE_NOTHING, THERE_OURS_TO_REPLACE, THERE_REFUSED };
+enum there { THERE_NOTHING, THERE_OURS_TO_REPLACE, THERE_FOREIGN };
 
 /* A file that somebody else owns or has linked to is none of ours: we would lock what may be in use elsewhere. */
 static enum there judge_open(const struct candidate *candidate, int fd, struct file_id *id)
@@ -116,21 +116,21 @@ static enum there judge_open(const struct candidate *candidate, int fd, struct f
 
     if (fstat(fd, &status) < 0) {
         fail(candidate, "%s", strerror(errno));
-        return THERE_REFUSED;
+        return THERE_FOREIGN;
     }
     *id = file_id_of(&status);
     if (!file_is(candidate->path, id))
         return THERE_NOTHING; /* replaced at this moment: look again */
     if (!S_ISREG(status.st_mode) || status.st_nlink != 1 || (status.st_uid != geteuid() && status.st_uid != 0)) {
         fail(candidate, "is not a file of this server's user alone");
-        return THERE_REFUSED;
+        return THERE_FOREIGN;
     }
     if (candidate->own && candidate->own->id.device == id->device && candidate->own->id.inode == id->inode)
         return THERE_OURS_TO_REPLACE;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0 || (candidate->other && read_pid(fd) == candidate->other))
         return file_is(candidate->path, id) ? THERE_OURS_TO_REPLACE : THERE_NOTHING;
     fail(candidate, "another master is running, pid %d", (int)read_pid(fd));
-    return THERE_REFUSED;
+    return THERE_FOREIGN;
 }
 
 /* The descriptor, whose lock keeps others from replacing the file, is -1 if there is none. */
@@ -138,14 +138,14 @@ static enum there look(const struct candidate *candidate, int *fd, struct file_i
 {
     *fd = -1;
     if (!file_is_replaceable(candidate->path, candidate->error, candidate->error_size))
-        return THERE_REFUSED;
+        return THERE_FOREIGN;
     *fd = open(candidate->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (*fd >= 0)
         return judge_open(candidate, *fd, id);
     if (errno == ENOENT)
         return THERE_NOTHING;
     fail(candidate, "%s", strerror(errno));
-    return THERE_REFUSED;
+    return THERE_FOREIGN;
 }
 
 static int put_in_place(const struct candidate *candidate, const char *name)
@@ -162,7 +162,7 @@ static int put_in_place(const struct candidate *candidate, const char *name)
         int result = there == THERE_OURS_TO_REPLACE ? rename(name, candidate->path) : -1, error = errno;
         if (fd >= 0)
             close(fd);
-        if (there == THERE_REFUSED)
+        if (there == THERE_FOREIGN)
             return -1;
         if (there == THERE_OURS_TO_REPLACE)
             return result == 0 ? 0 : fail(candidate, "%s", strerror(error));
@@ -217,7 +217,7 @@ int pid_check(const struct pid_file *own, const char *path, pid_t other, char *e
     enum there there = look(&candidate, &fd, &id);
     if (fd >= 0)
         close(fd);
-    return there == THERE_REFUSED ? -1 : 0;
+    return there == THERE_FOREIGN ? -1 : 0;
 }
 
 void pid_close(struct pid_file **own)

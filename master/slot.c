@@ -171,18 +171,18 @@ static uint32_t drain_ms_left(const struct slot_context *context, const struct s
     return close_ms > context->now_ms ? (uint32_t)(close_ms - context->now_ms) : 0;
 }
 
-static void send_refused(struct slot *slot)
+static void send_removed(struct slot *slot)
 {
     struct slot_words *words = &slot->words;
 
-    for (uint32_t i = 0; words->refused_count > 0 && i < sizeof(words->refused) * 8; i++) {
+    for (uint32_t i = 0; words->removed_count > 0 && i < sizeof(words->removed) * 8; i++) {
         uint8_t bit = (uint8_t)(1 << i % 8);
-        if (!(words->refused[i / 8] & bit))
+        if (!(words->removed[i / 8] & bit))
             continue;
         if (!slot_send(slot, CHANNEL_REFUSE, i))
             return;
-        words->refused[i / 8] &= (uint8_t)~bit;
-        words->refused_count--;
+        words->removed[i / 8] &= (uint8_t)~bit;
+        words->removed_count--;
     }
 }
 
@@ -193,8 +193,8 @@ static void send_words(const struct slot_context *context, struct slot *slot)
 
     if (words->reopen_log)
         words->reopen_log = !slot_send(slot, CHANNEL_REOPEN_LOG, 0);
-    send_refused(slot);
-    if (words->drain && words->refused_count == 0)
+    send_removed(slot);
+    if (words->drain && words->removed_count == 0)
         words->drain = !slot_send(slot, context->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, drain_ms_left(context, slot));
 }
 
@@ -206,12 +206,12 @@ void slot_send_reopen_log(struct slot_context *context, struct slot *slot)
 
 void slot_send_refuse(struct slot_context *context, struct slot *slot, uint32_t index)
 {
-    uint8_t bit = (uint8_t)(1 << index % 8), *bits = &slot->words.refused[index / 8];
+    uint8_t bit = (uint8_t)(1 << index % 8), *bits = &slot->words.removed[index / 8];
 
     if (slot->channel < 0 || *bits & bit)
         return;
     *bits |= bit;
-    slot->words.refused_count++;
+    slot->words.removed_count++;
     send_words(context, slot);
 }
 

@@ -36,8 +36,9 @@ struct role; /* what its processes do: a row of a table in slot.c */
 /* Messages that the control pipe has not taken yet. They are sent again at every tick until the process is gone. */
 struct slot_words {
     bool drain, reopen_log;
-    unsigned refused_count;
-    uint8_t refused[CONF_LISTENERS_MAX * LISTENER_ADDRESSES_MAX / 8]; /* bits, by index of the address */
+    unsigned removed_count;
+    uint8_t removed[CONF_LISTENERS_MAX * LISTENER_ADDRESSES_MAX /
+                    8]; /* bits, by index: addresses that have left the configuration */
 };
 
 struct slot {

@@ -237,11 +237,11 @@ static void test_no_worker(void)
     say_everything(slot);
     close(fds[1]);
     slot_tick(&context, slot);
-    CU_ASSERT(!slot->words.drain && !slot->words.reopen_log && slot->words.refused_count == 0);
+    CU_ASSERT(!slot->words.drain && !slot->words.reopen_log && slot->words.removed_count == 0);
     slot_close_channel(slot);
     slot_send_refuse(&context, slot, 1);
     slot_send_reopen_log(&context, slot);
-    CU_ASSERT(!slot->words.reopen_log && slot->words.refused_count == 0);
+    CU_ASSERT(!slot->words.reopen_log && slot->words.removed_count == 0);
     CU_ASSERT(slot_send(slot, CHANNEL_RELEASE, 0));
     slot_free(slot);
 }
