@@ -15,7 +15,7 @@ int turn_touch(struct session *session)
         return 0;
     if (set->count == set->capacity) {
         unsigned capacity = set->capacity ? 2 * set->capacity : FIRST_CAPACITY;
-        struct session **array = reallocarray(set->array, capacity, sizeof(*array));
+        struct session **array = reallocarray(set->array, capacity, sizeof(struct session *));
         if (!array)
             return -1;
         set->array = array;
@@ -72,7 +72,7 @@ void turn_catch_up(struct core *core)
         for (unsigned i = 0; i < count; i++)
             catch_up(set->array[i]);
         set->count -= count;
-        memmove(set->array, set->array + count, set->count * sizeof(*set->array));
+        memmove(set->array, set->array + count, set->count * sizeof(struct session *));
     }
     /* the dead are freed now */
     unsigned kept = 0;
