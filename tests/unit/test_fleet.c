@@ -78,7 +78,7 @@ static void reap(unsigned count)
         usleep(1000);
         process_reap(ended, &reaped);
     }
-    CU_ASSERT_EQUAL(reaped, count);
+    CU_ASSERT(reaped >= count); /* replacements may have ended, too */
 }
 
 static unsigned visits;
