@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Run every fuzzer of a build for a while, from the seeds that the tests have anyway. Fails when one finds something."""
 import argparse
+import os
 import pathlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -46,7 +48,9 @@ def main():
     programs = sorted(path for path in (options.build / "fuzz").glob("fuzz_*") if path.is_file() and not path.suffix)
     if not programs:
         sys.exit(f"no fuzzers in {options.build}/fuzz")
-    failed = [program.name for program in programs if run(program.absolute(), options.seconds) != 0]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # as many at a time as there are CPUs
+        codes = list(pool.map(lambda program: run(program.absolute(), options.seconds), programs))
+    failed = [program.name for program, code in zip(programs, codes) if code != 0]
     print(f"{len(programs)} fuzzers, {options.seconds} s each; found something: {', '.join(failed) or 'none'}")
     return 1 if failed else 0
 
