@@ -1,11 +1,12 @@
 #include "common/log_sink.h"
 #include "common/log_syslog.h"
+#include "common/memory_file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +15,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bsd/string.h>
 
 enum {
     PATH_SIZE = 256,
-    LOCK_MS = 20, /* for a process that was stopped in the middle of a write */
+    LOCK_MS = 20,
     LINES_SIZE = 2 * LOG_LINE_SIZE,
 };
 
@@ -48,18 +50,21 @@ static struct sink current = {.fd = STDERR_FILENO};
 static char current_path[PATH_SIZE]; /* "" unless the log is a path */
 
 /*
- * Shared by all processes of the server. When a terminal has taken half a line, the rest stays here, and whoever writes
- * next writes it first. The lock is held for no longer than a write that does not wait; who dies with it is noticed.
+ * When a terminal has taken half a line, the rest stays here, and whoever writes next writes it first. So it is shared
+ * by all processes of the server, but only where the log is a terminal or a socket: nothing else takes half a line.
+ *
+ * A worker that has been taken over can write anything here at any time. So nothing in it is believed: the size is read
+ * once and checked, the bytes go nowhere but to the log, and the lock is waited for once and then ignored.
  */
 struct rest {
-    pthread_mutex_t mutex;
+    _Atomic uint32_t locked;
     dev_t device;
     ino_t inode;
-    size_t size;
+    _Atomic size_t size;
     char bytes[LINES_SIZE];
 };
 
-static struct rest private_rest = {.mutex = PTHREAD_MUTEX_INITIALIZER}; /* until the first log_sink_open() */
+static struct rest private_rest; /* of a process that shares none */
 static struct rest *rest = &private_rest;
 
 /* ---- opening ---- */
@@ -168,36 +173,51 @@ static void close_sink(const struct sink *sink)
         close(sink->fd);
 }
 
+/* Sealed, so that nobody can cut it short under the others. Without memory for it each process has its own. */
+static struct rest *map_rest(void)
+{
+    int fd = memory_file_create("ccserver-log", sizeof(struct rest));
+    void *memory = MAP_FAILED;
+
+    if (fd < 0)
+        return &private_rest;
+    if (fallocate(fd, 0, 0, (off_t)sizeof(struct rest)) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        memory = mmap(NULL, sizeof(struct rest), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return memory == MAP_FAILED ? &private_rest : memory;
+}
+
+/* Does it take half a line? What a regular file takes of one is taken back, and pipes and syslog take none. */
+static bool takes_halves(const struct sink *sink)
+{
+    return sink->terminal || sink->type == S_IFSOCK;
+}
+
+static void share_rest(bool wanted)
+{
+    bool shared = rest != &private_rest;
+
+    if (shared && !wanted) {
+        munmap(rest, sizeof(*rest));
+        rest = &private_rest;
+    } else if (!shared && wanted) {
+        rest = map_rest();
+    }
+}
+
 static void use(struct sink sink, const char *path)
 {
     close_sink(&current);
     if (sink.manner != BY_SYSLOG)
         log_syslog_close();
+    share_rest(takes_halves(&sink));
     current = sink;
     strlcpy(current_path, path, sizeof(current_path));
 }
 
-/* Without memory for it each process has its own: no worse than no lock. */
-static void share_rest(void)
-{
-    pthread_mutexattr_t attributes;
-
-    if (rest != &private_rest)
-        return;
-    struct rest *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        return;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    if (pthread_mutex_init(&shared->mutex, &attributes) == 0)
-        rest = shared;
-    pthread_mutexattr_destroy(&attributes);
-}
-
 int log_sink_open(const char *target)
 {
-    share_rest();
     if (strcmp(target, "stderr") == 0) {
         use(open_stderr(), "");
     } else if (strcmp(target, "syslog") == 0) {
@@ -272,16 +292,20 @@ static ssize_t write_some(const struct sink *sink, const char *bytes, size_t siz
     return n;
 }
 
-/* Only while the fragment is the end of the file: others may write to it as well. */
-static bool take_back(const struct sink *sink, size_t size)
+static off_t size_of_file(const struct sink *sink)
 {
-    off_t end = lseek(sink->fd, 0, SEEK_CUR);
     struct stat status;
 
-    if (sink->type != S_IFREG || end < (off_t)size || fstat(sink->fd, &status) < 0 || status.st_size != end)
-        return false;
-    end -= (off_t)size;
-    return ftruncate(sink->fd, end) == 0 && lseek(sink->fd, end, SEEK_SET) == end;
+    return sink->type == S_IFREG && fstat(sink->fd, &status) == 0 ? status.st_size : -1;
+}
+
+/* Only while the fragment is all that has come to the file since it had `before` bytes: others write to it as well. */
+static bool take_back(const struct sink *sink, off_t before, size_t size)
+{
+    off_t end = before + (off_t)size;
+
+    return before >= 0 && size_of_file(sink) == end && lseek(sink->fd, 0, SEEK_CUR) == end &&
+           ftruncate(sink->fd, before) == 0 && lseek(sink->fd, before, SEEK_SET) == before;
 }
 
 static void keep_rest(const struct sink *sink, const char *bytes, size_t size)
@@ -289,63 +313,73 @@ static void keep_rest(const struct sink *sink, const char *bytes, size_t size)
     rest->device = sink->device;
     rest->inode = sink->inode;
     memcpy(rest->bytes, bytes, size);
-    rest->size = size;
+    atomic_store(&rest->size, size);
 }
 
 /* False when there is still some. */
 static bool write_rest(const struct sink *sink)
 {
-    if (rest->size == 0 || rest->device != sink->device || rest->inode != sink->inode)
+    size_t size = atomic_load(&rest->size);
+
+    if (size == 0 || size > LINES_SIZE || rest->device != sink->device || rest->inode != sink->inode)
         return true;
-    ssize_t n = write_some(sink, rest->bytes, rest->size);
+    ssize_t n = write_some(sink, rest->bytes, size);
     if (n > 0) {
-        rest->size -= (size_t)n;
-        memmove(rest->bytes, rest->bytes + n, rest->size);
+        size -= (size_t)n;
+        memmove(rest->bytes, rest->bytes + n, size);
+        atomic_store(&rest->size, size);
     }
-    return rest->size == 0;
+    return size == 0;
 }
 
 static bool write_whole(const struct sink *sink, const char *lines, size_t size)
 {
+    off_t before = size_of_file(sink);
     ssize_t n = write_rest(sink) ? write_some(sink, lines, size) : -1;
 
     if (n <= 0 || (size_t)n == size)
         return n > 0;
-    if (take_back(sink, (size_t)n))
+    if (take_back(sink, before, (size_t)n))
         return false;
     keep_rest(sink, lines + n, size - (size_t)n);
     return true;
 }
 
-static bool lock(void)
+static bool try_lock(void)
 {
-    static bool in_vain; /* whoever has it is stopped: wait once, not for each line */
-    int error = pthread_mutex_trylock(&rest->mutex);
+    uint32_t free = 0;
 
-    if (error == EBUSY && !in_vain) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += 1000L * 1000 * LOCK_MS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        error = pthread_mutex_clocklock(&rest->mutex, CLOCK_MONOTONIC, &until);
+    return atomic_compare_exchange_strong(&rest->locked, &free, 1);
+}
+
+/*
+ * It is held for no longer than a write that does not wait. Who still has it after LOCK_MS has died in it, was stopped,
+ * or lies: then the line is written all the same, for half a line is better than none. That is waited for once, not for
+ * each line.
+ */
+static void lock(void)
+{
+    static bool in_vain;
+    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    bool locked = try_lock();
+
+    for (unsigned ms = 0; !locked && !in_vain && ms < LOCK_MS; ms++) {
+        nanosleep(&pause, NULL);
+        locked = try_lock();
     }
-    if (error == EOWNERDEAD)
-        error = pthread_mutex_consistent(&rest->mutex);
-    in_vain = error != 0;
-    return error == 0;
+    in_vain = !locked;
 }
 
 bool log_sink_write(const char *lines, size_t size)
 {
     if (current.type == S_IFIFO || current.manner == BY_SYSLOG) /* nothing goes in part */
         return write_some(&current, lines, size) == (ssize_t)size;
-    bool locked = lock();
-    if (!locked && current.type != S_IFREG) /* there may be a rest that has to come first */
-        return false;
+    bool shared = takes_halves(&current);
+    if (shared)
+        lock();
     bool written = write_whole(&current, lines, size);
-    if (locked)
-        pthread_mutex_unlock(&rest->mutex);
+    if (shared)
+        atomic_store(&rest->locked, 0);
     return written;
 }
 

@@ -1,8 +1,13 @@
 """A worker that says or writes what no sound one does is killed and replaced. Nobody else notices, least of all the master."""
+import os
+import pty
 import re
+import select
+import signal
+import time
 
 import pytest
-from harness import listen
+from harness import DEADLINE, await_file, listen
 
 READY, MISSED, LEAVING, SHUTDOWN, ADOPT, REOPEN_LOG = 0, 1, 2, 3, 4, 9
 
@@ -129,3 +134,44 @@ def test_a_worker_reaches_its_own_counters_only(crowd):
     server.wait_replaced_masters()
     server.connect("trap").ask(b"reach\n", b"1\n")
     assert not any(re.search("error|fatal", line) for line in server.lines[since:])
+
+
+def read_until(terminal, pattern):
+    text, end = "", time.monotonic() + DEADLINE
+    while not re.search(pattern, text):
+        assert select.select([terminal], [], [], max(0, end - time.monotonic()))[0], text
+        text += os.read(terminal, 65536).decode()
+    return text
+
+
+def test_a_worker_has_no_memory_in_common_with_others(trapped, tmp_path):
+    """But its counters. Wherever half a line cannot stay behind: in a pipe, a file, the journal."""
+    server = trapped(workers=2)
+    server.connect("trap").ask(b"overwrite 0\n", b"0\n")
+    server.configure(log=tmp_path / "log")
+    server.signal(signal.SIGHUP)
+    await_file(tmp_path / "log", "generation 2 serves")
+    server.connect("trap").ask(b"overwrite 0\n", b"0\n")
+    server.reload(log="stderr")
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_a_rest_of_a_line_that_is_none(trapped, first):
+    """What processes keep for a terminal that has taken half a line is written over: it is not believed."""
+    reader, terminal = pty.openpty()
+    server = trapped(workers=2)
+    server.configure(log=os.ttyname(terminal))
+    server.signal(signal.SIGHUP)
+    read_until(reader, "reload: generation 2 serves")
+    for _ in range(8):
+        with server.connect("trap") as client:
+            client.ask(b"overwrite %d\n" % first, b"1\n")
+    for _ in range(3):
+        server.signal(signal.SIGUSR1)
+        read_until(reader, "statistics written")
+    since = server.mark()
+    server.configure(log="stderr")
+    server.signal(signal.SIGHUP)
+    server.wait_log("reload: generation 3 serves", since=since)
+    os.close(reader)
+    os.close(terminal)

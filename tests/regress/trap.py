@@ -50,6 +50,10 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
         snprintf(text, sizeof(text), "%d\\n", reach());
         session_send(session, text, strlen(text));
         return SESSION_CONTINUE;
+    } else if (strncmp(text, "overwrite ", 10) == 0) {
+        snprintf(text, sizeof(text), "%d\\n", overwrite((unsigned)atoi(text + 10)));
+        session_send(session, text, strlen(text));
+        return SESSION_CONTINUE;
     } else if (lie(session, text))
         return SESSION_CONTINUE;
     session_send(session, bytes, size);
