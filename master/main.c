@@ -108,23 +108,33 @@ static void resolve(struct names *names)
     exit(EXIT_SUCCESS);
 }
 
+/* A second time, when there are answers for its names, it is not read but remembered: it may be a pipe. */
 static void read_conf(const struct options *options, struct generation *generation)
 {
-    const struct conf_source source = {
-        .path = options->overrides.file, .resolver = &generation->names.resolver, .lenient = true};
-    char error[512];
+    struct conf_source source = {.path = options->overrides.file,
+                                 .resolver = &generation->names.resolver,
+                                 .lenient = true,
+                                 .any_file = !handover_is_candidate(master.upgrade.state)};
+    struct conf *conf = &generation->conf;
+    char *text = NULL, error[512];
 
     for (;;) {
-        if (conf_load_from(&generation->conf, &source, error, sizeof(error)) < 0) {
+        if (conf_load_from(conf, &source, error, sizeof(error)) < 0) {
             upgrade_fail(&master.upgrade, error);
             log_complain("%s", error);
             exit(EXIT_FAILURE);
         }
         if (!names_are_open(&generation->names))
-            return;
-        conf_free(&generation->conf);
+            break;
+        if (!text) {
+            source.text = text = conf->text;
+            source.text_size = conf->text_size;
+            conf->text = NULL;
+        }
+        conf_free(conf);
         resolve(&generation->names);
     }
+    free(text);
 }
 
 static void check_services(void)

@@ -10,10 +10,12 @@
  */
 #include "master/conf/apply.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bsd/string.h>
@@ -153,24 +155,42 @@ static int copy_builtin(struct conf_reader *reader)
     return 0;
 }
 
+/* A pipe without a writer, or a terminal, would keep whoever reads it waiting. -1 with a sentence. */
+static int open_file(struct conf_reader *reader)
+{
+    const struct conf_source *source = reader->source;
+    int fd = open(source->path, O_RDONLY | O_NOCTTY | O_CLOEXEC | (source->any_file ? 0 : O_NONBLOCK));
+    struct stat status;
+
+    if (fd >= 0 && (source->any_file || (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))))
+        return fd;
+    snprintf(reader->error, reader->error_size, "%s: %s", source->path,
+             fd < 0 ? strerror(errno) : "is not a regular file");
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 /* The whole file, into memory. */
 static int slurp(struct conf_reader *reader)
 {
     const char *path = reader->source->path;
-    FILE *file = fopen(path, "re");
-    int result = -1;
+    int fd = open_file(reader);
+    ssize_t size = 1;
 
-    if (file)
-        reader->size = fread(reader->text, 1, FILE_MAX + 1, file);
-    if (!file || ferror(file))
+    if (fd < 0)
+        return -1;
+    while (size > 0 && reader->size <= FILE_MAX) {
+        size = read(fd, reader->text + reader->size, FILE_MAX + 1 - reader->size);
+        if (size > 0)
+            reader->size += (size_t)size;
+    }
+    if (size < 0)
         snprintf(reader->error, reader->error_size, "%s: %s", path, strerror(errno));
     else if (reader->size > FILE_MAX)
         snprintf(reader->error, reader->error_size, "%s: larger than %d bytes", path, FILE_MAX);
-    else
-        result = 0;
-    if (file)
-        fclose(file);
-    return result;
+    close(fd);
+    return size < 0 || reader->size > FILE_MAX ? -1 : 0;
 }
 
 static int take_text(struct conf_reader *reader)
@@ -241,7 +261,7 @@ int conf_load_from(struct conf *conf, const struct conf_source *source, char *er
 
 int conf_load(struct conf *conf, const char *path, char *error, size_t error_size)
 {
-    const struct conf_source source = {.path = path, .resolver = &resolve_system};
+    const struct conf_source source = {.path = path, .resolver = &resolve_system, .any_file = true};
 
     return conf_load_from(conf, &source, error, error_size);
 }

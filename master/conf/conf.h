@@ -57,6 +57,8 @@ struct conf_source {
      * start, where the name server may not be there yet. An address to bind is an error in any case.
      */
     bool lenient;
+    /* Read also what is no regular file, such as a pipe, and wait for it: at the start, where nobody else waits. */
+    bool any_file;
 };
 
 /* The tables behind the file, for the tests that hold them against the documentation. */

@@ -100,6 +100,16 @@ def test_missing_configuration(tmp_path):
         assert one_line(done.stderr).endswith(f"{tmp_path}/none.conf: No such file or directory")
 
 
+def test_a_configuration_from_a_pipe():
+    """As of `-c <(...)`: it can be read once only, also when there are names to be resolved."""
+    reader, writer = os.pipe()
+    os.write(writer, listen("echo", bind="localhost:0").encode())
+    os.close(writer)
+    done = run("-t", "-c", f"/dev/fd/{reader}", pass_fds=[reader])
+    os.close(reader)
+    assert (done.returncode, done.stdout) == (0, f"/dev/fd/{reader}: configuration is valid\n"), done.stderr
+
+
 @pytest.mark.parametrize("path", sorted((CONF / "good").glob("*")), ids=lambda path: path.name)
 def test_the_dumped_configuration_is_a_configuration(path, tmp_path):
     first = run("-T", "-c", path)

@@ -1,5 +1,6 @@
 """SIGHUP: a new configuration with new workers, on the same sockets; or the old one goes on."""
 import os
+import pty
 import re
 import shutil
 import signal
@@ -441,6 +442,27 @@ def test_an_address_that_cannot_be_bound_is_refused(serve):
         expect_refused(server, before, rf".*{re.escape(taken)}.*Address already in use")
     assert refused(good)
     server.connect("pingpong").ask(*PING)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "terminal"])
+def test_a_file_that_nobody_writes_is_refused(serve, kind):
+    """Whoever reads it would wait for ever: HUP and USR2 do not, and everything goes on."""
+    server = serve(listen("pingpong"))
+    reader, terminal = pty.openpty()
+    server.config.unlink()
+    if kind == "fifo":
+        os.mkfifo(server.config)
+    else:
+        server.config.symlink_to(os.ttyname(terminal))
+    before = server.stats()
+    server.signal(signal.SIGHUP)
+    expect_refused(server, before, rf"{re.escape(str(server.config))}: is not a regular file")
+    since = server.mark()
+    server.signal(signal.SIGUSR2)
+    server.wait_log(rf"upgrade failed: {re.escape(str(server.config))}: is not a regular file", since=since, seconds=5)
+    server.connect("pingpong").ask(*PING)
+    os.close(reader)
+    os.close(terminal)
 
 
 def test_the_path_of_the_pidfile_cannot_be_changed(serve, tmp_path):
