@@ -101,8 +101,10 @@ static void resolve(struct names *names)
 
     if (ended_by < 0)
         fail("cannot resolve names", strerror(errno));
-    if (ended_by == 0)
+    if (ended_by == 0) {
+        names_keep(names, &master.known, "upgrade"); /* a name server that is down is no reason to serve less */
         return;
+    }
     upgrade_fail(&master.upgrade, "it was told to stop");
     log_notice("stopping: SIG%s while names are resolved", sigabbrev_np(ended_by));
     exit(EXIT_SUCCESS);
@@ -156,6 +158,7 @@ static void load_conf(const struct options *options)
     if (!master.fleet.current)
         fail("", strerror(errno));
     read_conf(options, master.fleet.current);
+    names_fini(&master.known);
     if (conf_override(&master.fleet.current->conf, &options->overrides, error, sizeof(error)) < 0)
         bad_usage(error);
 }

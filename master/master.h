@@ -41,6 +41,7 @@ struct master {
     struct supervisor_clock clock;
     struct reload reload;
     struct upgrade upgrade;
+    struct names known; /* in a candidate: what names stand for in its predecessor */
     struct guardian guardian;
     int stats_fd; /* the memory file behind fleet.context.stats */
     int signal_fd;

@@ -121,14 +121,15 @@ void names_end_reading(struct names *names)
     names->count = kept;
 }
 
-void names_keep(struct names *names, const struct names *old)
+void names_keep(struct names *names, const struct names *old, const char *occasion)
 {
     for (unsigned i = 0; i < names->count; i++) {
         struct name *name = &names->all[i];
         const struct name *before = find(old, name->host);
         if (name->answer.count > 0 || !before || before->answer.count == 0)
             continue;
-        log_warn("reload: cannot resolve '%s': %s; its addresses stay what they were", name->host, name->answer.error);
+        log_warn("%s: cannot resolve '%s': %s; its addresses stay what they were", occasion, name->host,
+                 name->answer.error);
         name->answer = before->answer;
     }
 }
@@ -172,6 +173,62 @@ int names_copy(struct names *copy, const struct names *names)
     if (names->count > 0)
         memcpy(copy->all, names->all, names->count * sizeof(*names->all));
     return 0;
+}
+
+/* ---- handed over ---- */
+
+static void write_name(const struct name *name, FILE *out)
+{
+    for (unsigned i = 0; i < name->answer.count; i++) {
+        const union sock_inet *inet = &name->answer.addresses[i];
+        socklen_t size = inet->any.sa_family == AF_INET6 ? sizeof(inet->six) : sizeof(inet->four);
+        char text[SOCK_TEXT_SIZE];
+        fprintf(out, "%s\t%s", i ? "" : name->host, sock_format(&inet->any, size, text, sizeof(text)));
+    }
+    if (name->answer.count > 0)
+        fputc('\n', out);
+}
+
+int names_write(const struct names *names, FILE *out)
+{
+    for (unsigned i = 0; i < names->count; i++)
+        write_name(&names->all[i], out);
+    return fflush(out) == 0 && !ferror(out) ? 0 : -1;
+}
+
+static void read_addresses(struct name *name, char *rest)
+{
+    struct resolve_answer *answer = &name->answer;
+
+    for (char *field, error[128]; (field = strsep(&rest, "\t")) && answer->count < RESOLVE_ADDRESSES_MAX;) {
+        struct sock_address address;
+        if (sock_parse(&address, field, error, sizeof(error)) == 0 && !sock_is_unresolved(&address) &&
+            address.any.sa_family != AF_UNIX)
+            answer->addresses[answer->count++] = address.inet;
+    }
+    name->answered = answer->count > 0;
+}
+
+int names_read(struct names *names, FILE *in)
+{
+    char *line = NULL;
+    size_t room = 0;
+    int result = 0;
+
+    while (result == 0 && getline(&line, &room, in) > 0) {
+        char *rest = line, *host;
+        line[strcspn(line, "\n")] = '\0';
+        host = strsep(&rest, "\t");
+        if (!rest || strlen(host) >= RESOLVE_HOST_SIZE || find(names, host))
+            continue;
+        struct name *name = add(names, host);
+        if (name)
+            read_addresses(name, rest);
+        else
+            result = -1;
+    }
+    free(line);
+    return ferror(in) ? -1 : result;
 }
 
 /* ---- the child ---- */

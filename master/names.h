@@ -19,6 +19,7 @@
 #include "common/resolve.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum { NAMES_DEADLINE_MS = 10 * 1000 };
@@ -80,8 +81,15 @@ int names_await(struct names *names, void (*alive)(void));
  */
 void names_await_end(void);
 
-/* Give names that cannot be resolved now the answers that `old` has, and log that. */
-void names_keep(struct names *names, const struct names *old);
+/* Give names that cannot be resolved now the answers that `old` has, and log that it was found at this `occasion`. */
+void names_keep(struct names *names, const struct names *old, const char *occasion);
+
+/*
+ * The names that have addresses, for the candidate of an upgrade, a line each: HOST \t ADDRESS \t ADDRESS ... -1 with
+ * errno. What makes no sense is not read.
+ */
+int names_write(const struct names *names, FILE *out);
+int names_read(struct names *names, FILE *in);
 
 /* Do both stand for the same? The order of the addresses does not count. */
 bool names_same(const struct names *a, const struct names *b);

@@ -266,7 +266,7 @@ static void answered(struct master *master)
         return;
     }
     if (master->reload.same_text)
-        names_keep(&master->reload.names, &master->fleet.current->names);
+        names_keep(&master->reload.names, &master->fleet.current->names, "reload");
     go_on(master);
 }
 

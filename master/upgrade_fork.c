@@ -16,13 +16,27 @@ static const char variable[] = "CCSERVER_UPGRADE";
 
 /* ---- the predecessor ---- */
 
-static int write_manifest(const struct master *master)
+/* What the candidate inherits, by the order of the numbers in the environment. Another version may know fewer. */
+enum { CHANNEL, MANIFEST, STATISTICS, NAMES, HEIRLOOMS };
+
+static int write_manifest(const struct master *master, FILE *out)
+{
+    return manifest_write(&master->fleet.endpoints, out);
+}
+
+static int write_names(const struct master *master, FILE *out)
+{
+    return names_write(&master->fleet.current->names, out);
+}
+
+/* A memory file with what `write` writes; -1 with errno. */
+static int write_file(const struct master *master, int (*write)(const struct master *master, FILE *out))
 {
     int fd = memfd_create("ccserver-upgrade", MFD_CLOEXEC);
     int copy = fd < 0 ? -1 : dup(fd);
     FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
 
-    if (out && manifest_write(&master->fleet.endpoints, out) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
+    if (out && write(master, out) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
         fclose(out);
         return fd;
     }
@@ -36,16 +50,15 @@ static int write_manifest(const struct master *master)
 }
 
 /* In the child: keep what the candidate inherits open across exec(), and tell it where it is. 0, or -1 with errno. */
-static int leave_to_candidate(const struct master *master, int channel, int manifest)
+static int leave_to_candidate(const struct master *master, const int *left)
 {
-    const int kept[] = {channel, manifest, master->stats_fd};
     char value[64];
 
-    for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-        if (kept[i] >= 0 && fcntl(kept[i], F_SETFD, 0) < 0) /* statistics need not have a descriptor */
+    for (unsigned i = 0; i < HEIRLOOMS; i++)
+        if (left[i] >= 0 && fcntl(left[i], F_SETFD, 0) < 0) /* statistics need not have a descriptor */
             return -1;
     endpoints_inherit(&master->fleet.endpoints);
-    snprintf(value, sizeof(value), "%d %d %d", channel, manifest, master->stats_fd);
+    snprintf(value, sizeof(value), "%d %d %d %d", left[CHANNEL], left[MANIFEST], left[STATISTICS], left[NAMES]);
     if (setenv(variable, value, 1) < 0 || guardian_hand_on(&master->guardian) < 0)
         return -1;
     snprintf(value, sizeof(value), "%d", (int)getpid());
@@ -53,14 +66,14 @@ static int leave_to_candidate(const struct master *master, int channel, int mani
     return getenv("WATCHDOG_PID") ? setenv("WATCHDOG_PID", value, 1) : 0;
 }
 
-_Noreturn static void become_candidate(const struct master *master, const char *path, int channel, int manifest)
+_Noreturn static void become_candidate(const struct master *master, const char *path, const int *left)
 {
     char text[PATH_MAX + 64];
 
-    if (leave_to_candidate(master, channel, manifest) == 0)
+    if (leave_to_candidate(master, left) == 0)
         execv(path, master->arguments);
     snprintf(text, sizeof(text), "%s: %s", path, strerror(errno));
-    upgrade_words_fail(channel, text);
+    upgrade_words_fail(left[CHANNEL], text);
     _exit(127);
 }
 
@@ -72,17 +85,18 @@ static void close_if_open(int fd)
 
 int upgrade_fork(struct master *master, const char *path)
 {
-    int ends[2] = {-1, -1}, manifest = write_manifest(master);
+    int ends[2] = {-1, -1}, manifest = write_file(master, write_manifest), names = write_file(master, write_names);
     pid_t pid = -1;
 
     /* Workers of a candidate that fails must not stay behind, and a guardian must see the end of who is in charge. */
-    if (manifest >= 0 && channel_open(ends) == 0 && guardian_open(&master->guardian) == 0 &&
+    if (manifest >= 0 && names >= 0 && channel_open(ends) == 0 && guardian_open(&master->guardian) == 0 &&
         prctl(PR_SET_CHILD_SUBREAPER, 1) == 0)
         pid = fork();
     if (pid == 0)
-        become_candidate(master, path, ends[1], manifest);
+        become_candidate(master, path, (const int[HEIRLOOMS]){ends[1], manifest, master->stats_fd, names});
     int error = errno;
     close_if_open(manifest);
+    close_if_open(names);
     close_if_open(ends[1]);
     if (pid > 0) {
         master->upgrade = (struct upgrade){.channel = ends[0], .pid = pid};
@@ -96,28 +110,47 @@ int upgrade_fork(struct master *master, const char *path)
 
 /* ---- the candidate ---- */
 
+static int read_file(int fd, struct master *master, int (*read)(struct master *master, FILE *in))
+{
+    FILE *in = fdopen(fd, "r");
+    int result = in ? read(master, in) : -1;
+
+    if (in)
+        fclose(in);
+    return result;
+}
+
+static int read_manifest(struct master *master, FILE *in)
+{
+    return manifest_read(&master->fleet.endpoints, in);
+}
+
+static int read_names(struct master *master, FILE *in)
+{
+    return names_read(&master->known, in);
+}
+
 int upgrade_inherit(struct master *master)
 {
     const char *value = getenv(variable);
-    int fds[3];
+    int left[HEIRLOOMS] = {-1, -1, -1, -1};
 
     master->upgrade.channel = -1;
+    names_init(&master->known);
     if (!value)
         return 0;
-    if (sscanf(value, "%d %d %d", &fds[0], &fds[1], &fds[2]) != 3) {
+    if (sscanf(value, "%d %d %d %d", &left[CHANNEL], &left[MANIFEST], &left[STATISTICS], &left[NAMES]) < NAMES) {
         errno = EINVAL;
         return -1;
     }
     unsetenv(variable);
-    master->upgrade = (struct upgrade){.channel = fds[0], .pid = getppid(), .state = HANDOVER_CANDIDATE};
-    for (unsigned i = 0; i < 3; i++)
-        if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+    master->upgrade = (struct upgrade){.channel = left[CHANNEL], .pid = getppid(), .state = HANDOVER_CANDIDATE};
+    for (unsigned i = 0; i < HEIRLOOMS; i++)
+        if (left[i] >= 0 && fcntl(left[i], F_SETFD, FD_CLOEXEC) < 0)
             return -1;
     guardian_inherit(&master->guardian);
-    FILE *in = fdopen(fds[1], "r");
-    int result = in ? manifest_read(&master->fleet.endpoints, in) : -1;
-    if (in)
-        fclose(in);
-    master->stats_fd = fds[2];
-    return result < 0 ? -1 : 1;
+    master->stats_fd = left[STATISTICS];
+    if (left[NAMES] >= 0 && read_file(left[NAMES], master, read_names) < 0)
+        return -1;
+    return read_file(left[MANIFEST], master, read_manifest) < 0 ? -1 : 1;
 }

@@ -1,6 +1,6 @@
 /*
- * The start of a candidate, and what it inherits across exec(): descriptors, by number in the environment, and a
- * memory file that says which socket listens where.
+ * The start of a candidate, and what it inherits across exec(): descriptors, by number in the environment, and
+ * memory files that say which socket listens where, and what names stand for.
  */
 #ifndef MASTER_UPGRADE_FORK_H
 #define MASTER_UPGRADE_FORK_H

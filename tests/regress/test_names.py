@@ -203,14 +203,28 @@ def test_what_is_tried_again_is_what_was_started(serve, names):
 
 
 @pytest.mark.slow
-def test_an_upgrade_survives_a_silent_name_server(serve, names):
-    """The newer one says that it is alive while it asks; then it serves, without that upstream."""
-    names.dns["db.example.test"] = ["127.0.0.1"]
-    server = serve(proxy("db.example.test:1"), listen("pingpong"), preexec=names.enter)
+@pytest.mark.parametrize("silent", [True, False], ids=["silent", "unknown"])
+def test_an_upgrade_survives_a_name_server_that_fails(serve, names, upstream, silent):
+    """The candidate says that it is alive while it asks; then names stand for what they stood for before."""
+    target = upstream()
+    port = target.address.rsplit(":", 1)[1]
+    names.dns["db.example.test"] = ["192.0.2.1", "127.0.0.1"]
+    server = serve(proxy(f"db.example.test:{port}", connect_timeout="500ms"), listen("pingpong"), preexec=names.enter)
     names.dns["db.example.test"] = None
-    server.upgrade()
-    server.wait_log(rf"warn master\[{server.pid}\].*cannot resolve 'db.example.test': no answer within 10 s")
+    if not silent:
+        del names.dns["db.example.test"]
+    for _ in range(2):  # what was handed over is handed on
+        server.upgrade()
+        server.wait_log(rf"warn ccserver\[{server.pid}\]: upgrade: cannot resolve 'db.example.test': "
+                        rf"{'no answer within 10 s' if silent else '.+'}; its addresses stay what they were")
+        server.wait_replaced_masters()
     server.connect("pingpong").ask(*PING)
+    client = server.connect("proxy")
+    client.send(b"PING\r\n")
+    with target.accept() as far:
+        far.expect(b"PING\r\n")
+        far.send(b"+PONG\r\n")
+        client.expect(b"+PONG\r\n")
 
 
 # ---- a reload that changes nothing ----
