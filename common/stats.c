@@ -246,10 +246,33 @@ static bool contradicts_itself(const struct stats_listener *listener)
     return largest >= IMPOSSIBLE || ended > listener->accepted;
 }
 
+/* What stands before the listeners. */
+struct process_counts {
+    uint64_t turns, longest_turn_us, accept_pauses, log_dropped;
+};
+
+static struct process_counts read_process(const struct stats_block *block)
+{
+    return (struct process_counts){
+        .turns = stats_read(&block->turns),
+        .longest_turn_us = stats_read(&block->longest_turn_us),
+        .accept_pauses = stats_read(&block->accept_pauses),
+        .log_dropped = stats_read(&block->log_dropped),
+    };
+}
+
+static bool is_impossible(const struct process_counts *counts)
+{
+    return (counts->turns | counts->longest_turn_us | counts->accept_pauses | counts->log_dropped) >= IMPOSSIBLE;
+}
+
 const char *stats_counters_error(const struct stats_area *area, const struct stats_block *block)
 {
+    const struct process_counts counts = read_process(block);
     struct stats_listener copy;
 
+    if (is_impossible(&counts))
+        return "has counted what cannot be";
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++) {
         if (area->names[i][0] == '\0')
             continue;
@@ -282,16 +305,13 @@ void stats_add(struct stats_listener *total, const struct stats_listener *listen
 #undef X
 }
 
-/* What stands before the listeners. */
-static void add_process(struct stats_block *total, const struct stats_block *block)
+static void add_process(struct stats_block *total, const struct process_counts *counts)
 {
-    uint64_t longest = stats_read(&block->longest_turn_us);
-
-    atomic_fetch_add(&total->turns, stats_read(&block->turns));
-    atomic_fetch_add(&total->accept_pauses, stats_read(&block->accept_pauses));
-    atomic_fetch_add(&total->log_dropped, stats_read(&block->log_dropped));
-    if (longest > stats_read(&total->longest_turn_us))
-        atomic_store(&total->longest_turn_us, longest);
+    atomic_fetch_add(&total->turns, counts->turns);
+    atomic_fetch_add(&total->accept_pauses, counts->accept_pauses);
+    atomic_fetch_add(&total->log_dropped, counts->log_dropped);
+    if (counts->longest_turn_us > stats_read(&total->longest_turn_us))
+        atomic_store(&total->longest_turn_us, counts->longest_turn_us);
 }
 
 static bool is_used(const struct stats_listener *listener)
@@ -301,18 +321,28 @@ static bool is_used(const struct stats_listener *listener)
 
 static void add_totals(struct stats_block *total, const struct stats_totals *totals)
 {
-    add_process(total, &totals->total);
+    const struct process_counts counts = read_process(&totals->total);
+
+    add_process(total, &counts);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         if (is_used(&totals->total.listeners[i]))
             stats_add(&total->listeners[i], &totals->total.listeners[i]);
 }
 
-/* A worker has written this. `is_gone`: what it has not closed is lost. */
-static void add_block(struct stats_block *total, const struct stats_block *block, bool is_gone)
+/*
+ * A worker has written this: nothing is added if its head is damaged, and nothing that cannot be. `is_gone`: what it
+ * has not closed is lost.
+ */
+static void add_block(struct stats_block *total, const struct stats_block *block, const struct stats_entry *entry,
+                      bool is_gone)
 {
+    const struct process_counts counts = read_process(block);
     struct stats_listener copy;
 
-    add_process(total, block);
+    if (stats_error(block, entry->taken - 1, entry->owner))
+        return;
+    if (!is_impossible(&counts))
+        add_process(total, &counts);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++) {
         if (!is_used(&block->listeners[i]))
             continue;
@@ -331,7 +361,7 @@ static void fold(struct stats_area *area, uint32_t index)
     struct view *view = &views[index];
 
     if (view->block && view->serial == entry->serial)
-        add_block(&area->totals[entry->taken - 1].total, view->block, true);
+        add_block(&area->totals[entry->taken - 1].total, view->block, entry, true);
     drop_view(view);
     release_entry(entry);
 }
@@ -347,7 +377,7 @@ void stats_sum(const struct stats_area *area, unsigned number, struct stats_bloc
     add_totals(total, &area->totals[number]);
     for (uint32_t i = 0; i < area->blocks_used; i++)
         if (area->entries[i].taken == number + 1 && views[i].block && views[i].serial == area->entries[i].serial)
-            add_block(total, views[i].block, false);
+            add_block(total, views[i].block, &area->entries[i], false);
 }
 
 /* ---- workers of the other master ---- */

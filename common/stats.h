@@ -176,7 +176,8 @@ const char *stats_counters_error(const struct stats_area *area, const struct sta
 
 /*
  * Add what the worker that had `block` has counted to the totals of its slot, and free the block. Only when the worker
- * is gone. Counters of a listener that contradict each other are dropped: the totals keep their identity.
+ * is gone. Counters of a listener that contradict each other are dropped: the totals keep their identity. So is the
+ * whole block when its head is damaged.
  */
 void stats_fold(struct stats_area *area, struct stats_block *block);
 

@@ -389,9 +389,16 @@ static void test_head(void)
     block->layout++;
     CU_ASSERT_PTR_NOT_NULL(stats_error(block, NUMBER, getpid()));
     block->layout--;
+    stats_count(&block->turns, 1);
+    stats_count(&block->listeners[3].accepted, 1);
     block->taken = 0x40000000;
     CU_ASSERT_PTR_NOT_NULL(stats_error(block, NUMBER, getpid()));
-    stats_fold(area, block); /* what it says of its slot is not asked */
+    static struct stats_block total;
+    stats_sum(area, NUMBER, &total);
+    CU_ASSERT_EQUAL(stats_read(&total.turns) + stats_read(&total.listeners[3].accepted), 0);
+    stats_fold(area, block); /* what it says of its slot is not asked, and nothing of it counts */
+    stats_sum(area, NUMBER, &total);
+    CU_ASSERT_EQUAL(stats_read(&total.turns) + stats_read(&total.listeners[3].accepted), 0);
     CU_ASSERT_EQUAL(area->entries[0].taken, 0);
     end();
 }
@@ -416,6 +423,55 @@ static void overflow(struct stats_block *block)
     stats_count(&block->listeners[7].accepted, 5);
     stats_count(&block->listeners[7].closed[0], UINT64_MAX / 2 + 1);
     stats_count(&block->listeners[7].closed[1], UINT64_MAX / 2 + 1);
+}
+
+static void turn_for_ever(struct stats_block *block)
+{
+    stats_count(&block->longest_turn_us, UINT64_MAX);
+}
+
+static void pause_for_ever(struct stats_block *block)
+{
+    stats_count(&block->accept_pauses, UINT64_C(1) << 56);
+}
+
+static void drop_all(struct stats_block *block)
+{
+    stats_count(&block->log_dropped, UINT64_C(1) << 63);
+}
+
+static void never_rest(struct stats_block *block)
+{
+    stats_count(&block->turns, UINT64_C(1) << 62);
+}
+
+/* What stands before the listeners, and is dropped together; the listeners count. */
+static void test_counters_of_the_process(void)
+{
+    static void (*const forgeries[])(struct stats_block * block) = {turn_for_ever, pause_for_ever, drop_all,
+                                                                    never_rest};
+    const bool keep[STATS_LISTENERS_MAX] = {false};
+    static struct stats_block total;
+
+    for (unsigned i = 0; i < sizeof(forgeries) / sizeof(forgeries[0]); i++) {
+        begin();
+        stats_index(area, "echo", keep);
+        struct stats_block *block = take(NUMBER);
+        stats_count(&block->listeners[0].accepted, 3);
+        CU_ASSERT_PTR_NULL(stats_counters_error(area, block));
+        forgeries[i](block);
+        CU_ASSERT_PTR_NOT_NULL(stats_counters_error(area, block));
+        for (unsigned folded = 0; folded < 2; folded++) {
+            stats_sum(area, NUMBER, &total);
+            CU_ASSERT_EQUAL(stats_read(&total.turns) | stats_read(&total.longest_turn_us) |
+                                stats_read(&total.accept_pauses) | stats_read(&total.log_dropped),
+                            0);
+            CU_ASSERT_EQUAL(stats_read(&total.listeners[0].accepted), 3);
+            if (!folded)
+                stats_fold(area, block);
+        }
+        end();
+    }
 }
 
 static void test_counters(void)
@@ -671,8 +727,9 @@ static void test_sweep(void)
 
     begin();
     for (unsigned i = 0; i < CASES; i++) {
-        some_work(take(i));
-        area->entries[i].owner = cases[i].owner;
+        struct stats_block *block = take(i);
+        some_work(block);
+        area->entries[i].owner = block->owner = cases[i].owner;
         area->entries[i].pid = cases[i].pid;
     }
     for (unsigned round = 0; round < 2; round++) {
@@ -847,6 +904,7 @@ int main(void)
         {"the file is sealed", test_the_file_is_sealed},
         {"head", test_head},
         {"counters", test_counters},
+        {"counters of the process", test_counters_of_the_process},
         {"the other master's worker is seen", test_the_other_masters_worker_is_seen},
         {"the other master's worker outlives it", test_the_other_masters_worker_outlives_it},
         {"what was never seen", test_what_was_never_seen},
