@@ -1,6 +1,7 @@
 /*
  * Configurations that are valid and still not what somebody wants.
  */
+#include "common/host.h"
 #include "common/log.h"
 #include "master/conf/conf.h"
 #include <arpa/inet.h>
@@ -9,23 +10,28 @@
 /* True when a connection to `address` comes from this machine's loopback, as whoever listens there sees it. */
 static bool arrives_by_loopback(const struct sock_address *address)
 {
+    const struct in6_addr *six = &address->inet.six.sin6_addr;
+    struct in_addr four = address->inet.four.sin_addr;
+
     if (address->any.sa_family == AF_UNIX)
         return true;
     if (address->any.sa_family == AF_INET6) {
-        const struct in6_addr *host = &((const struct sockaddr_in6 *)&address->storage)->sin6_addr;
-        return IN6_IS_ADDR_LOOPBACK(host) || IN6_IS_ADDR_UNSPECIFIED(host);
+        if (!IN6_IS_ADDR_V4MAPPED(six))
+            return IN6_IS_ADDR_LOOPBACK(six) || IN6_IS_ADDR_UNSPECIFIED(six);
+        memcpy(&four, &six->s6_addr[12], sizeof(four));
     }
-    in_addr_t host = ntohl(((const struct sockaddr_in *)&address->storage)->sin_addr.s_addr);
-    return host >> 24 == IN_LOOPBACKNET || host == INADDR_ANY;
+    return ntohl(four.s_addr) >> 24 == IN_LOOPBACKNET || four.s_addr == INADDR_ANY;
 }
 
+/* By any address of a name, and in whatever spelling. */
 static bool leads_to(const struct sock_address *target, const struct listener_config *listener)
 {
-    if (target->size == 0 || !arrives_by_loopback(target))
-        return false;
-    for (unsigned i = 0; i < listener->address_count; i++)
-        if (sock_same(target, &listener->addresses[i]))
-            return true;
+    for (unsigned i = 0; i < sock_count(target); i++) {
+        struct sock_address one = sock_nth(target, i);
+        for (unsigned j = 0; arrives_by_loopback(&one) && j < listener->address_count; j++)
+            if (host_leads_to(&one, &listener->addresses[j]))
+                return true;
+    }
     return false;
 }
 

@@ -369,6 +369,8 @@ def test_what_is_installed(tmp_path):
 @pytest.mark.parametrize("bind, upstream", [
     ("127.0.0.1:9997", "127.0.0.1:9997"), ("0.0.0.0:9997", "127.0.0.1:9997"), ("0.0.0.0:9997", "0.0.0.0:9997"),
     ("[::1]:9997", "[::1]:9997"), ("unix:/run/echo", "unix:/run/echo"), ("127.0.0.1:1, 127.0.0.2:9997", "127.0.0.2:9997"),
+    ("0.0.0.0:9997", "[::ffff:127.0.0.1]:9997"), ("127.0.0.1:9997", "[::ffff:127.0.0.1]:9997"),
+    ("127.0.0.1:9997", "0.0.0.0:9997"), ("unix:/run/echo", "unix:/run/./echo"), ("unix:/run/echo", "unix:/run//echo"),
 ])
 def test_a_proxy_to_an_echo_with_loopback_is_warned_of(tmp_path, bind, upstream):
     path = tmp_path / "c"
@@ -383,7 +385,8 @@ def test_a_proxy_to_an_echo_with_loopback_is_warned_of(tmp_path, bind, upstream)
 
 @pytest.mark.parametrize("bind, upstream", [
     ("127.0.0.1:9997", "127.0.0.1:9998"), ("127.0.0.1:9997", "127.0.0.2:9997"), ("0.0.0.0:9997", "192.0.2.7:9997"),
-    ("127.0.0.1:9997", "unix:/run/echo"),
+    ("127.0.0.1:9997", "unix:/run/echo"), ("0.0.0.0:9997", "[::ffff:192.0.2.7]:9997"), ("0.0.0.0:9997", "[::1]:9997"),
+    ("unix:/run/echo", "unix:/run/./other"),
 ])
 def test_other_proxies_are_not(tmp_path, bind, upstream):
     path = tmp_path / "c"

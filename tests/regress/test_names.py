@@ -286,3 +286,14 @@ def test_a_name_that_points_back_is_refused(serve, names):
     server.configure(proxy(f"self.example.test:{port}", bind=f"0.0.0.0:{port}"))
     hup(server, rf"reload refused: .*:\d+: upstream = self\.example\.test:{port}: that is \[listen proxy\] itself, "
                 rf"which listens on 0\.0\.0\.0:{port}")
+
+
+def test_a_door_behind_a_name_is_warned_of(names, tmp_path):
+    """Each of its addresses is a way to the echo."""
+    names.hosts("far", "127.0.0.1", "127.0.0.2")
+    config = tmp_path / "conf"
+    config.write_text(listen("proxy", "door", bind="127.0.0.1:1", upstream="far:9997") +
+                      listen("echo", "back", bind="127.0.0.2:9997", shutdown_command="loopback"))
+    done = try_start(names, "-t", config=config)
+    assert done.returncode == 0
+    assert "[listen door] leads to [listen back]" in done.stderr
