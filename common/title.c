@@ -1,7 +1,6 @@
 #include "common/title.h"
 #include <limits.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@ enum { ROOM = 64 }; /* for all of a title but the file */
 
 static const char variable[] = "CCSERVER_TITLE_ROOM";
 static char suffix[2 * PATH_MAX];
-static bool is_set_up;
+static char *begin, *end; /* where the arguments stood; NULL: titles are not set */
 
 /* ---- room ---- */
 
@@ -76,8 +75,11 @@ static void set_suffix(const char *file)
 void title_init(int argc, char **argv, char **environment, const char *file)
 {
     set_suffix(file);
+    if (argc > 0) {
+        begin = argv[0];
+        end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
+    }
     setproctitle_init(argc, argv, environment);
-    is_set_up = true;
     /* The short name, which ps -C and top show, is that of the file that was executed: a link, or /proc/self/exe. */
     prctl(PR_SET_NAME, "ccserver");
 }
@@ -87,10 +89,14 @@ void title_set(const char *format, ...)
     char text[ROOM];
     va_list arguments;
 
-    if (!is_set_up)
+    if (!begin)
         return;
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     setproctitle("-ccserver: %s%s", text, suffix); /* "-": without the name of the program, which is argv[0]'s */
+    /* It leaves a '.' where argv[0] ended. /proc shows all that stands in the place of the arguments. */
+    char *behind = begin + strlen(begin);
+    if (behind < end)
+        memset(behind, '\0', (size_t)(end - behind));
 }

@@ -4,13 +4,21 @@ import subprocess
 
 import harness
 import pytest
-from harness import listen, title
+from harness import listen
+
+
+def all_of_it(pid):
+    """What ps shows of a process, and that behind it /proc has nothing."""
+    arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    shown = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
+    assert shown == arguments.rstrip(b"\0").decode() + "\n"
+    return shown.rstrip("\n")
 
 
 def check_titles(server):
-    assert title(server.pid) == f"ccserver: master {server.config}"
+    assert all_of_it(server.pid) == f"ccserver: master {server.config}"
     for slot, pid in server.worker_pids().items():
-        assert title(pid) == f"ccserver: worker {slot} {server.config}"
+        assert all_of_it(pid) == f"ccserver: worker {slot} {server.config}"
         assert pathlib.Path(f"/proc/{pid}/comm").read_text() == "ccserver\n"
         assert subprocess.run(["pgrep", "-f", f"^ccserver: worker {slot} {server.config}"], capture_output=True,
                               text=True).stdout.split() == [str(pid)]
