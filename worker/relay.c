@@ -43,12 +43,14 @@ static void uncouple(struct session *session)
 static void client_input(struct conn *client, const char *bytes, size_t size)
 {
     struct session *session = session_of_client(client);
+    struct conn *upstream = upstream_side(session);
 
     if (size == 0)
         return;
-    session->got_input = session->reply_due = true;
+    session->got_input = true;
+    session->reply_due = upstream->input != INPUT_ENDED; /* else none can come */
     stats_count(&section_of(session)->stats->messages_in, 1);
-    conn_send(upstream_side(session), bytes, size);
+    conn_send(upstream, bytes, size);
 }
 
 static void upstream_input(struct conn *upstream, const char *bytes, size_t size)
@@ -141,6 +143,7 @@ static void upstream_side_ended(struct conn *upstream, int error)
         upstream_ended(upstream, error);
         return;
     }
+    session->reply_due = false;
     conn_end_output(&session->client);
     check_end(session);
 }

@@ -1,5 +1,6 @@
 """The forwarding proxy: all of Redis works through it; what an upstream rarely does is played by the test."""
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -231,6 +232,26 @@ def test_half_close_by_the_upstream(pair):
     client.close()
     server_side.expect_end()
     server.await_open("proxy", 0)
+
+
+@pytest.mark.parametrize("more", [b"", b"more"])
+def test_a_stop_awaits_no_answer_of_an_upstream_that_has_ended(serve, upstream, more):
+    """It cannot come any more, whatever the client still says: as any quiet session this one is closed at once."""
+    target = upstream()
+    server = serve(listen("proxy", upstream=target.address), drain_timeout="20s")
+    client = server.connect("proxy")
+    client.send(b"question")
+    with target.accept() as far:
+        far.expect(b"question")
+        far.half_close()
+        client.expect_end()
+        if more:
+            client.send(more)
+            far.expect(more)
+        begun = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("direction", ["to the upstream", "to the client"])
