@@ -20,7 +20,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* How long sessions may finish when the master is gone or somebody else than the master sent SIGTERM. */
+/* How long sessions may finish when the master is gone, or as long as only somebody else has sent SIGTERM. */
 enum {
     ORPHAN_DRAIN_MS = 2000,
     ORPHAN_PATIENCE_S = 4,
@@ -36,7 +36,11 @@ struct worker {
     bool left;          /* it has been told that somebody else ended this worker; that is said once */
     uint64_t close_ms;  /* then who is left is closed; UINT64_MAX: that has been done, or is left to the exit */
     uint64_t exit_ms;   /* then we are gone, whether they have heard of it or not */
+    bool own_time;      /* these two are the choice of this worker: a word of the master replaces it */
 };
+
+/* Who says how long a drain may take. */
+enum chosen_by { BY_WORKER, BY_MASTER };
 
 /* Over how long quiet sessions leave. Who comes last still has a while to become quiet before the time is up. */
 static uint32_t spread_of(const struct worker *worker, uint32_t timeout_ms, enum stop why)
@@ -48,14 +52,15 @@ static uint32_t spread_of(const struct worker *worker, uint32_t timeout_ms, enum
     return spread_ms < most_ms ? spread_ms : most_ms;
 }
 
-static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
+static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why, enum chosen_by chosen_by)
 {
     struct core *core = &worker->core;
     uint64_t now_ms = core->loop.reactor.now_ms;
     uint64_t exit_ms = timeout_ms ? now_ms + timeout_ms + LAST_WORDS_MS : now_ms;
     uint32_t spread_ms = spread_of(worker, timeout_ms, why);
 
-    if (!core->draining || exit_ms < worker->exit_ms) {
+    if (!core->draining || exit_ms < worker->exit_ms || (worker->own_time && chosen_by == BY_MASTER)) {
+        worker->own_time = chosen_by == BY_WORKER;
         worker->exit_ms = exit_ms;
         worker->close_ms = timeout_ms ? now_ms + timeout_ms : UINT64_MAX;
     }
@@ -67,10 +72,16 @@ static void drain(struct worker *worker, uint32_t timeout_ms, enum stop why)
     drain_begin(core, why == STOP_REFUSE, spread_ms);
 }
 
-/* Not at the master's word: it is told, and replaces this worker at once. */
+/*
+ * Not at the master's word: it is told, and replaces this worker at once. A signal to the whole process group comes to
+ * both, in any order: what the master says about the time counts.
+ */
 static void leave(struct worker *worker)
 {
-    drain(worker, ORPHAN_DRAIN_MS, STOP_LEAVE);
+    bool told = worker->core.draining && !worker->own_time && worker->channel.events != REACTOR_OFF;
+
+    if (!told)
+        drain(worker, ORPHAN_DRAIN_MS, STOP_LEAVE, BY_WORKER);
     worker->words.leaving |= !worker->left;
     worker->left = true;
 }
@@ -131,7 +142,9 @@ static void obey(struct worker *worker, const struct channel_message *message, c
             worker->listeners.array[message->value].closing = true;
         break;
     case CHANNEL_DRAIN:
-    case CHANNEL_STOP: drain(worker, message->value, message->type == CHANNEL_STOP ? STOP_REFUSE : STOP_LEAVE); break;
+    case CHANNEL_STOP:
+        drain(worker, message->value, message->type == CHANNEL_STOP ? STOP_REFUSE : STOP_LEAVE, BY_MASTER);
+        break;
     case CHANNEL_REOPEN_LOG:
         if (log_reopen() < 0)
             log_error("cannot reopen the log: %s", strerror(errno));
@@ -154,7 +167,7 @@ static void channel_ready(struct reactor_handler *handler, uint32_t events)
         case CHANNEL_CLOSED:
             log_warn("the master is gone");
             reactor_want(&worker->core.loop.reactor, handler, REACTOR_OFF);
-            drain(worker, ORPHAN_DRAIN_MS, STOP_ORPHAN);
+            drain(worker, ORPHAN_DRAIN_MS, STOP_ORPHAN, BY_WORKER);
             return;
         case CHANNEL_BROKEN: give_up_master(worker, strerror(errno)); return;
         }

@@ -296,6 +296,32 @@ def test_output_under_way_is_delivered_after_a_stop(serve):
     assert server.wait() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["worker", "master", "group"])
+def test_a_stop_of_the_whole_group_gives_sessions_their_time(serve, first):
+    """As of a terminal, or of `kill -- -PGID`: a worker gets the signal, too, before or after the master's word."""
+    server = serve(listen("bank"), workers=1, drain_timeout="15s")
+    client, pid = server.connect("bank"), server.worker_pids()[0]
+    client.ask(WITHDRAW + WITHDRAW[:60], WITHDRAW)
+    since = server.mark()
+    if first == "worker":
+        server.signal(signal.SIGTERM, pid)
+        server.wait_log(rf"worker 0\[{pid}\]: draining", since=since)
+        server.signal(signal.SIGTERM)
+    elif first == "master":
+        server.signal(signal.SIGTERM)
+        server.wait_log(rf"worker 0\[{pid}\]: draining", since=since)
+        server.signal(signal.SIGTERM, pid)
+    else:
+        os.killpg(server.group, signal.SIGTERM)
+    server.wait_log("stopping", since=since)
+    client.expect_silence(3.5)
+    client.ask(WITHDRAW[60:], WITHDRAW)
+    client.expect_end()
+    client.close()
+    assert server.wait() == 0
+
+
 UNREAD = {
     "a line": ("echo", b"x" * 61 + b"\r\n"),
     "500 frames": ("bank", WITHDRAW * 500),
