@@ -65,6 +65,30 @@ static size_t folder_size(const char *path)
     return slash ? (size_t)(slash + 1 - path) : 0;
 }
 
+static bool is_same_folder(const char *a, size_t a_size, const char *b, size_t b_size)
+{
+    char folder_a[PATH_MAX], folder_b[PATH_MAX];
+    struct stat x, y;
+
+    if (a_size >= sizeof(folder_a) || b_size >= sizeof(folder_b))
+        return false;
+    strlcpy(folder_a, a_size ? a : ".", a_size ? a_size + 1 : sizeof(folder_a));
+    strlcpy(folder_b, b_size ? b : ".", b_size ? b_size + 1 : sizeof(folder_b));
+    return stat(folder_a, &x) == 0 && stat(folder_b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool file_is_same(const char *a, const char *b)
+{
+    size_t folder_a = folder_size(a), folder_b = folder_size(b);
+    struct stat x, y;
+
+    if (strcmp(a, b) == 0)
+        return true;
+    if (stat(a, &x) == 0 && stat(b, &y) == 0)
+        return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return strcmp(a + folder_a, b + folder_b) == 0 && is_same_folder(a, folder_a, b, folder_b);
+}
+
 void file_random_name(const char *path, size_t limit, char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";

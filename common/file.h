@@ -25,6 +25,12 @@ bool file_is(const char *path, const struct file_id *id);
 bool file_is_absent(const char *path);
 
 /*
+ * True when both paths lead to one file, in whatever spelling, by links, or by another name of it. Where there is no
+ * file yet, its folder and its name tell.
+ */
+bool file_is_same(const char *a, const char *b);
+
+/*
  * True for a path that is absent, or a regular file: one that may be replaced. False with a sentence in `why`: a link,
  * device, FIFO, socket or folder is somebody else's, and stays. Opens nothing, so it does not block.
  */

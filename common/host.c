@@ -1,10 +1,10 @@
 #include "common/host.h"
+#include "common/file.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* An IPv4 address in the clothes of an IPv6 one is an IPv4 address to the kernel, too. */
@@ -57,24 +57,6 @@ static bool is_of_an_interface(const struct sock_address *address)
     return found;
 }
 
-/* One file can be spelled in many ways; the socket need not exist yet, but its folder does. */
-static bool same_path(const char *a, const char *b)
-{
-    const char *name_a = strrchr(a, '/') + 1, *name_b = strrchr(b, '/') + 1;
-    char folder_a[sizeof(struct sockaddr_un)], folder_b[sizeof(struct sockaddr_un)];
-    struct stat x, y;
-
-    if (strcmp(a, b) == 0)
-        return true;
-    snprintf(folder_a, sizeof(folder_a), "%.*s", (int)(name_a - a), a);
-    snprintf(folder_b, sizeof(folder_b), "%.*s", (int)(name_b - b), b);
-    if (stat(a, &x) < 0 || stat(b, &y) < 0) {
-        if (strcmp(name_a, name_b) != 0 || stat(folder_a, &x) < 0 || stat(folder_b, &y) < 0)
-            return false;
-    }
-    return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 bool host_leads_to(const struct sock_address *target, const struct sock_address *bound)
 {
     struct sock_address to = plain(target), at = plain(bound);
@@ -82,7 +64,7 @@ bool host_leads_to(const struct sock_address *target, const struct sock_address 
     if (to.size == 0 || at.size == 0 || to.any.sa_family != at.any.sa_family)
         return false;
     if (to.any.sa_family == AF_UNIX)
-        return same_path(to.local.sun_path, at.local.sun_path);
+        return file_is_same(to.local.sun_path, at.local.sun_path);
     if (sock_port(&at) == 0 || sock_port(&to) != sock_port(&at))
         return false;
     if (is_wildcard(&at))

@@ -77,6 +77,29 @@ static int unknown_key(struct conf_reader *reader, const struct conf_row *row, c
 
 /* ---- [server] ---- */
 
+/* A file that two of them write would lose what one has written: the statistics and the pid replace what is there. */
+static int check_files(struct conf_reader *reader)
+{
+    const struct conf *conf = reader->conf;
+    const struct {
+        const char *key, *path, *other_key, *other_path;
+    } pairs[] = {
+        {"stats_file", conf->stats_file, "log", conf->log},
+        {"pidfile", conf->pidfile, "log", conf->log},
+        {"pidfile", conf->pidfile, "stats_file", conf->stats_file},
+    };
+
+    for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        const struct conf_row *row = reader_find_row(reader, pairs[i].key);
+        const struct conf_row *other = reader_find_row(reader, pairs[i].other_key);
+        if (row && other && conf_is_same_file(pairs[i].path, pairs[i].other_path))
+            return reader_fail_at(reader, row->line > other->line ? row->line : other->line,
+                                  "%s = %s: that is the file of %s, too", pairs[i].key, pairs[i].path,
+                                  pairs[i].other_key);
+    }
+    return 0;
+}
+
 int apply_server(struct conf_reader *reader)
 {
     for (unsigned i = 0; i < reader->row_count; i++) {
@@ -90,7 +113,7 @@ int apply_server(struct conf_reader *reader)
     if (reader->conf->adopt_after_ms >= reader->conf->watchdog_timeout_ms)
         return reader_fail_at(reader, line_of(reader, "adopt_after", "watchdog_timeout"),
                               "adopt_after is not below watchdog_timeout");
-    return 0;
+    return check_files(reader);
 }
 
 /* ---- [listen NAME] ---- */

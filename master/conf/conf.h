@@ -92,6 +92,10 @@ void conf_free(struct conf *conf);
 /* CPUs that this process may run on. */
 uint32_t conf_online_cpus(void);
 
+/* True when `path` and `other`, of stats_file, pidfile or log, are one file, and neither is empty or a word for none.
+ */
+bool conf_is_same_file(const char *path, const char *other);
+
 /* The command line beats the file. Returns 0, or -1 with a sentence in `error`. */
 int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *error, size_t error_size);
 

@@ -8,6 +8,16 @@
 
 #include <bsd/string.h>
 
+static int check_pidfile(const struct conf *conf, char *error, size_t error_size)
+{
+    bool log = conf_is_same_file(conf->pidfile, conf->log);
+
+    if (!log && !conf_is_same_file(conf->pidfile, conf->stats_file))
+        return 0;
+    snprintf(error, error_size, "-p %s: that is the file of %s, too", conf->pidfile, log ? "log" : "stats_file");
+    return -1;
+}
+
 int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *error, size_t error_size)
 {
     if (overrides->workers)
@@ -23,6 +33,8 @@ int conf_override(struct conf *conf, const struct conf_overrides *overrides, cha
         snprintf(error, error_size, "-p: the path is longer than %d characters", OPTION_STRING_SIZE - 1);
         return -1;
     }
+    if (overrides->pidfile && check_pidfile(conf, error, error_size) < 0)
+        return -1;
     if (overrides->daemonise && strcmp(conf->log, "stderr") == 0) {
         snprintf(error, error_size, "-d: there is no standard error in the background; set `log` to syslog or a file");
         return -1;

@@ -1,6 +1,7 @@
 /*
- * The keys of the configuration, and what can be printed from them alone.
+ * The keys of the configuration, and what can be said and printed from them alone.
  */
+#include "common/file.h"
 #include "common/log.h"
 #include "master/conf/conf.h"
 #include <string.h>
@@ -64,6 +65,13 @@ const struct option_row conf_listen_options[] = {
      "group of its unix sockets: a name from /etc/group or a number; empty: the server's group"},
     {0},
 };
+
+bool conf_is_same_file(const char *path, const char *other)
+{
+    bool words = strcmp(other, "stderr") == 0 || strcmp(other, "syslog") == 0;
+
+    return *path && *other && !words && file_is_same(path, other);
+}
 
 /* ---- the effective configuration ---- */
 

@@ -89,6 +89,24 @@ def test_bad_configuration(path):
             assert complaint.startswith(str(path))
 
 
+@pytest.mark.parametrize("keys", [("stats_file", "log"), ("pidfile", "log"), ("pidfile", "stats_file")])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_file_has_one_purpose(tmp_path, keys, link):
+    """Whatever it is called: what one writes would replace what the other has written."""
+    (tmp_path / "file").touch()
+    link(tmp_path / "file", tmp_path / "other")
+    path = tmp_path / "c"
+    path.write_text(f"[server]\n{keys[0]} = {tmp_path}/file\n{keys[1]} = {tmp_path}/other\n" + listen("echo"))
+    done = run("-t", "-c", path)
+    assert (done.returncode, one_line(done.stderr)) == (
+        1, f"{path}:3: {keys[0]} = {tmp_path}/file: that is the file of {keys[1]}, too")
+    if keys[0] == "pidfile":
+        path.write_text(f"[server]\n{keys[1]} = {tmp_path}/other\n" + listen("echo"))
+        done = run("-t", "-c", path, "-p", tmp_path / "file")
+        assert done.returncode == 64
+        assert f"-p {tmp_path}/file: that is the file of {keys[1]}, too" in one_line(done.stderr)
+
+
 def test_there_are_configurations_to_check():
     assert list((CONF / "good").glob("*")) and list((CONF / "bad").glob("*"))
 
