@@ -283,6 +283,17 @@ def test_no_frame_is_too_dense(serve, max_frame):
     assert server.listener("bank")["protocol_errors"] == 0
 
 
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs more memory")
+def test_no_frame_is_too_dense_where_max_frame_is_large(serve):
+    """Over a GiB for one frame, and given back."""
+    max_frame = 12 << 20
+    server = serve(listen("bank", max_frame=max_frame), workers=1)
+    client = server.connect("bank")
+    room = max_frame - len(frame("ccserver.outsourcing"))
+    client.ask(frame("ccserver.outsourcing", b"\x0a\0" * (room // 2)) + WITHDRAW, WITHDRAW)
+    assert server.listener("bank")["protocol_errors"] == 0
+
+
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer needs more address space")
 def test_out_of_memory_is_not_the_client_s_fault(serve):
     """It is told so, it goes on, and the log has a line; a smaller message needs no more than there is."""

@@ -13,14 +13,14 @@
  *   first_room, then, for messages that need more:   chunk -> chunk -> ...
  *
  * Decoding allocates, and arena_reset() gives everything back at once. The first room is enough for every frame of the
- * default max_frame; larger messages map further chunks, which do not outlive the message.
+ * default max_frame; larger messages map further chunks, which do not outlive the message. They have no other limit
+ * than EXPANSION times max_frame, so that every frame that may be sent can be decoded: who raises max_frame decides.
  */
 
 enum {
     ARENA_ALIGNMENT = 16,
     ARENA_FIRST = 8 << 20,
     ARENA_CHUNK = 16 << 20,
-    ARENA_MAX = 1 << 30, /* bytes in chunks: what one hostile frame may take of this machine */
 };
 
 /*
@@ -52,13 +52,12 @@ static struct {
 /* Go on in a new chunk with room for `size` bytes. 0, or -1 when there is no memory. */
 static int arena_grow(size_t size)
 {
-    const size_t left = ARENA_MAX - arena.mapped;
     struct chunk *chunk = MAP_FAILED;
     size_t total = ARENA_CHUNK;
 
     if (size > ARENA_CHUNK - sizeof(*chunk))
-        total = size < left ? size + sizeof(*chunk) : SIZE_MAX;
-    if (total <= left)
+        total = size + sizeof(*chunk);
+    if (total > size)
         chunk = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (chunk == MAP_FAILED) {
         arena.exhausted = true;
