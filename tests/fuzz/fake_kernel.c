@@ -354,7 +354,7 @@ static ssize_t write_some(int fd, const struct iovec *pieces, size_t count)
 
     if (fails(CALL_SEND)) {
         kernel.progress = true;
-        socket->failed |= errno != EAGAIN && errno != EINTR && errno != ENOBUFS;
+        socket->failed |= errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM;
         return -1;
     }
     if (socket->shut || socket->reset || socket->error) {

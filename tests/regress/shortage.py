@@ -14,7 +14,7 @@ import time
 
 from harness import DEADLINE
 
-CALLS = ["malloc", "sendmsg", "recvmsg", "poll", "waitpid", "fork", "memfd_create", "fopen"]
+CALLS = ["malloc", "sendmsg", "recvmsg", "poll", "waitpid", "fork", "memfd_create", "recv", "send"]
 STEAL = 1000  # instead of an errno, for waitpid: somebody else is given the status
 
 SOURCE = r"""
@@ -31,7 +31,7 @@ SOURCE = r"""
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MALLOC, SENDMSG, RECVMSG, POLL, WAITPID, FORK, MEMFD, FOPEN, CALLS, STEAL = 1000 };
+enum { MALLOC, SENDMSG, RECVMSG, POLL, WAITPID, FORK, MEMFD, RECV, SEND, CALLS, STEAL = 1000 };
 
 /* pid: of the process it is meant for; 0: any; below 0: any but that one. */
 static struct plan {
@@ -98,8 +98,6 @@ char *strdup(const char *text)
     return copy ? memcpy(copy, text, size) : NULL;
 }
 
-FILE *fopen(const char *path, const char *mode) { return fails(FOPEN) ? NULL : NEXT(fopen)(path, mode); }
-
 FILE *open_memstream(char **text, size_t *size)
 {
     return fails(MALLOC) ? NULL : NEXT(open_memstream)(text, size);
@@ -113,6 +111,16 @@ ssize_t sendmsg(int fd, const struct msghdr *packet, int flags)
 ssize_t recvmsg(int fd, struct msghdr *packet, int flags)
 {
     return fails(RECVMSG) ? -1 : NEXT(recvmsg)(fd, packet, flags);
+}
+
+ssize_t recv(int fd, void *bytes, size_t size, int flags)
+{
+    return fails(RECV) ? -1 : NEXT(recv)(fd, bytes, size, flags);
+}
+
+ssize_t send(int fd, const void *bytes, size_t size, int flags)
+{
+    return fails(SEND) ? -1 : NEXT(send)(fd, bytes, size, flags);
 }
 
 int poll(struct pollfd *fds, nfds_t count, int timeout)

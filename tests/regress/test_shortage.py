@@ -129,6 +129,22 @@ def test_a_refused_receive_is_tried_again(serve, shortage):
     expect_served(server)
 
 
+# ---- sessions ----
+
+@BY_NAME
+@pytest.mark.parametrize("call", ["recv", "send"])
+def test_a_session_survives_a_shortage(serve, shortage, call, error):
+    """A few calls of the worker are refused: nothing is lost, and nobody's session ends."""
+    server = serve(listen("pingpong"), workers=1, env=shortage.env)
+    client, pid = server.connect("pingpong"), server.worker_pids()[0]
+    client.ask(*PING)
+    for _ in range(3):
+        shortage.fail(call, error, 4, pid=pid)
+        client.ask(*PING)
+        shortage.await_spent(call)
+    client.ask(*PING)
+
+
 # ---- waiting ----
 
 @pytest.mark.parametrize("error", [errno.EINTR, errno.ECHILD, errno.ENOMEM, STEAL])

@@ -279,16 +279,17 @@ void conn_pause(struct conn *conn, bool paused)
         conn_expire(conn, 0);
 }
 
-/* Read once, and hand over what has come. Returns what receive() did. */
+/* Read once, and hand over what has come. Returns how much that was, 0 at the end, or an errno value, negated. */
 static ssize_t read_once(struct conn *conn)
 {
     char *scratch = conn_loop_of(conn)->scratch;
     ssize_t size = conn->settings->transport->receive(conn->handler.fd, scratch, SCRATCH_SIZE);
 
     if (size < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            conn->owner->ended(conn, errno);
-        return size;
+        int error = errno;
+        if (!transport_error_passes(error))
+            conn->owner->ended(conn, error);
+        return -error;
     }
     if (size == 0) {
         conn->input = INPUT_ENDED;
@@ -319,7 +320,8 @@ static void read_rest(struct conn *conn)
 {
     if (conn->input == INPUT_PAUSED)
         return; /* conn_pause() comes back to it */
-    if (conn->input == INPUT_ON && read_once(conn) > 0)
+    ssize_t size = conn->input == INPUT_ON ? read_once(conn) : 0;
+    if (size > 0 || (size < 0 && size != -EAGAIN && transport_error_passes((int)-size)))
         conn_expire(conn, 0);
     else if (conn->phase == CONN_OPEN)
         conn->owner->ended(conn, conn->error);

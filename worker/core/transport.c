@@ -56,5 +56,5 @@ const struct transport transport_tcp = {
 
 bool transport_error_passes(int error)
 {
-    return error == EAGAIN || error == EINTR || error == ENOBUFS;
+    return error == EAGAIN || error == EINTR || error == ENOBUFS || error == ENOMEM;
 }
