@@ -191,12 +191,12 @@ static void map_statistics(void)
 static void lock_pidfile(void)
 {
     const char *path = master.fleet.current->conf.pidfile;
-    pid_t other = master.upgrade.pid;
+    const struct pid_other other = {.pid = master.upgrade.pid, .file = master.upgrade.pid_file};
     char error[512];
 
     int result = handover_is_candidate(master.upgrade.state)
-                     ? pid_check(master.pidfile, path, other, error, sizeof(error))
-                     : pid_replace(&master.pidfile, path, other, error, sizeof(error));
+                     ? pid_check(master.pidfile, path, &other, error, sizeof(error))
+                     : pid_replace(&master.pidfile, path, &other, error, sizeof(error));
     if (result < 0)
         fail("", error);
 }

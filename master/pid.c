@@ -33,7 +33,7 @@ struct pid_file {
 struct candidate {
     const char *path;
     const struct pid_file *own; /* NULL: none yet */
-    pid_t other;                /* the other master of an upgrade; 0: none */
+    const struct pid_other *other;
     char *error;
     size_t error_size;
 };
@@ -107,6 +107,19 @@ static pid_t read_pid(int fd)
     return pread(fd, text, sizeof(text) - 1, 0) > 0 ? (pid_t)atoi(text) : 0;
 }
 
+static bool is_same(const struct file_id *a, const struct file_id *b)
+{
+    return a->device == b->device && a->inode == b->inode;
+}
+
+/* Somebody may have written into it: which file it is says more than what stands there. */
+static bool is_others(const struct candidate *candidate, int fd, const struct file_id *id)
+{
+    const struct pid_other *other = candidate->other;
+
+    return other->pid && (is_same(&other->file, id) || read_pid(fd) == other->pid);
+}
+
 enum there { THERE_NOTHING, THERE_OURS_TO_REPLACE, THERE_FOREIGN };
 
 /* A file that somebody else owns or has linked to is none of ours: we would lock what may be in use elsewhere. */
@@ -125,11 +138,15 @@ static enum there judge_open(const struct candidate *candidate, int fd, struct f
         fail(candidate, "is not a file of this server's user alone");
         return THERE_FOREIGN;
     }
-    if (candidate->own && candidate->own->id.device == id->device && candidate->own->id.inode == id->inode)
+    if (candidate->own && is_same(&candidate->own->id, id))
         return THERE_OURS_TO_REPLACE;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || (candidate->other && read_pid(fd) == candidate->other))
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || is_others(candidate, fd, id))
         return file_is(candidate->path, id) ? THERE_OURS_TO_REPLACE : THERE_NOTHING;
-    fail(candidate, "another master is running, pid %d", (int)read_pid(fd));
+    pid_t pid = read_pid(fd);
+    if (pid > 0)
+        fail(candidate, "another master is running, pid %d", (int)pid);
+    else
+        fail(candidate, "another master is running: the file is locked, but there is no pid in it");
     return THERE_FOREIGN;
 }
 
@@ -184,7 +201,7 @@ static struct pid_file *take(const struct candidate *candidate)
 
 /* ---- for the master ---- */
 
-int pid_replace(struct pid_file **own, const char *path, pid_t other, char *error, size_t error_size)
+int pid_replace(struct pid_file **own, const char *path, const struct pid_other *other, char *error, size_t error_size)
 {
     const struct candidate candidate = {
         .path = path, .own = *own, .other = other, .error = error, .error_size = error_size};
@@ -199,7 +216,8 @@ int pid_replace(struct pid_file **own, const char *path, pid_t other, char *erro
     return 0;
 }
 
-int pid_check(const struct pid_file *own, const char *path, pid_t other, char *error, size_t error_size)
+int pid_check(const struct pid_file *own, const char *path, const struct pid_other *other, char *error,
+              size_t error_size)
 {
     const struct candidate candidate = {
         .path = path, .own = own, .other = other, .error = error, .error_size = error_size};
@@ -218,6 +236,11 @@ int pid_check(const struct pid_file *own, const char *path, pid_t other, char *e
     if (fd >= 0)
         close(fd);
     return there == THERE_FOREIGN ? -1 : 0;
+}
+
+struct file_id pid_file_id(const struct pid_file *own)
+{
+    return own ? own->id : (struct file_id){.inode = 0};
 }
 
 void pid_close(struct pid_file **own)

@@ -63,7 +63,9 @@ static void forget(struct upgrade *upgrade)
 
 static int replace_pid_file(struct master *master, char *error, size_t error_size)
 {
-    return pid_replace(&master->pidfile, master->fleet.current->conf.pidfile, master->upgrade.pid, error, error_size);
+    const struct pid_other other = {.pid = master->upgrade.pid, .file = master->upgrade.pid_file};
+
+    return pid_replace(&master->pidfile, master->fleet.current->conf.pidfile, &other, error, error_size);
 }
 
 /* ---- the predecessor ---- */

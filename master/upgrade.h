@@ -5,6 +5,7 @@
 #define MASTER_UPGRADE_H
 
 #include "master/handover.h"
+#include "master/pid.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/signalfd.h>
@@ -17,6 +18,7 @@ struct upgrade {
     enum handover_state state; /* who is in charge */
     int channel;               /* to the other master; -1: there is none, or it has closed its end */
     pid_t pid;                 /* of the other master; 0: there is none */
+    struct file_id pid_file;   /* of the predecessor, as it has said */
     uint64_t due_ms;           /* real time until which a predecessor waits for the candidate; 0: it does not */
     unsigned workers;          /* of this candidate that have been READY at a time */
     char error[512];           /* the candidate has failed */

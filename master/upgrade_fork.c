@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,10 @@ static const char variable[] = "CCSERVER_UPGRADE";
 
 /* ---- the predecessor ---- */
 
-/* What the candidate inherits, by the order of the numbers in the environment. Another version may know fewer. */
+/*
+ * What the candidate inherits, by the order of the numbers in the environment. Behind them stand device and inode of
+ * the pid file. Another version may know fewer.
+ */
 enum { CHANNEL, MANIFEST, STATISTICS, NAMES, HEIRLOOMS };
 
 static int write_manifest(const struct master *master, FILE *out)
@@ -52,13 +56,15 @@ static int write_file(const struct master *master, int (*write)(const struct mas
 /* In the child: keep what the candidate inherits open across exec(), and tell it where it is. 0, or -1 with errno. */
 static int leave_to_candidate(const struct master *master, const int *left)
 {
-    char value[64];
+    const struct file_id file = pid_file_id(master->pidfile);
+    char value[128];
 
     for (unsigned i = 0; i < HEIRLOOMS; i++)
         if (left[i] >= 0 && fcntl(left[i], F_SETFD, 0) < 0) /* statistics need not have a descriptor */
             return -1;
     endpoints_inherit(&master->fleet.endpoints);
-    snprintf(value, sizeof(value), "%d %d %d %d", left[CHANNEL], left[MANIFEST], left[STATISTICS], left[NAMES]);
+    snprintf(value, sizeof(value), "%d %d %d %d %ju %ju", left[CHANNEL], left[MANIFEST], left[STATISTICS], left[NAMES],
+             (uintmax_t)file.device, (uintmax_t)file.inode);
     if (setenv(variable, value, 1) < 0 || guardian_hand_on(&master->guardian) < 0)
         return -1;
     snprintf(value, sizeof(value), "%d", (int)getpid());
@@ -134,17 +140,20 @@ int upgrade_inherit(struct master *master)
 {
     const char *value = getenv(variable);
     int left[HEIRLOOMS] = {-1, -1, -1, -1};
+    uintmax_t device = 0, inode = 0;
 
     master->upgrade.channel = -1;
     names_init(&master->known);
     if (!value)
         return 0;
-    if (sscanf(value, "%d %d %d %d", &left[CHANNEL], &left[MANIFEST], &left[STATISTICS], &left[NAMES]) < NAMES) {
+    if (sscanf(value, "%d %d %d %d %ju %ju", &left[CHANNEL], &left[MANIFEST], &left[STATISTICS], &left[NAMES], &device,
+               &inode) < NAMES) {
         errno = EINVAL;
         return -1;
     }
     unsetenv(variable);
     master->upgrade = (struct upgrade){.channel = left[CHANNEL], .pid = getppid(), .state = HANDOVER_CANDIDATE};
+    master->upgrade.pid_file = (struct file_id){.device = (dev_t)device, .inode = (ino_t)inode};
     for (unsigned i = 0; i < HEIRLOOMS; i++)
         if (left[i] >= 0 && fcntl(left[i], F_SETFD, FD_CLOEXEC) < 0)
             return -1;

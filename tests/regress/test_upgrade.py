@@ -164,6 +164,18 @@ def test_the_pidfile_always_names_the_master_in_charge(serve, binary, tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("text", ["", "nonsense", "1"])
+def test_a_pidfile_that_somebody_has_written_into(serve, binary, tmp_path, text):
+    """It is the file that the master has locked, whatever stands there: it is replaced."""
+    file = tmp_path / "pid"
+    server = serve(listen("pingpong"), binary=binary, pidfile=file)
+    file.write_text(text)
+    refused = subprocess.run([binary, "-c", server.config], capture_output=True, text=True, timeout=DEADLINE)
+    assert refused.returncode == 1 and "another master is running" in refused.stderr and "pid 0" not in refused.stderr
+    server.upgrade()
+    assert int(file.read_text()) == server.pid
+
+
 def test_twice_in_a_row(serve, binary):
     server = serve(listen("pingpong"), listen("bank"), binary=binary)
     masters, pid = {server.pid}, server.pid
