@@ -79,12 +79,12 @@ static int parse_arguments(struct options *options, char **arguments, const stru
 static int parse_option(struct options *options, int option, char **argv, const struct complaint *complaint)
 {
     switch (option) {
-    case 'c': options->overrides.file = optarg; return 0;
+    case 'c': options->overrides.file = optarg; return *optarg ? 0 : fail(complaint, "-c '': a file has a name");
     case 'w': return parse_workers(options, "-w ", optarg, complaint);
     case 't': options->check = true; return 0;
     case 'T': options->dump = true; return 0;
     case 'd': options->overrides.daemonise = true; return 0;
-    case 'p': options->overrides.pidfile = optarg; return 0;
+    case 'p': options->overrides.pidfile = optarg; return *optarg ? 0 : fail(complaint, "-p '': a file has a name");
     case 'l': return parse_log_level(options, optarg, complaint);
     case 'h': usage();
     case 'k': conf_print_reference(stdout); exit(EXIT_SUCCESS);

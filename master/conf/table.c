@@ -20,7 +20,7 @@ const struct option_row conf_server_options[] = {
     {"drain_timeout", OPTION_TIME, SERVER(drain_timeout_ms), 0, HOUR, NULL, NULL, "30s",
      "how long sessions may finish what they are doing when the server stops"},
     {"drain_spread", OPTION_TIME, SERVER(drain_spread_ms), 0, HOUR, NULL, NULL, "5s",
-     "over how long the idle sessions of a worker that leaves are closed, at most drain_timeout"},
+     "over how long the idle sessions of a worker that leaves are closed, at most 3/4 of drain_timeout"},
     {"adopt_after", OPTION_TIME, SERVER(adopt_after_ms), 150, 10 * MINUTE, NULL, NULL, "250ms",
      "after so long without a sign of life from a worker its siblings accept its connections"},
     {"watchdog_timeout", OPTION_TIME, SERVER(watchdog_timeout_ms), 500, HOUR, NULL, NULL, "5s",

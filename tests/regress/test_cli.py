@@ -41,12 +41,17 @@ def good(tmp_path):
     ["-w", "0"], ["-w", "1025"], ["-w", "5000"], ["-w", "abc"], ["-w", "3x"], ["-w", ""], ["-w", "-1"],
     ["-w", "3 "], ["-w", "99999999999999999999"], ["--workers=0"], ["-w"], ["-x"], ["--nonsense"], ["extra"],
     ["0"], ["1025"], ["4x"], ["4", "5"], ["-w", "2", "4"], ["4", "extra"], [""],
-    ["-l", "nonsense"], ["-l", ""], ["--log-level=loud"], ["-c"],
+    ["-l", "nonsense"], ["-l", ""], ["--log-level=loud"], ["-c"], ["-c", ""], ["--config="], ["-p", ""], ["--pidfile="],
 ], ids=" ".join)
 def test_wrong_usage(good, args):
     done = run(*(["-c", good] if args != ["-c"] else []), *args)
     assert (done.returncode, done.stdout) == (64, "")
-    one_line(done.stderr)
+    assert one_line(done.stderr).startswith("ccserver: ")
+
+
+@pytest.mark.parametrize("flag", ["-c", "-p"])
+def test_an_empty_name_is_named(good, flag):
+    assert f"{flag} ''" in one_line(run("-c", good, "-t", flag, "").stderr)
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
