@@ -59,8 +59,10 @@ static int split(const char *text, char *host, size_t host_size, const char **po
     return 0;
 }
 
-/* Digits need no name server. Returns false when `host` is a name; between brackets only an IPv6 address stands. */
-/* 0, or an error of getaddrinfo(): EAI_NONAME when `host` is no address in numbers. */
+/*
+ * Digits need no name server; between brackets only an IPv6 address stands. 0, or an error of getaddrinfo(): EAI_NONAME
+ * when `host` is no address in numbers.
+ */
 static int parse_numeric(struct sock_address *address, const char *host, const char *port, bool bracketed)
 {
     struct addrinfo hints = {.ai_family = bracketed ? AF_INET6 : AF_UNSPEC,
@@ -380,18 +382,4 @@ int sock_error(int fd)
 void sock_set_nodelay(int fd)
 {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY);
-}
-
-bool sock_peer_is_local(int fd)
-{
-    struct sock_address peer = {.size = sizeof(peer.storage)};
-
-    if (getpeername(fd, &peer.any, &peer.size) < 0)
-        return false;
-    if (peer.any.sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)&peer.storage)->sin_addr.s_addr) >> 24 == 127;
-    if (peer.any.sa_family != AF_INET6)
-        return peer.any.sa_family == AF_UNIX;
-    const struct in6_addr *address = &((const struct sockaddr_in6 *)&peer.storage)->sin6_addr;
-    return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
 }

@@ -113,7 +113,4 @@ int sock_error(int fd);
 /* No Nagle delay; nothing happens on a socket that is not TCP. */
 void sock_set_nodelay(int fd);
 
-/* True when the peer of `fd` is on this machine: loopback address or unix socket. */
-bool sock_peer_is_local(int fd);
-
 #endif

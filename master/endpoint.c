@@ -155,21 +155,18 @@ int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *
     return 0;
 }
 
-bool endpoints_check_files(const struct endpoints *endpoints)
+void endpoints_check_files(const struct endpoints *endpoints)
 {
     struct endpoint *endpoint;
-    bool absent = false;
 
     FOR_EACH(endpoint, endpoints)
     {
         const char *path = endpoint->address.local.sun_path;
         if (!queue_is_unix(endpoint) || file_is(path, &endpoint->file))
             continue;
-        absent |= file_is_absent(path);
         log_warn("%s (%s): %s, so no client finds this listener", endpoint->address.text, endpoint->listener,
                  file_is_absent(path) ? "its file has been removed" : "another server has taken the path");
     }
-    return absent;
 }
 
 static bool is_covered(const struct endpoints *endpoints, const struct endpoint *specific)

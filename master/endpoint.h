@@ -76,8 +76,8 @@ void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf
  */
 int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *error, size_t error_size);
 
-/* Warn of unix sockets whose path leads elsewhere now. True when endpoints_renew() would make some of them anew. */
-bool endpoints_check_files(const struct endpoints *endpoints);
+/* Warn of unix sockets whose path leads elsewhere now. */
+void endpoints_check_files(const struct endpoints *endpoints);
 
 /* The endpoint that serves this address of a configuration which has been claimed. */
 struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address);
