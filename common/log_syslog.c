@@ -62,8 +62,7 @@ bool log_syslog_send(const char *message, size_t size)
         sent = send_message(message, size);
     }
     if (sent > 0 && (size_t)sent < size + connection.stream) {
-        shutdown(connection.fd,
-                 SHUT_WR); /* half a record: the end of the connection is its end, for all who share it */
+        shutdown(connection.fd, SHUT_WR); /* half a record: the connection ends with it, for all who share it */
         log_syslog_close();
         return false;
     }

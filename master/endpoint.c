@@ -58,8 +58,8 @@ static struct endpoint *find_or_add(struct endpoints *endpoints, const struct li
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    if (serves(endpoint, listener->name, address))
-        return endpoint;
+        if (serves(endpoint, listener->name, address))
+            return endpoint;
     endpoint = endpoints_add(endpoints);
     if (endpoint) {
         endpoint->added = true;
@@ -87,7 +87,7 @@ int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slo
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    endpoint->claimed = endpoint->added = false;
+        endpoint->claimed = endpoint->added = false;
     for (unsigned i = 0; i < conf->listener_count; i++)
         for (unsigned j = 0; j < conf->listeners[i].address_count; j++) {
             struct listener_config *listener = &conf->listeners[i];
@@ -146,12 +146,12 @@ int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    if (endpoint->claimed && queue_renew(endpoint, listener_of(conf, endpoint)) < 0) {
-        snprintf(error, error_size, "cannot listen on %s (%s): %s", endpoint->address.text, endpoint->listener,
-                 strerror(errno));
-        endpoints_forget_added(endpoints);
-        return -1;
-    }
+        if (endpoint->claimed && queue_renew(endpoint, listener_of(conf, endpoint)) < 0) {
+            snprintf(error, error_size, "cannot listen on %s (%s): %s", endpoint->address.text, endpoint->listener,
+                     strerror(errno));
+            endpoints_forget_added(endpoints);
+            return -1;
+        }
     return 0;
 }
 
@@ -159,8 +159,7 @@ void endpoints_check_files(const struct endpoints *endpoints)
 {
     struct endpoint *endpoint;
 
-    FOR_EACH(endpoint, endpoints)
-    {
+    FOR_EACH(endpoint, endpoints) {
         const char *path = endpoint->address.local.sun_path;
         if (!queue_is_unix(endpoint) || file_is(path, &endpoint->file))
             continue;
@@ -174,8 +173,9 @@ static bool is_covered(const struct endpoints *endpoints, const struct endpoint 
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    if (endpoint->claimed && sock_is_wildcard(&endpoint->address) && sock_same(&endpoint->address, &specific->address))
-        return true;
+        if (endpoint->claimed && sock_is_wildcard(&endpoint->address) &&
+            sock_same(&endpoint->address, &specific->address))
+            return true;
     return false;
 }
 
@@ -184,9 +184,9 @@ void endpoints_yield_covered(const struct endpoints *endpoints)
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    if (!endpoint->claimed && is_covered(endpoints, endpoint))
-        for (unsigned i = 0; i < endpoint->count; i++)
-            sock_drop_newcomers(endpoint->queues[i]);
+        if (!endpoint->claimed && is_covered(endpoints, endpoint))
+            for (unsigned i = 0; i < endpoint->count; i++)
+                sock_drop_newcomers(endpoint->queues[i]);
 }
 
 static void keep(struct endpoint *endpoint, const struct listener_config *listener)
@@ -213,7 +213,7 @@ void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf
         forget(endpoints, i);
     }
     FOR_EACH(endpoint, endpoints)
-    keep(endpoint, listener_of(conf, endpoint));
+        keep(endpoint, listener_of(conf, endpoint));
 }
 
 void endpoints_forget_added(struct endpoints *endpoints)
@@ -233,9 +233,9 @@ void endpoints_shut_unclaimed(const struct endpoints *endpoints)
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    for (unsigned i = 0; i < endpoint->count && !endpoint->claimed; i++)
-        if (endpoint->queues[i] >= 0)
-            shutdown(endpoint->queues[i], SHUT_RD);
+        for (unsigned i = 0; i < endpoint->count && !endpoint->claimed; i++)
+            if (endpoint->queues[i] >= 0)
+                shutdown(endpoint->queues[i], SHUT_RD);
 }
 
 struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address)
@@ -243,8 +243,8 @@ struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct 
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    if (sock_equal(&endpoint->address, address))
-        return endpoint;
+        if (sock_equal(&endpoint->address, address))
+            return endpoint;
     return NULL;
 }
 
@@ -254,7 +254,7 @@ unsigned endpoints_numbers(const struct endpoints *endpoints)
     unsigned most = 0;
 
     FOR_EACH(endpoint, endpoints)
-    most = endpoint->count > most ? endpoint->count : most;
+        most = endpoint->count > most ? endpoint->count : most;
     return most;
 }
 
@@ -264,7 +264,7 @@ unsigned endpoints_fewest(const struct endpoints *endpoints)
     unsigned fewest = CONF_WORKERS_MAX;
 
     FOR_EACH(endpoint, endpoints)
-    fewest = endpoint->count < fewest ? endpoint->count : fewest;
+        fewest = endpoint->count < fewest ? endpoint->count : fewest;
     return fewest;
 }
 
@@ -295,13 +295,13 @@ void endpoints_close_others(const struct endpoints *endpoints, const struct work
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    queue_commit(endpoint); /* a former socket is for those who have it already */
+        queue_commit(endpoint); /* a former socket is for those who have it already */
     FOR_EACH(endpoint, endpoints)
-    for (unsigned begin = 0, end; begin < endpoint->count; begin = end + 1) {
-        for (end = begin; end < endpoint->count && !is_kept(endpoint->queues[end], kept, count);)
-            end++;
-        close_run(endpoint->queues + begin, end - begin);
-    }
+        for (unsigned begin = 0, end; begin < endpoint->count; begin = end + 1) {
+            for (end = begin; end < endpoint->count && !is_kept(endpoint->queues[end], kept, count);)
+                end++;
+            close_run(endpoint->queues + begin, end - begin);
+        }
 }
 
 void endpoints_fini(struct endpoints *endpoints, bool unlink_files)
@@ -321,7 +321,7 @@ void endpoints_inherit(const struct endpoints *endpoints)
     struct endpoint *endpoint;
 
     FOR_EACH(endpoint, endpoints)
-    for (unsigned i = 0; i < endpoint->count; i++)
-        if (endpoint->queues[i] >= 0)
-            fcntl(endpoint->queues[i], F_SETFD, 0);
+        for (unsigned i = 0; i < endpoint->count; i++)
+            if (endpoint->queues[i] >= 0)
+                fcntl(endpoint->queues[i], F_SETFD, 0);
 }

@@ -102,7 +102,7 @@ void fleet_each_slot(struct fleet *fleet, void (*visit)(struct fleet *fleet, str
         for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
             visit(fleet, generations[i]->slots[j]);
     LIST_FOREACH_SAFE(slot, &fleet->leaving, link, next)
-    visit(fleet, slot);
+        visit(fleet, slot);
 }
 
 struct slot *fleet_find(const struct fleet *fleet, pid_t pid)
@@ -115,8 +115,8 @@ struct slot *fleet_find(const struct fleet *fleet, pid_t pid)
             if (generations[i]->slots[j]->pid == pid)
                 return generations[i]->slots[j];
     LIST_FOREACH(slot, &fleet->leaving, link)
-    if (slot->pid == pid)
-        return slot;
+        if (slot->pid == pid)
+            return slot;
     return NULL;
 }
 
@@ -224,8 +224,7 @@ void fleet_free_gone_slots(struct fleet *fleet)
 {
     struct slot *slot, *next, *other;
 
-    LIST_FOREACH_SAFE(slot, &fleet->leaving, link, next)
-    {
+    LIST_FOREACH_SAFE(slot, &fleet->leaving, link, next) {
         unsigned generation = slot->generation;
         bool last = generation < fleet->current->number;
         if (slot->supervised.state != SUPERVISOR_EMPTY)
@@ -233,7 +232,7 @@ void fleet_free_gone_slots(struct fleet *fleet)
         LIST_REMOVE(slot, link);
         slot_free(slot);
         LIST_FOREACH(other, &fleet->leaving, link)
-        last &= other->generation != generation;
+            last &= other->generation != generation;
         if (last)
             log_notice("generation %u is gone", generation);
     }

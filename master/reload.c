@@ -29,8 +29,8 @@ static const struct slot *older_slot(const struct master *master)
     const struct slot *slot;
 
     LIST_FOREACH(slot, &master->fleet.leaving, link)
-    if (slot->generation != master->fleet.current->number)
-        return slot;
+        if (slot->generation != master->fleet.current->number)
+            return slot;
     return NULL;
 }
 

@@ -144,7 +144,7 @@ static void json_workers(FILE *out, const struct master *master, const struct re
     fprintf(out, "],\n \"leaving\": [");
     comma = "";
     LIST_FOREACH(slot, &master->fleet.leaving, link)
-    json_other(out, master, slot, &comma);
+        json_other(out, master, slot, &comma);
     fprintf(out, "],\n");
 }
 

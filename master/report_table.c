@@ -229,7 +229,7 @@ static void log_workers(const struct master *master, const struct report_sums *s
     for (unsigned i = 0; next && i < next->count; i++)
         log_process(master, next->slots[i]);
     LIST_FOREACH(slot, &master->fleet.leaving, link)
-    log_process(master, slot);
+        log_process(master, slot);
 }
 
 /* ---- the table of traffic ---- */

@@ -29,8 +29,7 @@ void adoption_release(struct listeners *listeners, unsigned slot)
 {
     struct queue *queue, *next;
 
-    LIST_FOREACH_SAFE(queue, &listeners->adopted, link, next)
-    {
+    LIST_FOREACH_SAFE(queue, &listeners->adopted, link, next) {
         if (queue->slot == slot)
             release(listeners, queue);
     }

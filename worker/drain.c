@@ -87,8 +87,7 @@ void drain_begin(struct core *core, bool quickly, uint32_t spread_ms)
                                              .spread_ms = spread_ms,
                                              .seed = clock_now_us() * 0x9e3779b97f4a7c15u,
                                              .reason = quickly ? CLOSE_done : CLOSE_leaving};
-    LIST_FOREACH_SAFE(session, &core->live, link, next)
-    {
+    LIST_FOREACH_SAFE(session, &core->live, link, next) {
         session_enter(session);
         if (quickly && drain_is_quiet(session))
             session_end(session, CLOSE_done);
@@ -101,8 +100,7 @@ void drain_close(struct core *core)
 {
     struct session *session, *next;
 
-    LIST_FOREACH_SAFE(session, &core->live, link, next)
-    {
+    LIST_FOREACH_SAFE(session, &core->live, link, next) {
         session_enter(session);
         session_finish(session, drain_is_quiet(session) ? core->leaving.reason : CLOSE_drain);
         session_leave(session);

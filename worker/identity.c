@@ -54,8 +54,8 @@ struct session *session_find(uint64_t id)
     if (!table.buckets || id == 0)
         return NULL;
     LIST_FOREACH(more, &table.buckets[id & table.count_mask], same_hash)
-    if (more->id == id)
-        return more->session->client.phase == CONN_OPEN ? more->session : NULL;
+        if (more->id == id)
+            return more->session->client.phase == CONN_OPEN ? more->session : NULL;
     return NULL;
 }
 

@@ -92,8 +92,7 @@ void conf_free(struct conf *conf);
 /* CPUs that this process may run on. */
 uint32_t conf_online_cpus(void);
 
-/* True when `path` and `other`, of stats_file, pidfile or log, are one file, and neither is empty or a word for none.
- */
+/* True when these two of stats_file, pidfile and log are one file; not when one is empty or a word. */
 bool conf_is_same_file(const char *path, const char *other);
 
 /* The command line beats the file. Returns 0, or -1 with a sentence in `error`. */

@@ -92,7 +92,7 @@ static unsigned count_adopted(void)
     unsigned count = 0;
 
     LIST_FOREACH(queue, &listeners.adopted, link)
-    count++;
+        count++;
     return count;
 }
 
@@ -434,13 +434,13 @@ static void test_pause(void)
     CU_ASSERT_EQUAL(take(2, 1), 0);
     const struct queue *queue;
     LIST_FOREACH(queue, &listeners.adopted, link)
-    CU_ASSERT_EQUAL(queue->handler.events, 0);
+        CU_ASSERT_EQUAL(queue->handler.events, 0);
     client = visit(&addresses[2][1]);
     expect_no_more(2);
     env.max_sessions = 100;
     expect_sessions(CLIENTS + 1);
     LIST_FOREACH(queue, &listeners.adopted, link)
-    CU_ASSERT_EQUAL(queue->handler.events, EPOLLIN);
+        CU_ASSERT_EQUAL(queue->handler.events, EPOLLIN);
     log_set_level(LOG_LEVEL_INFO);
     check_echo(client);
     end();

@@ -102,7 +102,7 @@ static unsigned leaving(void)
     unsigned count = 0;
 
     LIST_FOREACH(slot, &fleet.leaving, link)
-    count++;
+        count++;
     return count;
 }
 

@@ -54,7 +54,7 @@ static int want_all(struct listeners *listeners, uint32_t events)
     for (unsigned i = 0; i < listeners->env->socket_count; i++)
         result |= want(&listeners->array[i].queue, events);
     LIST_FOREACH(queue, &listeners->adopted, link)
-    result |= want(queue, events);
+        result |= want(queue, events);
     return result;
 }
 
@@ -149,7 +149,7 @@ void listener_stop(struct listeners *listeners, enum stop reason)
     for (unsigned i = 0; i < listeners->env->socket_count; i++)
         stop_queue(&listeners->array[i].queue, reason);
     LIST_FOREACH(queue, &listeners->adopted, link)
-    stop_queue(queue, reason);
+        stop_queue(queue, reason);
     if (!listeners->parked.listener)
         listeners->paused_until_ms = 0;
     /* Ours are not the last, as long as there is a master. When it is gone, the port is free. */

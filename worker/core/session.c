@@ -90,8 +90,7 @@ bool session_free_dead(struct core *core)
     if (LIST_EMPTY(&core->dead) && !core->loop.closed)
         return false;
     conn_free_closed(&core->loop);
-    LIST_FOREACH_SAFE(session, &core->dead, link, next)
-    {
+    LIST_FOREACH_SAFE(session, &core->dead, link, next) {
         const struct service *service = session_service(session);
         if (service->close)
             service->close(session, (enum close_reason)session->reason);
