@@ -96,7 +96,7 @@ static void check_end(struct session *session)
     if (client->output == OUTPUT_ENDED && upstream->input == INPUT_ENDED)
         session_end(session, client->error ? CLOSE_reset : CLOSE_peer);
     else if (client->error) /* closing at once could be a reset, which overtakes what the upstream has not read yet */
-        conn_expire(upstream, core_of(session)->linger_timeout_ms);
+        conn_expire(upstream, core_of(session)->env->linger_timeout_ms);
 }
 
 /*

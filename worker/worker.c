@@ -209,7 +209,7 @@ static int start(struct worker *worker, const struct worker_env *env)
     struct listeners *listeners = &worker->listeners;
     sigset_t mask;
 
-    core->linger_timeout_ms = env->linger_timeout_ms;
+    core->env = env;
     listeners->core = core;
     listeners->env = env;
     listeners->array = calloc(env->socket_count ? env->socket_count : 1, sizeof(*listeners->array));

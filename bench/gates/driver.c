@@ -195,7 +195,7 @@ static void start(void)
                               .max_sessions = conf.max_sessions,
                               .linger_timeout_ms = conf.linger_timeout_ms,
                               .busy_poll_us = conf.busy_poll_us};
-    core.linger_timeout_ms = conf.linger_timeout_ms;
+    core.env = &env;
     client_section_init(&section, &core, &conf.listeners[0], &stats.listeners[0]);
     if (reactor_open(&core.loop.reactor, &stats) < 0)
         err(EXIT_FAILURE, "epoll");

@@ -2,8 +2,7 @@
 
 LIES = r"""
 #include "common/channel.h"
-#undef OUTSIDE_OF_WORKER /* a liar keeps to no wall */
-#include "worker/core/listener.h"
+#include "worker/core.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +132,7 @@ static void beat_by_proxy(struct stats_block *stats)
 /* Do what the words say; false when they are not known. */
 static int lie(struct session *session, const char *words)
 {
-    const struct worker_env *env = container_of(section_of(session), struct listener, section)->all->env;
+    const struct worker_env *env = core_of(session)->env;
     struct stats_block *stats = env->stats;
     unsigned a = 0, b = 0;
 

@@ -346,6 +346,7 @@ static inline void world_begin(enum framing_kind kind)
                                       .low_water = 65536,
                                       .max_output = 16 << 20};
     env = (struct worker_env){.channel = -1, .stats = &stats, .max_sessions = 100, .linger_timeout_ms = 2000};
+    core.env = &env;
     listeners = (struct listeners){.core = &core, .env = &env};
     listener = (struct listener){.all = &listeners};
     CU_ASSERT_EQUAL_FATAL(reactor_open(&core.loop.reactor, &stats), 0);
@@ -356,7 +357,6 @@ static inline void world_begin(enum framing_kind kind)
 /* What the configuration says now holds for sessions to come. */
 static inline void world_configure(void)
 {
-    core.linger_timeout_ms = env.linger_timeout_ms;
     client_section_init(&listener.section, &core, &config, &stats.listeners[0]);
     core.loop.reactor.now_ms = clock_now_ms();
 }

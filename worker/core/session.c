@@ -123,7 +123,7 @@ static void close_flushed(struct session *session)
     }
     client->settings->transport->shutdown(client->handler.fd);
     client->phase = CONN_LINGERING;
-    conn_expire(client, core_of(session)->linger_timeout_ms);
+    conn_expire(client, core_of(session)->env->linger_timeout_ms);
 }
 
 void session_settle(struct conn *client)

@@ -43,7 +43,7 @@ struct core {
     struct conn_loop loop;
     struct session_list live, dead;
     unsigned session_count; /* live and not yet freed; and a parked connection, see admission.c */
-    uint32_t linger_timeout_ms;
+    const struct worker_env *env;
     bool draining; /* `leaving` is valid */
     struct session_leaving leaving;
     struct session_set touched;
