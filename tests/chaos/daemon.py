@@ -25,6 +25,7 @@ from names import Names
 FLAVOUR = ["OPTIMISE=-O1 -g -fno-omit-frame-pointer",
            "FLAVOUR=-fsanitize=address,undefined -fno-sanitize-recover=undefined"] if SANITIZED else []
 SOURCES = ("Makefile", "bench", "common", "etc", "master", "proto", "worker")
+FULL = 32768  # bytes in the pipe of the log, which takes 64 KiB
 SERVICES = ("pingpong", "echo", "bank", "proxy")
 
 
@@ -173,7 +174,7 @@ class Daemon(Server):
             return int.from_bytes(fcntl.ioctl(self.process.stderr, termios.FIONREAD, bytes(4)), sys.byteorder)
 
         before = now = 0
-        while now == 0 or now != before:  # the reader may have taken the first of them
+        while now < FULL or now != before:  # the reader may have taken the first ones, as late as it likes
             before, written = now, self.stats_file.stat().st_ino
             super().signal(signal.SIGUSR1)
             end = time.monotonic() + DEADLINE
