@@ -89,7 +89,7 @@ $(addprefix $(BUILD)/master/,main.o options.o report_json.o): | $(BUILD)/gen/bui
 $(BUILD)/master/conf/default.o: | $(BUILD)/gen/build_info.h
 $(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
 
--include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c))
+-include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c)) $(wildcard $(BUILD)/tests/fuzz/*.d)
 
 # ---- what a person types ----
 

@@ -97,7 +97,7 @@ void kernel_say(uint32_t type, uint32_t value, int fd)
 {
     unsigned at = kernel.word_count;
 
-    if (at == sizeof(kernel.words) / sizeof(kernel.words[0])) {
+    if (at == KERNEL_WORDS || (at == KERNEL_WORDS - 1 && type != CHANNEL_DRAIN)) {
         if (fd >= 0)
             kernel_socket_of(fd)->kind = KERNEL_NONE, kernel.open--;
         return;

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KERNEL_FIRST_FD = 1000, KERNEL_SOCKETS = 256, KERNEL_BACKLOG = 16, KERNEL_ROOM = 1 << 16 };
+enum { KERNEL_FIRST_FD = 1000, KERNEL_SOCKETS = 256, KERNEL_BACKLOG = 16, KERNEL_ROOM = 1 << 16, KERNEL_WORDS = 9 };
 
 enum kernel_kind { KERNEL_NONE, KERNEL_EPOLL, KERNEL_QUEUE, KERNEL_STREAM, KERNEL_CHANNEL, KERNEL_SIGNALS };
 
@@ -68,8 +68,8 @@ struct kernel {
     bool progress;
     bool starved; /* some call has failed on purpose */
     /* Control pipe: what the master has said and the core has not read; and whether the master is gone. */
-    struct channel_message words[8];
-    int word_fds[8];
+    struct channel_message words[KERNEL_WORDS];
+    int word_fds[KERNEL_WORDS];
     unsigned word_count;
     bool master_gone, sent_ready;
     unsigned signal; /* to be read from the signalfd; 0: none */
@@ -97,7 +97,7 @@ struct kernel_socket *kernel_open(enum kernel_kind kind);
 /* The next `times` calls of a kind fail, after `after` that do not. */
 void kernel_fail(enum kernel_call call, int error, unsigned after, unsigned times);
 
-/* A word of the master; `fd` >= 0 comes along. */
+/* A word of the master; `fd` >= 0 comes along. What has no room is lost; the last place is for a DRAIN. */
 void kernel_say(uint32_t type, uint32_t value, int fd);
 
 _Noreturn void kernel_blame(const char *sentence);
