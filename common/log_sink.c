@@ -360,7 +360,7 @@ static bool try_lock(void)
 static void lock(void)
 {
     static bool in_vain;
-    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 1000000};
     bool locked = try_lock();
 
     for (unsigned ms = 0; !locked && !in_vain && ms < LOCK_MS; ms++) {
