@@ -135,7 +135,7 @@ const void *section_config(const struct section *section);
 void *section_state(struct section *section);
 const char *section_name(const struct section *section);
 
-/* In `start`, while it takes long: the worker lives. */
+/* While something takes long, such as `start`: the worker lives. */
 void section_beat(struct section *section);
 
 /*

@@ -285,9 +285,9 @@ def test_no_frame_is_too_dense(serve, max_frame):
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer needs more memory")
 def test_no_frame_is_too_dense_where_max_frame_is_large(serve):
-    """Over a GiB for one frame, and given back."""
+    """Over a GiB for one frame, and given back. That takes longer than this watchdog waits, but it is no hang."""
     max_frame = 12 << 20
-    server = serve(listen("bank", max_frame=max_frame), workers=1)
+    server = serve(listen("bank", max_frame=max_frame), workers=1, watchdog_timeout="1s", adopt_after="900ms")
     client = server.connect("bank")
     room = max_frame - len(frame("ccserver.outsourcing"))
     client.ask(frame("ccserver.outsourcing", b"\x0a\0" * (room // 2)) + WITHDRAW, WITHDRAW)

@@ -15,6 +15,7 @@
  * Decoding allocates, and arena_reset() gives everything back at once. The first room is enough for every frame of the
  * default max_frame; larger messages map further chunks, which do not outlive the message. They have no other limit
  * than EXPANSION times max_frame, so that every frame that may be sent can be decoded: who raises max_frame decides.
+ * Decoding GiBs takes seconds; a worker that gets on with it does not hang.
  */
 
 enum {
@@ -45,8 +46,9 @@ static _Alignas(ARENA_ALIGNMENT) char first_room[ARENA_FIRST];
 static struct {
     char *next, *end; /* free bytes of the room in use */
     struct chunk *chunks;
-    size_t mapped;  /* bytes of all chunks */
-    bool exhausted; /* an allocation has failed: the message is not to blame */
+    struct section *section; /* whose message it is */
+    size_t mapped;           /* bytes of all chunks */
+    bool exhausted;          /* an allocation has failed: the message is not to blame */
 } arena = {.next = first_room, .end = first_room + ARENA_FIRST};
 
 /* Go on in a new chunk with room for `size` bytes. 0, or -1 when there is no memory. */
@@ -63,6 +65,7 @@ static int arena_grow(size_t size)
         arena.exhausted = true;
         return -1;
     }
+    section_beat(arena.section);
     *chunk = (struct chunk){.next = arena.chunks, .size = total};
     arena.chunks = chunk;
     arena.mapped += total;
@@ -205,6 +208,7 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
         session_count_error(session);
         return SESSION_CONTINUE;
     }
+    arena.section = session_section(session);
     const ProtobufCMessage *request = protobuf_c_message_unpack(skill->type, &arena_allocator, frame.body_size,
                                                                 frame.body);
     const ProtobufCMessage *answer = request ? skill->handle(request) : NULL;
