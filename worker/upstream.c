@@ -1,13 +1,9 @@
 #include "worker/upstream.h"
-#include "common/sock.h"
 #include "worker/deadline.h"
-#include "worker/keepalive.h"
 #include "worker/messages.h"
 #include "worker/turn.h"
 #include <errno.h>
 #include <stdlib.h>
-
-enum { PAUSE_MAX_MS = 50 };
 
 struct upstream_conn *upstream_of(const struct conn *conn)
 {
@@ -21,113 +17,39 @@ static struct session *session_of(const struct conn *conn)
 
 /* ---- connecting ---- */
 
-/*
- * A unix socket takes nobody while its queue is full, and nobody says when that has changed: it is asked again, soon
- * at first, until the time to connect is over. Returns false when it is.
- */
-static bool pause_before_retry(struct upstream_conn *attempt, uint64_t end_ms)
-{
-    uint64_t now_ms = session_now(attempt->base.session);
-
-    if (attempt->address->any.sa_family != AF_UNIX || now_ms >= end_ms)
-        return false;
-    unsigned pause_ms = attempt->pause_ms ? 2u * attempt->pause_ms : 1;
-    attempt->pause_ms = (uint8_t)(pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
-    attempt->base.conn.deadline_ms = now_ms + attempt->pause_ms < end_ms ? now_ms + attempt->pause_ms : end_ms;
-    attempt->rest_ms = (uint32_t)(end_ms - attempt->base.conn.deadline_ms);
-    attempt->next = 0;
-    return true;
-}
-
-/*
- * Try the next address, and the ones after it as long as they fail on the spot. Returns 0 when there is something to
- * wait for, else the error of the last one. `error` is that of the address before.
- */
-static int try_next(struct upstream_conn *attempt, int error)
-{
-    struct conn *conn = &attempt->base.conn;
-    uint64_t now_ms = session_now(attempt->base.session), end_ms = conn->deadline_ms + attempt->rest_ms;
-    unsigned count = sock_count(attempt->address);
-
-    while (attempt->next < count) {
-        unsigned left = count - attempt->next;
-        uint32_t left_ms = end_ms > now_ms ? (uint32_t)(end_ms - now_ms) : 0;
-        struct sock_address address = sock_nth(attempt->address, attempt->next++);
-        int fd = sock_connect(&address);
-        if (fd >= 0) {
-            conn->handler.fd = fd;
-            conn->deadline_ms = now_ms + left_ms / left;
-            attempt->rest_ms = left_ms - left_ms / left;
-            return 0;
-        }
-        error = errno;
-        if (error == EAGAIN && pause_before_retry(attempt, end_ms))
-            return 0;
-    }
-    return error == EAGAIN ? ETIMEDOUT : error;
-}
-
-/* The descriptor of the attempt that has failed; epoll forgets it with the close. */
-static void close_attempt(struct conn *conn)
-{
-    if (conn->handler.fd >= 0)
-        conn->settings->transport->release(conn->handler.fd);
-    conn->handler.fd = -1;
-    conn->handler.events = REACTOR_OFF;
-}
-
 struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
                              const struct upstream *upstream)
 {
-    struct upstream_conn *attempt = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*attempt)) : NULL;
+    struct upstream_conn *made = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*made)) : NULL;
 
-    if (!attempt)
+    if (!made)
         return NULL;
-    struct conn *conn = &attempt->base.conn;
+    struct conn *conn = &made->base.conn;
     conn_init(conn, &section_of(session)->upstream, &upstream_owner, -1, CONN_CONNECTING);
-    attempt->base.session = session;
-    attempt->callbacks = upstream;
-    attempt->address = address;
-    conn->deadline_ms = session_now(session) + connect_timeout_ms;
-    conn->error = (uint16_t)try_next(attempt, EHOSTUNREACH);
+    made->base.session = session;
+    made->callbacks = upstream;
+    conn->error = (uint16_t)attempt_begin(&made->attempt, conn, address, connect_timeout_ms);
     if (conn->error) /* the service hears of it when it knows the connection */
         conn->deadline_ms = session_now(session);
-    attempt->base.next = session->upstreams;
-    session->upstreams = &attempt->base;
+    made->base.next = session->upstreams;
+    session->upstreams = &made->base;
     deadline_arm(session);
     if (conn_loop_of(conn)->corked != &session->client)
         conn_update_events(conn);
     return conn;
 }
 
-static void attempt_failed(struct conn *conn, int error)
-{
-    close_attempt(conn);
-    error = try_next(upstream_of(conn), error);
-    if (error)
-        conn->owner->ended(conn, error);
-    else
-        deadline_arm(session_of(conn));
-}
-
 void upstream_connected(struct conn *conn, int error)
 {
-    const struct upstream_conn *upstream = upstream_of(conn);
-    const struct sock_address *address = upstream->address;
+    struct upstream_conn *upstream = upstream_of(conn);
     struct session *session = session_of(conn);
 
-    if (!error && address->any.sa_family != AF_UNIX && sock_is_self_connected(conn->handler.fd, sock_port(address)))
-        error = ECONNREFUSED;
-    if (error) {
-        attempt_failed(conn, error);
-        return;
-    }
-    sock_set_nodelay(conn->handler.fd);
-    keepalive_set(conn->handler.fd, conn->settings->keepalive_ms);
-    conn->phase = CONN_OPEN;
-    conn->deadline_ms = 0;
-    conn_keep_alive(conn);
-    if (upstream->callbacks->connected)
+    error = attempt_ended(&upstream->attempt, conn, error);
+    if (error == EINPROGRESS)
+        deadline_arm(session);
+    else if (error)
+        conn->owner->ended(conn, error);
+    else if (upstream->callbacks->connected)
         session_apply(session, upstream->callbacks->connected(session, conn));
 }
 
@@ -138,7 +60,7 @@ bool upstream_expired(struct conn *conn)
     if (conn->error)
         conn->owner->ended(conn, conn->error);
     else
-        attempt_failed(conn, ETIMEDOUT);
+        upstream_connected(conn, ETIMEDOUT);
     return true;
 }
 
@@ -146,7 +68,7 @@ bool upstream_expired(struct conn *conn)
 
 void upstream_ended(struct conn *conn, int error)
 {
-    struct upstream_conn *upstream = upstream_of(conn);
+    const struct upstream *callbacks = upstream_of(conn)->callbacks;
     struct session *session = session_of(conn);
     enum verdict verdict = SESSION_CLOSE;
 
@@ -155,10 +77,10 @@ void upstream_ended(struct conn *conn, int error)
     if (conn->phase == CONN_CONNECTING)
         stats_count(&section_of(session)->stats->upstream_failures, 1);
     conn_close(conn);
-    upstream->reported = true;
+    upstream_of(conn)->callbacks = NULL;
     session->reply_due = false;
-    if (upstream->callbacks->closed)
-        verdict = upstream->callbacks->closed(session, conn, error);
+    if (callbacks->closed)
+        verdict = callbacks->closed(session, conn, error);
     conn->above_high_water = false;
     if (verdict == SESSION_CLOSE && error)
         session_finish(session, CLOSE_upstream);
@@ -171,7 +93,7 @@ void upstream_closed(struct conn *conn)
 {
     struct session_conn **link = &session_of(conn)->upstreams;
 
-    if (!upstream_of(conn)->reported)
+    if (upstream_of(conn)->callbacks)
         return; /* the service may still name it until the session ends, and frees it */
     while (&(*link)->conn != conn)
         link = &(*link)->next;
@@ -217,7 +139,7 @@ void upstream_close(struct conn *conn)
     if (conn->phase == CONN_CLOSED)
         return;
     conn_close(conn);
-    upstream_of(conn)->reported = true;
+    upstream_of(conn)->callbacks = NULL;
     conn->above_high_water = false;
     session->reply_due = false;
     (void)turn_touch(session); /* its client may go on */

@@ -6,20 +6,13 @@
 #ifndef WORKER_UPSTREAM_H
 #define WORKER_UPSTREAM_H
 
+#include "worker/attempt.h"
 #include "worker/core/session.h"
 
-/*
- * The addresses of a name are tried one after the other, each for its share of the time that is left: conn.deadline_ms
- * is the end of the attempt, `rest_ms` what is left after it.
- */
 struct upstream_conn {
-    struct session_conn base; /* first: it is freed through it */
-    const struct upstream *callbacks;
-    const struct sock_address *address;
-    uint32_t rest_ms;
-    uint8_t next;  /* address to try */
-    bool reported; /* the service knows that it has ended */
-    uint8_t pause_ms;
+    struct session_conn base;         /* first: it is freed through it */
+    const struct upstream *callbacks; /* NULL: the service knows that it has ended */
+    struct attempt attempt;
 };
 
 extern const struct conn_owner upstream_owner;
