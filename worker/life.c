@@ -1,4 +1,5 @@
 #include "worker/life.h"
+#include "worker/link.h"
 #include <stdlib.h>
 
 /*
@@ -93,4 +94,5 @@ void life_stop(struct listeners *listeners)
     for (unsigned i = 0; i < listeners->env->socket_count; i++)
         if (is_first(listeners, i) && listeners->array[i].section.state)
             stop(&listeners->array[i].section);
+    link_fini(listeners->core);
 }

@@ -13,7 +13,7 @@ int life_start(struct listeners *listeners, char *error, size_t error_size);
 /* The batch of events is over. */
 void life_end_turn(struct listeners *listeners);
 
-/* Call `stop` and free the state. All sessions have ended. */
+/* Call `stop`, free the state and close what links are left. All sessions have ended. */
 void life_stop(struct listeners *listeners);
 
 #endif

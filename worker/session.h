@@ -4,6 +4,7 @@
  *    client ==== session ---- your service        struct service: what you declare
  *                   |                             message(): what you must write
  *                upstream, upstream ...           further connections that live and die with the session
+ *    session, session ... -- link                 connections of the worker, shared by its sessions
  *
  * A service is one file, worker/services/NAME.c, that defines `const struct service NAME_service`. The build finds it,
  * and a section `[listen ANY]` with `service = NAME` serves it. Everything runs in one thread of one process: no locks,
@@ -32,6 +33,7 @@ struct session; /* one client and all that belongs to it */
 struct section; /* one section `[listen ANY]` as a worker has it: its configuration, counters, state */
 struct conn;    /* one connection of a session: the client's, or an upstream's */
 struct reply;   /* the place of an answer that is still to come */
+struct link;    /* one connection of the worker, shared by its sessions */
 
 enum verdict {
     SESSION_CONTINUE, /* go on */
@@ -288,5 +290,110 @@ void upstream_close(struct conn *upstream);
  * closing, has ended or is coupled already, or when `upstream` has ended: then `closed` tells, or has told, why.
  */
 void session_couple(struct session *session, struct conn *upstream);
+
+/* ---- connections of the worker, shared by its sessions ---- */
+
+/*
+ * A link leads to a server that answers questions in their order, such as redis or memcached. Any session asks, and is
+ * given the answer to what it has asked:
+ *
+ *    session, session ... -- link_ask(link, reply, ...) --> link ==== server
+ *                    ^------ answer(link, reply, ...) -------'
+ *
+ * It connects when something is asked. What is asked in one turn of the event loop goes out with one system call at its
+ * end. Where a number is 0 the one in parentheses holds.
+ */
+struct link_target {
+    const struct sock_address *address; /* of a name all are tried, as by session_connect(); must outlive the link */
+    uint32_t connect_timeout_ms;        /* (5 s) */
+    /* Without a message of the server while answers are due; then the connection is closed (answer_timeout). */
+    uint32_t answer_timeout_ms;
+    /* How long the connection stays without questions; UINT32_MAX: until its server ends it (60 s). */
+    uint32_t linger_ms;
+    /*
+     * With so many unanswered questions (1,024), or more than `high_water` bytes that the server has not taken (the
+     * section's), the link is full. A session whose question fills it, or comes then, is held: its input is not handed
+     * over until that question has been answered, or half of the room is free. session_pause() is apart from that.
+     */
+    unsigned unanswered_max;
+    uint32_t high_water;
+    unsigned taken_max; /* links that link_take() makes of this one, at a time (64) */
+
+    /* How the server's messages are cut: any but FRAMING_RAW, which does not tell where an answer ends. */
+    struct framing framing;
+    uint32_t max_frame; /* bytes of a message (the section's) */
+
+    /*
+     * The connection stands. What is asked now goes before everything else, such as a password. It is nobody's
+     * question, and its answer is given to `answer` with no reply.
+     */
+    void (*connected)(struct link *link);
+    /*
+     * The answer to the oldest question. `reply` is yours again, to be ended now or later; it is NULL for a question of
+     * nobody. Without this callback the message itself is the answer, with the end of its line.
+     */
+    void (*answer)(struct link *link, struct reply *reply, const char *bytes, size_t size);
+    /*
+     * There will be no answer, because the connection has ended (error 0), or with an errno value as in `closed` of
+     * struct upstream, ETIMEDOUT also for answer_timeout, EPROTO for messages that make no sense, ECANCELED for
+     * link_close(). `sent`: the server may have got the question, or a part of it, and may have done what it says. Such
+     * a question is never sent again. One that was not sent waits for the next connection instead of being lost, if
+     * the one that has ended had answered a question.
+     * `reply` is as in `answer`. Without this callback it is ended.
+     */
+    void (*lost)(struct link *link, struct reply *reply, bool sent, int error);
+    /* A message that answers nothing. Without this callback the connection is closed. */
+    void (*push)(struct link *link, const char *bytes, size_t size);
+};
+
+/*
+ * Make a link, in `start` or later. `target` is copied. NULL with errno: ENOMEM, or EINVAL without an address or a
+ * framing that cuts messages. It ends with link_close(), or when the worker does: after `stop`, without a callback.
+ */
+struct link *link_open(struct section *section, const struct link_target *target);
+
+/*
+ * Send what has been asked, as far as the server takes it at once, and close. What is unanswered is reported as lost
+ * before this returns; within `lost`, after that has returned. Links that link_take() has made of this one and that are
+ * in use stay. Nothing may be done with `link` after the present callback.
+ */
+void link_close(struct link *link);
+
+/*
+ * Ask. `bytes` is the caller's again on return. `reply` NULL: nobody waits for the answer. Returns 0: the reply is the
+ * link's until `answer` or `lost` give it back (or end it, where there are none), exactly once, also when its session
+ * has ended by then.
+ *
+ * Returns -1 with errno when the question is refused: the reply is still the caller's, who answers otherwise.
+ *   EAGAIN    more than max_output bytes would be queued; or there are twice as many questions as fill it, and this
+ *             one is nobody's, or of a session that is held already
+ *   EMSGSIZE  the question alone is more than max_output
+ *   EPIPE     the link is closed; or it is one of link_take(), and its connection has ended
+ *   ENOMEM
+ *   others    the server could not be reached, or answered nothing: this is the last error. The next attempt is made
+ *             with the first question after a pause, which doubles from 50 ms to 5 s, less a random part of it.
+ */
+int link_ask(struct link *link, struct reply *reply, const void *bytes, size_t size);
+
+/*
+ * A link of one's own to the same target, for what nobody else may interfere with, such as a transaction or a command
+ * that blocks. It has one connection, and ends with it: from then on link_ask() says EPIPE. Neither answer_timeout_ms
+ * nor linger_ms holds. NULL with errno: EAGAIN when there are taken_max, ENOMEM, EPIPE after link_close().
+ *
+ * link_return() gives it back, at the latest in `close` of the session, and its connection is kept for the next
+ * link_take() unless it has ended or owes answers. Where the server might be in a state that another user would not
+ * expect, link_close() is right instead.
+ */
+struct link *link_take(struct link *link);
+void link_return(struct link *link);
+
+/* The section that it was opened with. */
+struct section *link_section(const struct link *link);
+
+/* Questions that are not answered yet. */
+unsigned link_unanswered(const struct link *link);
+
+/* True when it has a connection that stands. */
+bool link_is_connected(const struct link *link);
 
 #endif

@@ -9,6 +9,7 @@
 #include "worker/drain.h"
 #include "worker/identity.h"
 #include "worker/life.h"
+#include "worker/link.h"
 #include "worker/turn.h"
 #include "worker/words.h"
 #include <errno.h>
@@ -187,6 +188,7 @@ static void after_batch(struct reactor *reactor)
     if (worker->has_turn_end)
         life_end_turn(&worker->listeners);
     turn_end(core);
+    link_end_turn(core);
     listener_resume(&worker->listeners, session_free_dead(core));
     adoption_free_released(&worker->listeners);
     worker->words.shutdown |= core->shutdown_asked;

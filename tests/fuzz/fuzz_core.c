@@ -77,7 +77,7 @@ static uint8_t expected_byte(const struct stream *stream, uint64_t n)
 
 /* ---- services ---- */
 
-struct link {
+struct branch {
     struct conn *conn;    /* NULL: none, or it has ended */
     uint32_t seed;        /* of what the upstream types */
     uint64_t taken;       /* bytes of it that messages have brought */
@@ -93,7 +93,7 @@ struct client {
     uint32_t seed;
     uint64_t taken;
     struct stream stream;
-    struct link link;
+    struct branch link;
     uint64_t timer_us; /* when it is to go off; 0: not set */
 };
 
@@ -104,8 +104,8 @@ struct state {
 static struct client clients[CLIENTS_MAX];
 static unsigned client_count, opened, ended;
 static uint32_t last_seed;
-static struct client *arriving; /* accepted, `open` has not been called */
-static struct link *connecting; /* session_connect() is being called */
+static struct client *arriving;   /* accepted, `open` has not been called */
+static struct branch *connecting; /* session_connect() is being called */
 static const char filler[1 << 17] = "";
 
 static struct client *client_of(struct session *session)
@@ -164,7 +164,7 @@ static void connect_some(struct session *session, struct client *client)
 
     if (client->link.conn || client->coupled)
         return;
-    client->link = (struct link){.seed = last_seed + 1, .stream = {.count = 1, .pieces = {{.seed = last_seed + 2}}}};
+    client->link = (struct branch){.seed = last_seed + 1, .stream = {.count = 1, .pieces = {{.seed = last_seed + 2}}}};
     last_seed += 2;
     connecting = &client->link;
     client->link.conn = session_connect(session, &address, 200, &target);
@@ -174,7 +174,7 @@ static void connect_some(struct session *session, struct client *client)
 static void send_upstream(struct client *client)
 {
     static char bytes[sizeof(filler)];
-    struct link *link = &client->link;
+    struct branch *link = &client->link;
     size_t size = some_size();
 
     if (!link->conn || client->coupled)
@@ -186,7 +186,7 @@ static void send_upstream(struct client *client)
 
 static void couple(struct session *session, struct client *client)
 {
-    struct link *link = &client->link;
+    struct branch *link = &client->link;
 
     if (!link->conn || client->coupled || section_of(session)->config->service->framing.kind == FRAMING_LINE)
         return;

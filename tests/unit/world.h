@@ -14,6 +14,7 @@
 #include "worker/client.h"
 #include "worker/drain.h"
 #include "worker/identity.h"
+#include "worker/link.h"
 #include "worker/turn.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -202,6 +203,7 @@ static unsigned turns_left;
 static inline void world_after_batch(struct reactor *reactor)
 {
     turn_end(&core);
+    link_end_turn(&core);
     listener_resume(&listeners, session_free_dead(&core));
     if (turns_left > 0)
         turns_left--;
@@ -395,6 +397,7 @@ static inline void world_end(void)
     CU_ASSERT_FALSE(alive);
     if (peer >= 0)
         close(peer);
+    link_fini(&core);
     turn_fini(&core);
     identity_fini();
     close(pulse.fd);

@@ -112,12 +112,12 @@ void conn_keep_alive(struct conn *conn)
 
 void conn_broken(struct conn *conn, int error)
 {
-    buffer_clear(&conn->out);
     conn->error = (uint16_t)(error ? error : EPIPE);
     conn->output = OUTPUT_ENDED;
-    conn_expire(conn, 0);
     if (conn->owner->broken)
         conn->owner->broken(conn);
+    buffer_clear(&conn->out);
+    conn_expire(conn, 0);
 }
 
 void conn_queued(struct conn *conn)

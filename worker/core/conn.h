@@ -75,7 +75,8 @@ struct conn_owner {
     void (*queued)(struct conn *conn);
     /* Our side of the stream has been ended as conn_end_output() asked for. */
     void (*output_ended)(struct conn *conn);
-    /* Nothing can be sent any more. What has arrived is still read, unless the owner closes the connection. */
+    /* Nothing can be sent any more: what is queued will be dropped. What has arrived is still read, unless the owner
+     * closes the connection. */
     void (*broken)(struct conn *conn);
     /* The deadline has passed. False: it is one of conn.c's own. */
     bool (*expired)(struct conn *conn);

@@ -156,8 +156,8 @@ void session_update_flow(struct session *session)
     struct conn *client = &session->client;
     bool client_paused = client->above_high_water && !session_is_relay(session);
 
-    client_paused |= session->paused || (session->more && session->more->reply_count >= SESSION_REPLIES_MAX);
-
+    client_paused |= session->paused || (session->more && session->more->held > 0);
+    client_paused |= session->more && session->more->reply_count >= SESSION_REPLIES_MAX;
     for (struct session_conn *each = session->upstreams; each; each = each->next)
         client_paused |= each->conn.above_high_water;
     conn_pause(client, client_paused);

@@ -19,6 +19,7 @@
 #include "worker/worker.h"
 
 LIST_HEAD(session_list, session);
+LIST_HEAD(link_list, link);
 
 /* What a worker that leaves asks of its sessions, see drain.c. */
 struct session_leaving {
@@ -47,7 +48,8 @@ struct core {
     bool draining; /* `leaving` is valid */
     struct session_leaving leaving;
     struct session_set touched;
-    bool shutdown_asked; /* a service wants the whole server to stop: told at the end of the turn */
+    struct link_list links, due; /* all; and those for which something is to be done at the end of the turn: link.c */
+    bool shutdown_asked;         /* a service wants the whole server to stop: told at the end of the turn */
 };
 
 /* What the sessions of one address have in common: their section of the configuration, counters and limits. */
@@ -80,6 +82,7 @@ struct session_more {
     struct session *session;
     struct reply *first_reply, *last_reply; /* see reply.c */
     unsigned reply_count;
+    unsigned held;              /* questions of it that found a link full, see link.c */
     struct segment_list output; /* behind the client's buffer, see segment.c */
 };
 
