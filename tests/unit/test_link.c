@@ -388,6 +388,44 @@ static void test_half_close_waits(void)
     end();
 }
 
+static enum verdict ask_and_close(struct session *session, const char *bytes, size_t size)
+{
+    ask_for(session, bytes, size);
+    return SESSION_CLOSE;
+}
+
+/* A session that its service has closed, and that waits for an answer, is told when its client is gone. */
+static void test_client_gone(void)
+{
+    begin_with(1);
+    on_line = ask_and_close;
+    client_says(0, "a\n");
+    check_far("a\n");
+    close(peers[0]); /* over a unix socket this is no error, but the end of both directions */
+    peers[0] = -1;
+    uint64_t turns = stats_read(&stats.turns);
+    wake_ms = clock_now_ms() + 200;
+    CU_ASSERT(run_until(time_has_come));
+    CU_ASSERT(stats_read(&stats.turns) - turns < 20);
+    far_says("A\n");
+    CU_ASSERT(run_until(is_over));
+    end();
+
+    begin_with(0);
+    on_line = ask_and_close;
+    world_connect_tcp();
+    say("a\n");
+    check_far("a\n");
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    CU_ASSERT_EQUAL(link_unanswered(the_link), 1);
+    far_says("A\n");
+    run_turns(3);
+    CU_ASSERT_EQUAL(link_unanswered(the_link), 0);
+    end();
+}
+
 static void ask_password(struct link *link)
 {
     CU_ASSERT_EQUAL(link_ask(link, NULL, "", 0), 0); /* the server speaks first */
@@ -1202,6 +1240,7 @@ int main(void)
         {"one send a turn", test_one_send_a_turn},
         {"dead session", test_dead_session},
         {"half-close waits", test_half_close_waits},
+        {"client gone", test_client_gone},
         {"greeting", test_greeting},
         {"closed when connected", test_closed_when_connected},
         {"refused", test_refused},

@@ -362,7 +362,7 @@ void conn_ready(struct reactor_handler *handler, uint32_t events)
         if (conn->phase == CONN_LINGERING || (conn->phase == CONN_OPEN && conn->input == INPUT_ON)) {
             if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
                 read_once(conn);
-        } else if (conn->phase == CONN_OPEN && (events & (EPOLLHUP | EPOLLERR))) {
+        } else if (conn->phase <= CONN_FLUSHING && (events & (EPOLLHUP | EPOLLERR))) {
             handle_unasked(conn, events);
         }
     }
