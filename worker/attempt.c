@@ -85,6 +85,7 @@ int attempt_ended(struct attempt *attempt, struct conn *conn, int error)
     sock_set_nodelay(conn->handler.fd);
     keepalive_set(conn->handler.fd, conn->settings->keepalive_ms);
     conn->phase = CONN_OPEN;
+    conn->error = 0; /* of epoll, which had no room for it and has now */
     conn->deadline_ms = 0;
     conn_keep_alive(conn);
     return 0;

@@ -1128,6 +1128,23 @@ static void test_unwatched(void)
     end();
 }
 
+/* epoll has no room for a moment: that is no failure. */
+static void test_unwatched_for_a_moment(void)
+{
+    begin_with(1);
+    add_error = ENOSPC;
+    ask_for(sessions[0], "a", 1);
+    link_end_turn(&core);
+    add_error = 0;
+    ask_for(sessions[0], "b", 1);
+    link_end_turn(&core);
+    check_far("a\nb\n");
+    CU_ASSERT(link_is_connected(the_link));
+    far_says("A\nB\n");
+    check_client(0, "A\nB\n");
+    end();
+}
+
 /* ---- one's own ---- */
 
 static void test_take(void)
@@ -1268,6 +1285,7 @@ int main(void)
         {"unix", test_unix},
         {"next address", test_next_address},
         {"unwatched", test_unwatched},
+        {"unwatched for a moment", test_unwatched_for_a_moment},
         {"take", test_take},
         {"take and lose", test_take_and_lose},
         {"kept", test_kept},
