@@ -544,6 +544,11 @@ void *fake_realloc(void *memory, size_t size)
     return realloc(memory, size);
 }
 
+void *fake_reallocarray(void *memory, size_t count, size_t size)
+{
+    return fake_realloc(memory, count * size);
+}
+
 void fake_free(void *memory)
 {
     kernel.blocks -= memory != NULL;

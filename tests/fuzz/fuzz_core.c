@@ -9,6 +9,8 @@
  *   - a service is given what its client has typed, in order, cut as its framing says
  *   - a timer never goes off early, nor later than one tick
  *   - the loop sleeps when there is nothing to do; a drain ends in time
+ *   - what is asked over a link is sent in order, answered or lost in order, each exactly once, and lost as sent if a
+ *     byte of it was
  *   - descriptors and memory are all given back
  */
 #include "tests/fuzz/fake_kernel.h"
@@ -20,7 +22,7 @@
 #include <sys/epoll.h>
 
 enum {
-    LISTENERS = 4,
+    LISTENERS = 5,
     DRAIN_MS = 1000,
     SHORT_MS = 40,
     IDLE_MS = 3000,
@@ -158,10 +160,10 @@ static void reserve_some(struct session *session, struct client *client)
 
 static const struct upstream target;
 
+static const struct sock_address address = {.size = sizeof(struct sockaddr), .any.sa_family = AF_INET};
+
 static void connect_some(struct session *session, struct client *client)
 {
-    static const struct sock_address address = {.size = sizeof(struct sockaddr), .any.sa_family = AF_INET};
-
     if (client->link.conn || client->coupled)
         return;
     client->link = (struct branch){.seed = last_seed + 1, .stream = {.count = 1, .pieces = {{.seed = last_seed + 2}}}};
@@ -386,7 +388,271 @@ static const struct service service_sized = {
     .name = "sized", .framing = {.kind = FRAMING_FUNCTION, .measure = measure}, SERVICE};
 static const struct service service_drained = {
     .name = "drained", .framing = {.kind = FRAMING_RAW}, .drained = on_drained, SERVICE};
-static const struct service *const offered[LISTENERS] = {&service_raw, &service_line, &service_sized, &service_drained};
+
+/* ---- links ---- */
+
+enum { QUESTIONS = 1 << 14, SHARED = 0, TAKEN = 1, WIRES = 2 };
+
+struct asked {
+    struct reply *reply;   /* NULL: nobody's */
+    struct client *client; /* whose */
+    uint32_t seed, size;   /* of the question */
+    uint32_t written;      /* bytes of it that the server has been sent */
+};
+
+/* A link as the test knows it, with what has been asked over it: those from `first` to `next` are not answered. */
+static struct wire {
+    struct link *link;
+    struct asked asked[QUESTIONS];
+    unsigned first, next;
+    uint32_t seed;  /* of what the server of the present connection types */
+    uint64_t taken; /* bytes of it that messages have brought */
+    unsigned at;    /* which is being written */
+    bool begun;     /* something has been written on the present connection */
+} wires[WIRES];
+
+static struct wire *asking; /* link_ask() is being called */
+static struct link_target asked_of;
+
+static struct wire *wire_of(const struct link *link)
+{
+    for (unsigned i = 0; i < WIRES; i++)
+        if (wires[i].link == link)
+            return &wires[i];
+    kernel_blame("a callback of a link that is closed, or not in use");
+}
+
+static struct asked *asked_at(struct wire *wire, unsigned n)
+{
+    return &wire->asked[n % QUESTIONS];
+}
+
+static void connect_wire(struct kernel_socket *socket)
+{
+    struct wire *wire = asking ? asking : &wires[SHARED];
+
+    wire->seed = socket->seed = ++last_seed;
+    wire->taken = 0;
+    wire->begun = false;
+    socket->owner = wire;
+}
+
+static struct wire *wire_to(const struct kernel_socket *socket)
+{
+    for (unsigned i = 0; i < WIRES; i++)
+        if (socket->owner == &wires[i])
+            return &wires[i];
+    return NULL;
+}
+
+/* The server answers at once; what it has typed before, and what it types on its own, may be answers, too. */
+static void answer_asked(struct kernel_socket *socket)
+{
+    if (next_byte() % 4 != 0)
+        socket->typed += kernel_byte(socket->seed, socket->typed) % 16 + 1;
+}
+
+static void check_asked(struct kernel_socket *socket, struct wire *wire, const uint8_t *bytes, size_t size)
+{
+    if (!wire->begun)
+        wire->at = wire->first;
+    wire->begun = true;
+    for (size_t i = 0; i < size; i++) {
+        while (wire->at != wire->next && asked_at(wire, wire->at)->written == asked_at(wire, wire->at)->size)
+            wire->at++;
+        struct asked *asked = asked_at(wire, wire->at);
+        if (wire->at == wire->next || bytes[i] != kernel_byte(asked->seed, asked->written++))
+            kernel_blame("a byte was sent that nobody has asked next");
+        if (asked->written == asked->size)
+            answer_asked(socket);
+    }
+}
+
+/* `before`: the link says that it comes before all others. */
+static bool ask(struct wire *wire, struct reply *reply, struct client *client, bool before)
+{
+    static char bytes[sizeof(filler)];
+    struct asked asked = {.reply = reply, .client = client, .seed = ++last_seed, .size = (uint32_t)some_size() + 1};
+
+    for (uint32_t i = 0; i < asked.size; i++)
+        bytes[i] = (char)kernel_byte(asked.seed, i);
+    asking = wire;
+    int result = link_ask(wire->link, reply, bytes, asked.size);
+    asking = NULL;
+    if (result < 0)
+        return false;
+    *asked_at(wire, before ? --wire->first : wire->next++) = asked;
+    if (wire->next - wire->first != link_unanswered(wire->link))
+        kernel_blame("a link counts otherwise");
+    return true;
+}
+
+/* The oldest is answered or lost. */
+static struct asked take_first(struct wire *wire, const struct reply *reply)
+{
+    if (wire->first == wire->next || asked_at(wire, wire->first)->reply != reply)
+        kernel_blame("an answer to another question");
+    return *asked_at(wire, wire->first++);
+}
+
+static void end_reply(const struct asked *asked)
+{
+    static char bytes[512];
+    size_t size = next_byte() * 2;
+
+    if (!asked->reply)
+        return;
+    if (reply_session(asked->reply)) {
+        fill(bytes, size, &asked->client->stream, asked->client->stream.sent);
+        asked->client->stream.sent += size;
+        reply_send(asked->reply, bytes, size);
+    }
+    reply_end(asked->reply);
+}
+
+static void on_link_connected(struct link *link)
+{
+    if (next_byte() % 2)
+        ask(wire_of(link), NULL, NULL, true);
+}
+
+static void check_said(struct wire *wire, const char *bytes, size_t size)
+{
+    check_typed(wire->seed, wire->taken, bytes, size);
+    wire->taken += size;
+}
+
+static void on_link_answer(struct link *link, struct reply *reply, const char *bytes, size_t size)
+{
+    struct wire *wire = wire_of(link);
+    struct asked asked = take_first(wire, reply);
+
+    check_said(wire, bytes, size);
+    if (asked.written == 0)
+        kernel_blame("an answer to what has not been asked");
+    end_reply(&asked);
+    if (next_byte() % 8 == 0)
+        ask(wire, NULL, NULL, false);
+}
+
+static void on_link_lost(struct link *link, struct reply *reply, bool sent, int error)
+{
+    struct wire *wire = wire_of(link);
+    struct asked asked = take_first(wire, reply);
+
+    (void)error;
+    if (sent != (asked.written > 0))
+        kernel_blame("a question was sent, or was not");
+    end_reply(&asked);
+    if (next_byte() % 8 == 0)
+        ask(wire, NULL, NULL, false);
+}
+
+static void on_link_push(struct link *link, const char *bytes, size_t size)
+{
+    struct wire *wire = wire_of(link);
+
+    check_said(wire, bytes, size);
+    if (wire->first != wire->next && asked_at(wire, wire->first)->written > 0)
+        kernel_blame("an answer was taken for none");
+}
+
+/* Many small ones; some make no sense. */
+static ssize_t measure_answer(const char *bytes, size_t size)
+{
+    uint8_t first = (uint8_t)bytes[0];
+
+    (void)size;
+    return first == 255 ? -1 : first % 16 + 1;
+}
+
+static int open_shared(struct section *section)
+{
+    wires[SHARED].first = wires[SHARED].next = 1 << 20;
+    wires[SHARED].link = link_open(section, &asked_of);
+    return wires[SHARED].link ? 0 : -1;
+}
+
+static void close_wire(struct wire *wire)
+{
+    if (wire->link)
+        link_close(wire->link);
+    wire->link = NULL;
+    if (wire->first != wire->next)
+        kernel_blame("a question was forgotten");
+}
+
+static void use_taken(void)
+{
+    struct wire *wire = &wires[TAKEN];
+
+    if (!wire->link) {
+        wire->link = link_take(wires[SHARED].link);
+        wire->first = wire->next = 1 << 20;
+    } else if (next_byte() % 4 == 0) {
+        close_wire(wire);
+    } else if (next_byte() % 4 == 0 && wire->first == wire->next) {
+        link_return(wire->link);
+        wire->link = NULL;
+    } else {
+        ask(wire, NULL, NULL, false);
+    }
+}
+
+static enum verdict on_asking_open(struct session *session)
+{
+    ((struct state *)session_state(session))->client = arriving;
+    arriving->session = session;
+    arriving = NULL;
+    opened++;
+    return SESSION_CONTINUE;
+}
+
+static enum verdict on_asking_message(struct session *session, const char *bytes, size_t size)
+{
+    struct client *client = client_of(session);
+    unsigned byte = next_byte();
+
+    check_said(&(struct wire){.seed = client->seed, .taken = client->taken}, bytes, size);
+    client->taken += size;
+    if (byte < 4)
+        close_wire(&wires[SHARED]);
+    for (unsigned i = byte % 8; i > 0; i--) {
+        if (!wires[SHARED].link && open_shared(session_section(session)) < 0)
+            break;
+        if (next_byte() % 8 == 0)
+            use_taken();
+        struct reply *reply = session_reply(session);
+        if (reply && !ask(&wires[SHARED], reply, client, false))
+            reply_end(reply);
+    }
+    if (byte < 245)
+        return SESSION_CONTINUE;
+    if (byte >= 250)
+        return SESSION_ABORT;
+    client->last_word = client->stream.sent;
+    return SESSION_CLOSE;
+}
+
+static int on_start(struct section *section, char *error, size_t error_size)
+{
+    (void)error;
+    (void)error_size;
+    wires[TAKEN].link = NULL;
+    wires[TAKEN].first = wires[TAKEN].next;
+    return open_shared(section);
+}
+
+static const struct service service_asking = {.name = "asking",
+                                              .framing = {.kind = FRAMING_RAW},
+                                              .state_size = sizeof(struct state),
+                                              .start = on_start,
+                                              .open = on_asking_open,
+                                              .message = on_asking_message,
+                                              .close = on_close};
+
+static const struct service *const offered[LISTENERS] = {&service_raw, &service_line, &service_sized, &service_drained,
+                                                         &service_asking};
 
 /* ---- the peers ---- */
 
@@ -402,12 +668,22 @@ static void on_accepted(struct kernel_socket *socket)
 
 static void on_connect(struct kernel_socket *socket)
 {
+    if (!connecting) {
+        connect_wire(socket);
+        return;
+    }
     socket->seed = connecting->seed;
     socket->owner = &connecting->stream;
 }
 
 static void on_wrote(struct kernel_socket *socket, const uint8_t *bytes, size_t size)
 {
+    struct wire *wire = wire_to(socket);
+
+    if (wire) {
+        check_asked(socket, wire, bytes, size);
+        return;
+    }
     for (size_t i = 0; i < size; i++)
         if (bytes[i] != expected_byte(socket->owner, socket->written + i))
             kernel_blame("a byte was sent that does not come next");
@@ -595,6 +871,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         configs[i].name[0] = 'a';
         sockets[i] = (struct worker_socket){.fd = kernel_fd_of(queues[i]), .listener = &configs[i]};
     }
+    asked_of = (struct link_target){.address = &address,
+                                    .connect_timeout_ms = 200,
+                                    .answer_timeout_ms = flags & 1 ? SHORT_MS : 0,
+                                    .linger_ms = flags & 2 ? SHORT_MS : IDLE_MS,
+                                    .unanswered_max = flags & 4 ? 4 : 100,
+                                    .framing = {.kind = FRAMING_FUNCTION, .measure = measure_answer},
+                                    .max_frame = 100,
+                                    .connected = on_link_connected,
+                                    .answer = on_link_answer,
+                                    .lost = on_link_lost,
+                                    .push = flags & 8 ? on_link_push : NULL};
     struct kernel_socket *channel = kernel_open(KERNEL_CHANNEL);
     struct worker_env env = {.channel = kernel_fd_of(channel),
                              .stats = &stats,
