@@ -264,7 +264,7 @@ void conn_flush(struct conn *conn)
 
 bool conn_has_unread(const struct conn *conn)
 {
-    return conn->input == INPUT_ON && conn->settings->transport->pending(conn->handler.fd);
+    return conn->input != INPUT_ENDED && conn->settings->transport->pending(conn->handler.fd);
 }
 
 void conn_pause(struct conn *conn, bool paused)
