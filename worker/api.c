@@ -115,37 +115,31 @@ static void note_message_out(struct session *session)
 
 /* ---- what it sends ---- */
 
-/* Where output goes that has to wait for other output: answers that come first, constants and files. NULL: nowhere, it
- * is sent. False when memory is out. */
-static bool find_queue(struct session *session, struct segment_list **queue)
+/* True when output has to wait for answers that come first, or for constants and files. */
+static bool output_waits(const struct session *session)
 {
-    *queue = NULL;
-    if (!session->more)
-        return true;
-    if (session_has_replies(session))
-        return (*queue = reply_behind(session)) != NULL;
-    if (session_has_segments(session))
-        *queue = &session->more->output;
-    return true;
+    return session_has_replies(session) || session_has_segments(session);
 }
 
-static void check_queue(struct session *session, const struct segment_list *queue, bool success)
+/* Where output goes that is not sent at once. NULL: memory is out, and the session has ended. */
+static struct segment_list *queue_of(struct session *session)
 {
-    if (!success)
-        session_end(session, CLOSE_memory);
-    else if (segment_last_size(queue) > session->client.settings->max_output)
-        session_end(session, CLOSE_overflow);
+    if (session_has_replies(session))
+        return reply_behind(session);
+    if (more_of(session))
+        return &session->more->output;
+    session_end(session, CLOSE_memory);
+    return NULL;
 }
 
 static void send_behind(struct session *session, const void *bytes, size_t size)
 {
     struct segment_list *queue;
-    bool success = find_queue(session, &queue);
 
-    if (success && !queue)
+    if (!output_waits(session))
         turn_send(session, bytes, size);
-    else if (size > 0)
-        check_queue(session, queue, success && segment_append_bytes(queue, bytes, size));
+    else if (size > 0 && (queue = queue_of(session)))
+        segment_append_bytes(session, queue, bytes, size);
 }
 
 void session_send(struct session *session, const void *bytes, size_t size)
@@ -161,43 +155,32 @@ void session_send(struct session *session, const void *bytes, size_t size)
 
 void session_send_static(struct session *session, const void *bytes, size_t size)
 {
-    struct segment_list list = {.first = NULL}, *queue;
+    struct segment_list *queue;
 
-    if (!is_open(session) || size == 0)
-        return;
-    note_message_out(session);
-    bool success = more_of(session) && find_queue(session, &queue);
-    if (success && queue)
-        success = segment_append_constant(queue, bytes, size);
-    else if (success && (success = segment_append_constant(&list, bytes, size)))
-        segment_send(session, &list);
-    if (!success)
-        session_end(session, CLOSE_memory);
+    if (size <= CORK_COPY_MAX) { /* a copy is the cheaper way */
+        session_send(session, bytes, size);
+    } else if (is_open(session)) {
+        note_message_out(session);
+        if ((queue = queue_of(session)))
+            segment_append_constant(session, queue, bytes, size);
+    }
 }
 
 void session_send_file(struct session *session, int fd, uint64_t offset, uint64_t size)
 {
-    struct segment_list list = {.first = NULL}, *queue;
+    struct segment_list *queue = is_open(session) && size > 0 ? queue_of(session) : NULL;
 
-    if (!is_open(session) || size == 0) {
+    if (!queue) {
         close(fd);
         return;
     }
     note_message_out(session);
-    bool success = more_of(session) && find_queue(session, &queue);
-    if (!success)
-        close(fd);
-    else if (queue)
-        success = segment_append_file(queue, fd, offset, size);
-    else if ((success = segment_append_file(&list, fd, offset, size)))
-        segment_send(session, &list);
-    if (!success)
-        session_end(session, CLOSE_memory);
+    segment_append_file(session, queue, fd, offset, size);
 }
 
 size_t session_queued(const struct session *session)
 {
-    return buffer_size(&session->client.out);
+    return buffer_size(&session->client.out) + (session->more ? session->more->kept : 0);
 }
 
 /* Replies are built in the cork, unless older ones are queued or the room is too small. */
@@ -208,36 +191,33 @@ static bool fits_cork(const struct session *session, size_t size)
     return conn_loop_of(client)->corked == client && buffer_is_empty(&client->out) && size <= conn_cork_room(client);
 }
 
-/* The reservation of a session whose output has to wait, or whose event is not being handled. */
-static struct {
-    const struct session *session; /* NULL: there is none */
-    struct buffer buffer;
-} held;
-
-static char *reserve_held(struct session *session, size_t size)
+/*
+ * The reservation of a session whose output has to wait, or whose event is not being handled, is kept with the session:
+ * others may have one at the same time. What is not committed is taken back at the end of the turn.
+ */
+static bool has_kept(const struct session *session)
 {
-    buffer_clear(&held.buffer);
-    held.session = session;
-    return buffer_reserve(&held.buffer, size);
+    return session->more && !buffer_is_empty(&session->more->reserved);
 }
 
-static void commit_held(struct session *session, size_t size)
+static char *reserve_kept(struct session *session, size_t size)
 {
-    struct buffer buffer = held.buffer;
+    struct session_more *more = more_of(session);
 
-    held.session = NULL;
-    held.buffer.chunk = NULL;
-    if (buffer.chunk)
-        buffer_commit(&buffer, size);
+    if (more)
+        turn_touch(session);
+    return more && is_open(session) ? buffer_reserve(&more->reserved, size) : NULL;
+}
+
+static void commit_kept(struct session *session, size_t size)
+{
+    struct buffer buffer = session->more->reserved;
+
+    session->more->reserved.chunk = NULL;
+    buffer_commit(&buffer, size);
     if (!buffer_is_empty(&buffer))
         send_behind(session, buffer_bytes(&buffer), buffer_size(&buffer));
     buffer_clear(&buffer);
-}
-
-/* True when output has to wait for answers that come first, or for constants and files. */
-static bool output_waits(const struct session *session)
-{
-    return session->more && (session_has_replies(session) || session_has_segments(session));
 }
 
 static char *reserve_elsewhere(struct session *session, size_t size)
@@ -245,12 +225,15 @@ static char *reserve_elsewhere(struct session *session, size_t size)
     struct conn_loop *loop = conn_loop_of(&session->client);
     char *room;
 
+    if (session->more)
+        buffer_clear(&session->more->reserved);
     if (!is_open(session))
         return NULL;
     if (output_waits(session) || loop->corked != &session->client) {
-        room = reserve_held(session, size);
+        room = reserve_kept(session, size);
     } else {
-        conn_uncork(loop); /* which may end it */
+        if (!fits_cork(session, size))
+            conn_uncork(loop); /* which may end it */
         if (!is_open(session))
             return NULL;
         room = fits_cork(session, size) ? loop->cork + loop->cork_used : buffer_reserve(&session->client.out, size);
@@ -265,8 +248,7 @@ char *session_reserve(struct session *session, size_t size)
     const struct conn *client = &session->client;
     struct conn_loop *loop = conn_loop_of(client);
 
-    held.session = NULL;
-    if (is_open(session) && !output_waits(session) && fits_cork(session, size))
+    if (is_open(session) && !session->more && fits_cork(session, size))
         return loop->cork + loop->cork_used;
     return reserve_elsewhere(session, size);
 }
@@ -275,9 +257,11 @@ static void commit_elsewhere(struct session *session, size_t size)
 {
     if (size > 0)
         note_message_out(session);
-    if (held.session) {
-        commit_held(session, size);
-    } else if (!fits_cork(session, size)) {
+    if (has_kept(session)) {
+        commit_kept(session, size);
+    } else if (fits_cork(session, size)) {
+        conn_loop_of(&session->client)->cork_used += size;
+    } else if (session->client.out.chunk) {
         buffer_commit(&session->client.out, size);
         conn_queued(&session->client);
     }
@@ -287,7 +271,7 @@ void session_commit(struct session *session, size_t size)
 {
     if (!is_open(session))
         return;
-    if (size == 0 || held.session || !fits_cork(session, size)) {
+    if (size == 0 || session->more || !fits_cork(session, size)) {
         commit_elsewhere(session, size);
         return;
     }
@@ -321,13 +305,6 @@ uint64_t session_now_ms(const struct session *session)
     return session_now(session);
 }
 
-/* At the end of the turn the session is looked at anew. */
-static void touch(struct session *session)
-{
-    if (turn_touch(session) < 0)
-        session_end(session, CLOSE_memory);
-}
-
 void session_pause(struct session *session)
 {
     if (!is_open(session))
@@ -341,7 +318,7 @@ void session_resume(struct session *session)
     if (!is_open(session) || !session->paused)
         return;
     session->paused = false;
-    touch(session);
+    turn_touch(session);
 }
 
 void session_wake(struct session *session)
@@ -349,31 +326,47 @@ void session_wake(struct session *session)
     if (!is_open(session))
         return;
     session->woken = true;
-    touch(session);
+    turn_touch(session);
+}
+
+/*
+ * The bytes that come next are cut otherwise than was thought. While they are being handed over, that is so from the
+ * next one on. What has been kept is cut anew when the input goes on, at the end of the turn.
+ */
+static void cut_anew(struct session *session)
+{
+    struct conn *client = &session->client;
+
+    if (client_update_sink(session) || buffer_is_empty(&client->in))
+        return;
+    buffer_set_note(&client->in, 0, 0);
+    conn_pause(client, true);
+    turn_touch(session);
 }
 
 void session_set_framing(struct session *session, const struct framing *framing)
 {
-    struct session_more *more = is_open(session) ? more_of(session) : NULL;
-
-    if (!more) {
+    if (!is_open(session))
+        return;
+    if (!more_of(session)) {
         session_end(session, CLOSE_memory);
         return;
     }
-    more->framing = framing;
-    client_update_sink(session);
+    session->more->framing = framing;
+    cut_anew(session);
 }
 
 void session_skip(struct session *session, uint64_t size)
 {
-    struct session_more *more = is_open(session) ? more_of(session) : NULL;
-
-    if (!more) {
+    if (!is_open(session))
+        return;
+    if (!more_of(session)) {
         session_end(session, CLOSE_memory);
         return;
     }
-    more->skip += size;
-    client_update_sink(session);
+    uint64_t most = UINT64_MAX - session->more->skip;
+    session->more->skip += size < most ? size : most;
+    cut_anew(session);
 }
 
 void session_want(struct session *session, uint32_t epoll_events)

@@ -23,12 +23,14 @@ static struct {
     struct message_sink sink;
 } current;
 
-void client_update_sink(const struct session *session)
+bool client_update_sink(const struct session *session)
 {
     if (current.session != session)
-        return;
+        return false;
     current.sink.framing = framing_of(session);
     current.sink.skip = &session->more->skip;
+    current.sink.scan = (struct scan){.at = 0};
+    return true;
 }
 
 static void deliver(struct conn *conn, const char *bytes, size_t size)
@@ -96,6 +98,7 @@ void client_flushed(struct conn *conn)
 
     if (session_has_segments(session)) {
         segment_pump(session);
+        session_update_flow(session);
         conn->flush_due = session_has_segments(session) || (service->drained && conn->phase == CONN_OPEN);
     } else if (service->drained && conn->phase == CONN_OPEN) {
         session_apply(session, service->drained(session));
@@ -105,20 +108,19 @@ void client_flushed(struct conn *conn)
 /* The session has ended: nobody names it any more. */
 static void client_freed(struct session *session)
 {
+    turn_forget(session);
     if (!session->more)
         return;
     identity_forget(session->more);
     reply_forget_all(session);
-    segment_clear(&session->more->output);
+    segment_clear(session, &session->more->output);
+    buffer_clear(&session->more->reserved);
     more_free(session);
 }
 
 void client_queued(struct conn *conn)
 {
-    struct session *session = session_of_client(conn);
-
-    if (turn_touch(session) < 0)
-        session_end(session, CLOSE_memory);
+    turn_touch(session_of_client(conn));
 }
 
 uint64_t *client_active_ms(struct conn *conn)

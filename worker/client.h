@@ -16,8 +16,8 @@ void client_section_init(struct section *section, struct core *core, const struc
     .enter = client_enter, .pressure = client_pressure, .arm = client_arm, .active_ms = client_active_ms,              \
     .exhausted = client_exhausted, .flushed = client_flushed, .queued = client_queued
 
-/* The service has changed its framing, or what is to be skipped. */
-void client_update_sink(const struct session *session);
+/* The service has changed its framing, or what is to be skipped. False: none of its bytes are being handed over. */
+bool client_update_sink(const struct session *session);
 
 void client_enter(struct conn *conn);
 

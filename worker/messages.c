@@ -27,6 +27,7 @@ static size_t dispatch(struct conn *conn, const struct conn_owner *owner, struct
     while (used < size && may_hand_over(conn, owner)) {
         if (sink->skip && *sink->skip > 0) {
             used += skip(sink, size - used);
+            sink->scan = (struct scan){.at = 0};
             scanned = 0;
             continue;
         }

@@ -16,7 +16,7 @@ struct message_sink {
     /* A message over `max`; or (nonsense) the framing can make nothing of the bytes: they are dropped. */
     void (*reject)(struct conn *conn, bool nonsense);
     uint64_t *skip;   /* so many bytes are to be dropped before the next message; NULL: none */
-    struct scan scan; /* messages.c's own */
+    struct scan scan; /* messages.c's own; zero when another framing is set */
 };
 
 /*

@@ -38,7 +38,7 @@ struct reply *session_reply(struct session *session)
     struct reply *reply = append(session);
     if (!reply)
         session_end(session, CLOSE_memory);
-    else if (session->more->reply_count == SESSION_REPLIES_MAX)
+    else if (session_is_full(session) || session_is_relay(session))
         session_update_flow(session);
     return reply;
 }
@@ -56,23 +56,17 @@ static void advance(struct session *session)
         if (!more->first_reply)
             more->last_reply = NULL;
         more->reply_count--;
-        segment_clear(&first->kept);
+        segment_clear(session, &first->kept);
         free(first);
     }
 }
 
-/* Something has been put into it, or (false) could not be. What waits for its turn is output, and is bounded like it.
- */
-static void added(struct reply *reply, bool success)
+/* Where to put what is sent to it and cannot be sent at once. */
+static struct segment_list *queue_of(struct reply *reply)
 {
-    struct session *session = reply->session;
+    struct session_more *more = reply->session->more;
 
-    if (!success)
-        session_end(session, CLOSE_memory);
-    else if (segment_last_size(&reply->kept) > session->client.settings->max_output)
-        session_end(session, CLOSE_overflow);
-    else if (session->more->first_reply == reply)
-        segment_send(session, &reply->kept);
+    return more->first_reply == reply ? &more->output : &reply->kept;
 }
 
 static bool takes(const struct reply *reply)
@@ -87,19 +81,19 @@ void reply_send(struct reply *reply, const void *bytes, size_t size)
     if (reply->session->more->first_reply == reply && !session_has_segments(reply->session))
         turn_send(reply->session, bytes, size);
     else
-        added(reply, segment_append_bytes(&reply->kept, bytes, size));
+        segment_append_bytes(reply->session, queue_of(reply), bytes, size);
 }
 
 void reply_send_static(struct reply *reply, const void *bytes, size_t size)
 {
     if (takes(reply) && size > 0)
-        added(reply, segment_append_constant(&reply->kept, bytes, size));
+        segment_append_constant(reply->session, queue_of(reply), bytes, size);
 }
 
 void reply_send_file(struct reply *reply, int fd, uint64_t offset, uint64_t size)
 {
     if (takes(reply) && size > 0)
-        added(reply, segment_append_file(&reply->kept, fd, offset, size));
+        segment_append_file(reply->session, queue_of(reply), fd, offset, size);
     else
         close(fd);
 }
@@ -113,37 +107,47 @@ void reply_end(struct reply *reply)
         return;
     }
     reply->ended = true;
+    session->active_ms = session_now(session); /* the idle time begins */
     if (!reply->anonymous)
         stats_count(&section_of(session)->stats->messages_out, 1);
     if (session->more->first_reply != reply)
         return;
     advance(session);
-    if (turn_touch(session) < 0) /* its input may go on, and its client may wait for the end */
-        session_end(session, CLOSE_memory);
+    turn_touch(session); /* its input may go on, and its client may wait for the end */
 }
 
 struct session *reply_session(const struct reply *reply)
 {
-    return reply->session && reply->session->client.phase == CONN_OPEN ? reply->session : NULL;
+    return reply->session && reply->session->client.phase != CONN_CLOSED ? reply->session : NULL;
 }
 
 struct segment_list *reply_behind(struct session *session)
 {
     struct reply *last = session->more->last_reply;
 
-    if (!last->anonymous && (last = append(session)))
-        last->anonymous = last->ended = true;
-    return last ? &last->kept : NULL;
+    if (last->anonymous)
+        return &last->kept;
+    if (!(last = append(session))) {
+        session_end(session, CLOSE_memory);
+        return NULL;
+    }
+    last->anonymous = last->ended = true;
+    return &last->kept;
 }
 
 void reply_forget_all(struct session *session)
 {
-    for (struct reply *reply; (reply = session->more->first_reply);) {
-        session->more->first_reply = reply->next;
-        segment_clear(&reply->kept);
+    struct session_more *more = session->more;
+
+    if (!more)
+        return;
+    for (struct reply *reply; (reply = more->first_reply);) {
+        more->first_reply = reply->next;
+        segment_clear(session, &reply->kept);
         reply->session = NULL;
         if (reply->ended)
             free(reply);
     }
-    session->more->reply_count = 0;
+    more->last_reply = NULL;
+    more->reply_count = 0;
 }

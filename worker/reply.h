@@ -10,10 +10,11 @@
 
 #include "worker/core/session.h"
 
-/* Where to put what is to be sent behind all places that are reserved now; NULL when there is no memory. */
+/* Where to put what is to be sent behind all places that are reserved now; NULL when the session ends for want of
+ * memory. */
 struct segment_list *reply_behind(struct session *session);
 
-/* The session has ended: its places are nobody's any more. */
+/* The session has ended, or answers nothing more: its places are nobody's. */
 void reply_forget_all(struct session *session);
 
 #endif

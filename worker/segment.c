@@ -20,22 +20,36 @@ static bool is_in_memory(const struct segment *segment)
     return segment->fd < 0 && !segment->constant;
 }
 
-static struct segment *append(struct segment_list *list)
+/* What the upstreams send would have to wait, too. session_update_flow() lets them go on. */
+static void begin_output(struct session *session)
+{
+    session->client.flush_due = true; /* segment_pump() is called when the buffer is empty */
+    for (struct session_conn *each = session->upstreams; each; each = each->next)
+        conn_pause(&each->conn, true);
+    turn_touch(session);
+}
+
+static struct segment *append(struct session *session, struct segment_list *list)
 {
     struct segment *segment = calloc(1, sizeof(*segment));
 
-    if (!segment)
+    if (!segment) {
+        session_end(session, CLOSE_memory);
         return NULL;
+    }
     segment->fd = -1;
     if (list->last)
         list->last->next = segment;
     else
         list->first = segment;
     list->last = segment;
+    session->more->segment_count++;
+    if (list == &session->more->output)
+        begin_output(session);
     return segment;
 }
 
-static void drop_first(struct segment_list *list)
+static void drop_first(struct session *session, struct segment_list *list)
 {
     struct segment *first = list->first;
 
@@ -44,62 +58,73 @@ static void drop_first(struct segment_list *list)
         list->last = NULL;
     if (first->fd >= 0)
         close(first->fd);
+    session->more->segment_count--;
+    session->more->kept -= buffer_size(&first->bytes);
     buffer_clear(&first->bytes);
     free(first);
 }
 
-void segment_clear(struct segment_list *list)
+void segment_clear(struct session *session, struct segment_list *list)
 {
     while (list->first)
-        drop_first(list);
+        drop_first(session, list);
 }
 
-bool segment_append_bytes(struct segment_list *list, const void *bytes, size_t size)
+/* What waits is output, and is bounded like it. */
+static void check_limits(struct session *session)
 {
-    struct segment *last = list->last && is_in_memory(list->last) ? list->last : append(list);
-
-    return last && buffer_append(&last->bytes, bytes, size) == 0;
+    if (buffer_size(&session->client.out) + session->more->kept > session->client.settings->max_output)
+        session_end(session, CLOSE_overflow);
+    else if (session_is_full(session) && !session_is_relay(session))
+        conn_pause(&session->client, true); /* session_update_flow() lets it go on */
 }
 
-bool segment_append_constant(struct segment_list *list, const void *bytes, size_t size)
+void segment_append_bytes(struct session *session, struct segment_list *list, const void *bytes, size_t size)
 {
-    struct segment *segment = append(list);
+    struct segment *last = list->last && is_in_memory(list->last) ? list->last : append(session, list);
+
+    if (!last)
+        return;
+    if (buffer_append(&last->bytes, bytes, size) < 0) {
+        session_end(session, CLOSE_memory);
+        return;
+    }
+    session->more->kept += size;
+    check_limits(session);
+}
+
+void segment_append_constant(struct session *session, struct segment_list *list, const void *bytes, size_t size)
+{
+    struct segment *segment = append(session, list);
 
     if (!segment)
-        return false;
+        return;
     segment->constant = bytes;
     segment->left = size;
-    return true;
+    check_limits(session);
 }
 
-bool segment_append_file(struct segment_list *list, int fd, uint64_t offset, uint64_t size)
+void segment_append_file(struct session *session, struct segment_list *list, int fd, uint64_t offset, uint64_t size)
 {
-    struct segment *segment = append(list);
+    struct segment *segment = append(session, list);
 
     if (!segment) {
         close(fd);
-        return false;
+        return;
     }
     segment->fd = fd;
     segment->at = offset;
     segment->left = size;
-    return true;
-}
-
-size_t segment_last_size(const struct segment_list *list)
-{
-    return list->last ? buffer_size(&list->last->bytes) : 0;
+    check_limits(session);
 }
 
 void segment_send(struct session *session, struct segment_list *list)
 {
     struct session_more *more = session->more;
 
-    if (!list->first)
-        return;
     while (!more->output.first && list->first && is_in_memory(list->first)) {
         turn_send(session, buffer_bytes(&list->first->bytes), buffer_size(&list->first->bytes));
-        drop_first(list);
+        drop_first(session, list);
     }
     if (!list->first)
         return;
@@ -109,20 +134,29 @@ void segment_send(struct session *session, struct segment_list *list)
         more->output.first = list->first;
     more->output.last = list->last;
     *list = (struct segment_list){.first = NULL};
-    session->client.flush_due = true; /* segment_pump() is called when the buffer is empty */
-    if (turn_touch(session) < 0)
-        session_end(session, CLOSE_memory);
+    begin_output(session);
 }
 
-/* The next piece of a segment goes to the client's buffer. False when the file cannot be read. */
-static bool move_piece(struct conn *client, struct segment *first)
+/* Bytes that may be put into the client's buffer: a piece, or all of a segment that is in memory already. */
+static size_t room_for(const struct conn *client, const struct segment *first)
+{
+    size_t most = client->settings->max_output < PIECE_SIZE ? client->settings->max_output : PIECE_SIZE;
+    size_t used = buffer_size(&client->out), room = used < most ? most - used : 0;
+    size_t size = buffer_size(&first->bytes);
+
+    if (is_in_memory(first))
+        return used == 0 || size <= room ? size : 0;
+    return first->left < room ? (size_t)first->left : room;
+}
+
+/* The next `size` bytes of a segment go to the client's buffer. False when the file cannot be read. */
+static bool move_piece(struct conn *client, struct segment *first, size_t size)
 {
     static char piece[PIECE_SIZE];
-    size_t size = first->left < PIECE_SIZE ? (size_t)first->left : PIECE_SIZE;
     ssize_t got = (ssize_t)size;
 
     if (is_in_memory(first)) {
-        conn_queue(client, buffer_bytes(&first->bytes), buffer_size(&first->bytes));
+        conn_queue(client, buffer_bytes(&first->bytes), size);
         return true;
     }
     if (first->fd >= 0)
@@ -138,16 +172,22 @@ static bool move_piece(struct conn *client, struct segment *first)
 void segment_pump(struct session *session)
 {
     struct conn *client = &session->client;
+    size_t size;
 
-    while (session_has_segments(session) && buffer_is_empty(&client->out) && client->phase <= CONN_FLUSHING) {
+    if (session_has_segments(session) && conn_loop_of(client)->corked == client)
+        conn_uncork(conn_loop_of(client)); /* that comes first */
+    if (!buffer_is_empty(&client->out))
+        return;
+    while (session_has_segments(session) && client->phase <= CONN_FLUSHING &&
+           (size = room_for(client, session->more->output.first)) > 0) {
         struct segment_list *list = &session->more->output;
-        if (!move_piece(client, list->first)) {
+        if (!move_piece(client, list->first, size)) {
             log_error("%s: a file that is being sent has become shorter, or cannot be read",
                       section_of(session)->config->name);
             session_end(session, CLOSE_done);
             return;
         }
         if (list->first->left == 0)
-            drop_first(list);
+            drop_first(session, list);
     }
 }

@@ -10,13 +10,13 @@
 
 #include "worker/core/session.h"
 
-/* Append to a list. False when there is no memory; a file is closed then. */
-bool segment_append_bytes(struct segment_list *list, const void *bytes, size_t size);
-bool segment_append_constant(struct segment_list *list, const void *bytes, size_t size);
-bool segment_append_file(struct segment_list *list, int fd, uint64_t offset, uint64_t size);
-
-/* Bytes in its last segment, where those are kept in memory. */
-size_t segment_last_size(const struct segment_list *list);
+/*
+ * Append to a list of the session: what waits behind its buffer (more.output), or for its turn. Where memory is out, or
+ * more than max_output is queued in all, the session ends.
+ */
+void segment_append_bytes(struct session *session, struct segment_list *list, const void *bytes, size_t size);
+void segment_append_constant(struct session *session, struct segment_list *list, const void *bytes, size_t size);
+void segment_append_file(struct session *session, struct segment_list *list, int fd, uint64_t offset, uint64_t size);
 
 /* Send what is in `list` to the client, behind what it gets already; the list is empty afterwards. */
 void segment_send(struct session *session, struct segment_list *list);
@@ -25,6 +25,6 @@ void segment_send(struct session *session, struct segment_list *list);
 void segment_pump(struct session *session);
 
 /* Drop what is in it. */
-void segment_clear(struct segment_list *list);
+void segment_clear(struct session *session, struct segment_list *list);
 
 #endif

@@ -149,8 +149,8 @@ void session_send(struct session *session, const void *bytes, size_t size);
 
 /*
  * Build a message in place: reserve room for up to `size` bytes, write them, then commit how many were used. Nothing
- * may be sent in between. Committing 0, or nothing before the callback returns, takes the reservation back. NULL when
- * the session is closing, has ended, or ends now because memory is out.
+ * may be sent to this session in between. Committing 0, or nothing before the callback returns, takes the reservation
+ * back. NULL when the session is closing, has ended, or ends now because memory is out.
  */
 char *session_reserve(struct session *session, size_t size);
 void session_commit(struct session *session, size_t size);
@@ -158,12 +158,14 @@ void session_commit(struct session *session, size_t size);
 /*
  * The same for bytes that stay where they are until the session has ended, such as constants, and for a part of a file:
  * they are read when the client can take them, 64 KiB at a time, however large they are. session_send_file() owns
- * `fd`, a regular file, from now on; a file that is shorter than `size` ends the session.
+ * `fd`, a regular file, from now on; a file that is shorter than `size` ends the session. While 64 of them wait, the
+ * session's input is not read or handed over; while one does, its upstreams' neither.
  */
 void session_send_static(struct session *session, const void *bytes, size_t size);
 void session_send_file(struct session *session, int fd, uint64_t offset, uint64_t size);
 
-/* Bytes that are queued for the client, without those of files and constants. */
+/* Bytes that are queued for the client, also behind answers that are still to come; without those of files and
+ * constants. */
 size_t session_queued(const struct session *session);
 
 /*
@@ -173,7 +175,8 @@ size_t session_queued(const struct session *session);
  * (answer_timeout and drain_timeout bound that). With SESSION_REPLIES_MAX open places its input is not read.
  *
  * A reply must be ended exactly once, also when its session has ended by then: what is sent to it is dropped, and
- * reply_session() is NULL. NULL when the session is closing, has ended, or when memory is out.
+ * reply_session() is NULL. A session that its service or its client has closed still takes it. NULL when the session is
+ * closing, has ended, or when memory is out.
  */
 enum { SESSION_REPLIES_MAX = 1024 };
 struct reply *session_reply(struct session *session);
@@ -280,7 +283,8 @@ void upstream_send(struct conn *upstream, const void *bytes, size_t size);
 /* Bytes that are queued for it. */
 size_t upstream_queued(const struct conn *upstream);
 
-/* Close it without a word, whatever is queued; `closed` is not called. Nothing happens when it has ended. */
+/* Close it without a word, whatever is queued; `closed` is not called. Nothing happens when it has ended. A session
+ * that was coupled with it is not any more. */
 void upstream_close(struct conn *upstream);
 
 /*

@@ -7,23 +7,26 @@
 
 enum { FIRST_CAPACITY = 64, ROUNDS_MAX = 8 };
 
-int turn_touch(struct session *session)
+void turn_touch(struct session *session)
 {
-    struct session_set *set = &core_of(session)->touched;
+    struct core *core = core_of(session);
+    struct session_set *set = &core->touched;
 
     if (session->touched || session->client.phase == CONN_CLOSED)
-        return 0;
+        return;
     if (set->count == set->capacity) {
         unsigned capacity = set->capacity ? 2 * set->capacity : FIRST_CAPACITY;
         struct session **array = reallocarray(set->array, capacity, sizeof(struct session *));
-        if (!array)
-            return -1;
+        if (!array) {
+            session_end(session, CLOSE_memory);
+            return;
+        }
         set->array = array;
         set->capacity = capacity;
     }
     set->array[set->count++] = session;
     session->touched = true;
-    return 0;
+    core->loop.reactor.hurry = true; /* this turn may be over already */
 }
 
 void turn_send(struct session *session, const void *bytes, size_t size)
@@ -32,7 +35,12 @@ void turn_send(struct session *session, const void *bytes, size_t size)
 
     if (client->phase == CONN_OPEN)
         conn_send(client, bytes, size);
-    else if (size > 0 && client->phase == CONN_FLUSHING && client->output == OUTPUT_ON && turn_touch(session) == 0)
+    if (size == 0 || client->phase != CONN_FLUSHING || client->output != OUTPUT_ON)
+        return;
+    if (conn_loop_of(client)->corked == client)
+        conn_uncork(conn_loop_of(client)); /* that comes first */
+    turn_touch(session);
+    if (client->phase == CONN_FLUSHING)
         conn_queue(client, bytes, size);
 }
 
@@ -41,15 +49,16 @@ static void catch_up(struct session *session)
     const struct service *service = session_service(session);
     struct conn *client = &session->client;
 
-    session->touched = false;
+    bool woken = session->woken;
+
+    session->touched = session->woken = false;
     if (client->phase == CONN_CLOSED)
         return;
+    if (session->more)
+        buffer_clear(&session->more->reserved);
     session_enter(session);
-    if (session->woken && client->phase == CONN_OPEN && service->woken) {
-        session->woken = false;
+    if (woken && client->phase == CONN_OPEN && service->woken)
         session_apply(session, service->woken(session));
-    }
-    session->woken = false;
     if (client->phase != CONN_CLOSED)
         session_update_flow(session);
     conn_uncork(conn_loop_of(client));
@@ -79,8 +88,23 @@ void turn_catch_up(struct core *core)
     for (unsigned i = 0; i < set->count; i++)
         if (set->array[i]->client.phase != CONN_CLOSED)
             set->array[kept++] = set->array[i];
+        else
+            set->array[i]->touched = false;
     set->count = kept;
     core->loop.reactor.hurry = kept > 0;
+}
+
+void turn_forget(struct session *session)
+{
+    struct session_set *set = &core_of(session)->touched;
+    unsigned kept = 0;
+
+    if (!session->touched)
+        return;
+    for (unsigned i = 0; i < set->count; i++)
+        if (set->array[i] != session)
+            set->array[kept++] = set->array[i];
+    set->count = kept;
 }
 
 void turn_fini(struct core *core)

@@ -11,8 +11,8 @@
 
 #include "worker/core/session.h"
 
-/* Note it; may be called at any time, also for a session that has ended. -1 with ENOMEM. */
-int turn_touch(struct session *session);
+/* Note it; may be called at any time, also for a session that has ended. Where memory is out, the session ends. */
+void turn_touch(struct session *session);
 
 /* Send to the client, also one that is closing and waits for answers. */
 void turn_send(struct session *session, const void *bytes, size_t size);
@@ -25,6 +25,9 @@ static inline void turn_end(struct core *core)
     if (core->touched.count > 0)
         turn_catch_up(core);
 }
+
+/* It is freed: after the end of the turn, when another session's `close` has ended it. */
+void turn_forget(struct session *session);
 
 /* The worker ends. */
 void turn_fini(struct core *core);

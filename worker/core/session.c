@@ -36,6 +36,12 @@ int session_open(struct section *section, int fd, const struct peer_address *pee
     return 0;
 }
 
+static void close_upstreams(struct session *session)
+{
+    for (struct session_conn *each = session->upstreams; each; each = each->next)
+        conn_close(&each->conn);
+}
+
 void session_end(struct session *session, enum close_reason reason)
 {
     struct core *core = core_of(session);
@@ -45,8 +51,7 @@ void session_end(struct session *session, enum close_reason reason)
     if (session->client.phase == CONN_OPEN)
         session->reason = (uint8_t)reason;
     session->client.phase = CONN_CLOSED;
-    for (struct session_conn *each = session->upstreams; each; each = each->next)
-        conn_close(&each->conn);
+    close_upstreams(session);
     timer_clear(&session->timer);
     LIST_REMOVE(session, link);
     LIST_INSERT_HEAD(&core->dead, session, link);
@@ -57,6 +62,8 @@ void session_finish(struct session *session, enum close_reason reason)
 {
     if (session->client.phase != CONN_OPEN)
         return;
+    if (!session_has_replies(session) || session_is_relay(session))
+        close_upstreams(session);
     session->reason = (uint8_t)reason;
     session->client.phase = CONN_FLUSHING;
     session->client.owner = section_of(session)->client_owner;
@@ -65,8 +72,6 @@ void session_finish(struct session *session, enum close_reason reason)
         memset(session->more->timer_ms, 0, sizeof(session->more->timer_ms));
     session->client.flush_due = session_has_segments(session);
     session->active_ms = session_now(session);
-    for (struct session_conn *each = session->upstreams; each && !session_has_replies(session); each = each->next)
-        conn_close(&each->conn);
     session->client.owner->arm(&session->client);
 }
 
@@ -85,13 +90,13 @@ void session_apply_end(struct session *session, enum verdict verdict)
 
 bool session_free_dead(struct core *core)
 {
-    struct session *session, *next;
+    struct session *session;
 
     if (LIST_EMPTY(&core->dead) && !core->loop.closed)
         return false;
-    conn_free_closed(&core->loop);
-    LIST_FOREACH_SAFE(session, &core->dead, link, next) {
+    for (conn_free_closed(&core->loop); (session = LIST_FIRST(&core->dead)); conn_free_closed(&core->loop)) {
         const struct service *service = session_service(session);
+        LIST_REMOVE(session, link); /* `close` may end others */
         if (service->close)
             service->close(session, (enum close_reason)session->reason);
         section_of(session)->freed(session);
@@ -101,7 +106,6 @@ bool session_free_dead(struct core *core)
         free(session);
         core->session_count--;
     }
-    LIST_INIT(&core->dead);
     return true;
 }
 
@@ -121,6 +125,7 @@ static void close_flushed(struct session *session)
         session_end(session, CLOSE_done);
         return;
     }
+    close_upstreams(session);
     client->settings->transport->shutdown(client->handler.fd);
     client->phase = CONN_LINGERING;
     conn_expire(client, core_of(session)->env->linger_timeout_ms);
@@ -154,13 +159,14 @@ void session_leave(struct session *session)
 void session_update_flow(struct session *session)
 {
     struct conn *client = &session->client;
-    bool client_paused = client->above_high_water && !session_is_relay(session);
+    bool is_relay = session_is_relay(session), has_segments = session_has_segments(session);
+    bool client_paused = session->paused || ((client->above_high_water || session_is_full(session)) && !is_relay);
+    client_paused |= session->more && session->more->held > 0;
+    bool upstream_paused = client->above_high_water || has_segments || (is_relay && session_has_replies(session));
 
-    client_paused |= session->paused || (session->more && session->more->held > 0);
-    client_paused |= session->more && session->more->reply_count >= SESSION_REPLIES_MAX;
     for (struct session_conn *each = session->upstreams; each; each = each->next)
         client_paused |= each->conn.above_high_water;
     conn_pause(client, client_paused);
     for (struct session_conn *each = session->upstreams; each; each = each->next)
-        conn_pause(&each->conn, client->above_high_water);
+        conn_pause(&each->conn, upstream_paused);
 }

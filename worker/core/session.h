@@ -18,6 +18,8 @@
 #include "worker/session.h"
 #include "worker/worker.h"
 
+enum { SESSION_SEGMENTS_MAX = 64 }; /* constants and files that wait; then the client's input pauses */
+
 LIST_HEAD(session_list, session);
 LIST_HEAD(link_list, link);
 
@@ -83,6 +85,9 @@ struct session_more {
     struct reply *first_reply, *last_reply; /* see reply.c */
     unsigned reply_count;
     unsigned held;              /* questions of it that found a link full, see link.c */
+    struct buffer reserved;     /* by session_reserve(), where it cannot be built in place */
+    size_t kept;                /* bytes in the memory of all segments ... */
+    unsigned segment_count;     /* ... and how many there are: in `output`, and in the places of answers */
     struct segment_list output; /* behind the client's buffer, see segment.c */
 };
 
@@ -146,6 +151,15 @@ static inline bool session_owes(const struct session *session)
 static inline bool session_has_segments(const struct session *session)
 {
     return session->more && session->more->output.first;
+}
+
+/* True when as much is owed to the client, and waits for it, as a session may have: it is not asked for more. */
+static inline bool session_is_full(const struct session *session)
+{
+    const struct session_more *more = session->more;
+
+    return more && (more->reply_count >= SESSION_REPLIES_MAX || more->segment_count >= SESSION_SEGMENTS_MAX ||
+                    more->kept > session->client.settings->high_water);
 }
 
 /* True when the client's bytes go to an upstream untouched, see relay.c. */
