@@ -1,6 +1,7 @@
 #include "worker/drain.h"
 #include "common/clock.h"
 #include "worker/deadline.h"
+#include "worker/reply.h"
 
 enum {
     /* A relay cannot tell the end of a reply from a pause in it; a pause of this length is taken for the end. */
@@ -52,6 +53,8 @@ bool drain_is_quiet(const struct session *session)
 {
     if (session_owes(session) || session->client.flush_due || session_has_segments(session))
         return false;
+    if (session->more && session->more->skip > 0)
+        return false;
     uint64_t look_ms = patience_ms(session);
     if (look_ms != UINT64_MAX && session_now(session) < look_ms)
         return false;
@@ -76,9 +79,14 @@ static void leave_if_quiet(struct session *session)
         session_finish(session, core_of(session)->leaving.reason);
 }
 
+/* A callback may have ended any other session: then `next` is on the list of the dead. */
+static struct session *next_live(const struct core *core, struct session *next)
+{
+    return next && next->client.phase == CONN_CLOSED ? LIST_FIRST(&core->live) : next;
+}
+
 void drain_begin(struct core *core, bool quickly, uint32_t spread_ms)
 {
-    struct session *session, *next;
 
     core->draining = true;
     core->leaving = (struct session_leaving){.settled = leave_if_quiet,
@@ -87,9 +95,10 @@ void drain_begin(struct core *core, bool quickly, uint32_t spread_ms)
                                              .spread_ms = spread_ms,
                                              .seed = clock_now_us() * 0x9e3779b97f4a7c15u,
                                              .reason = quickly ? CLOSE_done : CLOSE_leaving};
-    LIST_FOREACH_SAFE(session, &core->live, link, next) {
+    for (struct session *next, *session = LIST_FIRST(&core->live); session; session = next_live(core, next)) {
+        next = LIST_NEXT(session, link);
         session_enter(session);
-        if (quickly && drain_is_quiet(session))
+        if (quickly && !session_service(session)->draining && drain_is_quiet(session))
             session_end(session, CLOSE_done);
         session_leave(session);
         deadline_arm(session);
@@ -101,8 +110,10 @@ void drain_close(struct core *core)
     struct session *session, *next;
 
     LIST_FOREACH_SAFE(session, &core->live, link, next) {
+        enum close_reason reason = drain_is_quiet(session) ? core->leaving.reason : CLOSE_drain;
         session_enter(session);
-        session_finish(session, drain_is_quiet(session) ? core->leaving.reason : CLOSE_drain);
+        reply_forget_all(session);
+        session_finish(session, reason);
         session_leave(session);
     }
 }
