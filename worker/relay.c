@@ -40,6 +40,15 @@ static void uncouple(struct session *session)
 
 /* ---- bytes ---- */
 
+/* What had arrived as (part of) messages before the two were coupled goes to the other side, too. */
+static void forward_kept(struct conn *from, struct conn *to)
+{
+    if (from->phase == CONN_CLOSED || buffer_is_empty(&from->in))
+        return;
+    conn_send(to, buffer_bytes(&from->in), buffer_size(&from->in));
+    buffer_clear(&from->in);
+}
+
 static void client_input(struct conn *client, const char *bytes, size_t size)
 {
     struct session *session = session_of_client(client);
@@ -57,29 +66,24 @@ static void upstream_input(struct conn *upstream, const char *bytes, size_t size
 {
     struct session *session = session_of_upstream(upstream);
 
-    if (size == 0)
+    if (size == 0) { /* it goes on */
+        forward_kept(upstream, &session->client);
         return;
+    }
     session->reply_due = false;
     stats_count(&section_of(session)->stats->messages_out, 1);
     conn_send(&session->client, bytes, size);
 }
 
-/* What had arrived as (part of) messages before the two were coupled goes to the other side, too. */
-static void forward_kept(struct conn *from, struct conn *to)
-{
-    if (from->phase == CONN_CLOSED || buffer_is_empty(&from->in))
-        return;
-    conn_send(to, buffer_bytes(&from->in), buffer_size(&from->in));
-    buffer_clear(&from->in);
-}
-
 static void relay_leave(struct conn *client)
 {
-    struct conn *upstream = upstream_side(session_of_client(client));
+    struct session *session = session_of_client(client);
+    struct conn *upstream = upstream_side(session);
 
     if (upstream) {
         forward_kept(client, upstream);
-        forward_kept(upstream, client);
+        if (!buffer_is_empty(&upstream->in) && upstream->input != INPUT_PAUSED) /* else something comes first */
+            forward_kept(upstream, client);
     }
     session_settle(client);
 }

@@ -33,6 +33,8 @@ struct conn *session_connect(struct session *session, const struct sock_address 
         conn->deadline_ms = session_now(session);
     made->base.next = session->upstreams;
     session->upstreams = &made->base;
+    if (session_has_segments(session))
+        conn_pause(conn, true); /* session_update_flow() lets it go on */
     deadline_arm(session);
     if (conn_loop_of(conn)->corked != &session->client)
         conn_update_events(conn);
@@ -138,16 +140,18 @@ void upstream_close(struct conn *conn)
 
     if (conn->phase == CONN_CLOSED)
         return;
+    if (conn->owner != &upstream_owner) /* the other side of a relay */
+        session->client.owner = section_of(session)->client_owner;
     conn_close(conn);
     upstream_of(conn)->callbacks = NULL;
     conn->above_high_water = false;
     session->reply_due = false;
-    (void)turn_touch(session); /* its client may go on */
+    turn_touch(session); /* its client may go on */
 }
 
 void upstream_send(struct conn *conn, const void *bytes, size_t size)
 {
-    if (conn->phase > CONN_OPEN)
+    if (conn->phase > CONN_OPEN || size == 0)
         return;
     session_of(conn)->reply_due = true;
     conn_send(conn, bytes, size);
