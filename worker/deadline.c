@@ -69,6 +69,12 @@ static void check_timer(struct session *session, unsigned number, uint64_t now_m
         session_apply(session, service->timer(session, number));
 }
 
+/* Its answer has come after the last turn, and nobody has tried to send it yet. */
+static bool has_unsent(const struct session *session)
+{
+    return session->touched && (!buffer_is_empty(&session->client.out) || session_has_segments(session));
+}
+
 static void check_deadlines(struct session *session, uint64_t now_ms)
 {
     check_deadline(&session->client, now_ms);
@@ -76,7 +82,7 @@ static void check_deadlines(struct session *session, uint64_t now_ms)
         check_deadline(&each->conn, now_ms);
     for (unsigned i = 0; i < SESSION_TIMERS; i++)
         check_timer(session, i, now_ms);
-    if (idle_deadline(session) > now_ms)
+    if (idle_deadline(session) > now_ms || has_unsent(session))
         return;
     bool progresses = conn_progresses(&session->client);
     for (struct session_conn *each = session->upstreams; each; each = each->next)

@@ -6,6 +6,8 @@
  *                       upstream.owner upstream.c's -> relay_upstream_owner
  */
 #include "worker/client.h"
+#include "worker/segment.h"
+#include "worker/turn.h"
 #include "worker/upstream.h"
 
 static const struct conn_owner relay_client_owner, relay_upstream_owner;
@@ -103,6 +105,15 @@ static void check_end(struct session *session)
         conn_expire(upstream, core_of(session)->env->linger_timeout_ms);
 }
 
+/* Files and constants that its client does not take any more. */
+static void drop_segments(struct session *session)
+{
+    if (!session_has_segments(session))
+        return;
+    segment_clear(session, &session->more->output);
+    turn_touch(session); /* its upstream goes on */
+}
+
 /*
  * The client has reset its connection, and what it had sent has been read: that still goes to the upstream. Then the
  * session ends, when the upstream has closed too or linger_timeout has passed.
@@ -116,6 +127,7 @@ static void client_lost(struct conn *client, int error)
     client->input = INPUT_ENDED;
     client->output = OUTPUT_ENDED;
     buffer_clear(&client->out);
+    drop_segments(session);
     client->above_high_water = false;
     if (upstream->phase == CONN_CONNECTING && buffer_is_empty(&upstream->out)) {
         session_end(session, CLOSE_reset);
@@ -165,10 +177,13 @@ static void upstream_output_ended(struct conn *upstream)
 /* The client takes nothing more: what the upstream sends is read away. */
 static void client_broken(struct conn *client)
 {
+    struct session *session = session_of_client(client);
+
+    drop_segments(session);
     if (!client->above_high_water)
         return;
     client->above_high_water = false;
-    session_update_flow(session_of_client(client));
+    session_update_flow(session);
 }
 
 static bool upstream_side_expired(struct conn *upstream)

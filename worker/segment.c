@@ -174,6 +174,10 @@ void segment_pump(struct session *session)
     struct conn *client = &session->client;
     size_t size;
 
+    if (session_has_segments(session) && client->output == OUTPUT_ENDED) { /* nobody takes it */
+        segment_clear(session, &session->more->output);
+        session_update_flow(session);
+    }
     if (session_has_segments(session) && conn_loop_of(client)->corked == client)
         conn_uncork(conn_loop_of(client)); /* that comes first */
     if (!buffer_is_empty(&client->out))

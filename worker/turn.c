@@ -44,11 +44,21 @@ void turn_send(struct session *session, const void *bytes, size_t size)
         conn_queue(client, bytes, size);
 }
 
+/* What is queued, or, where nothing is, the first of what waits for that. */
+static void send_what_waits(struct conn *client, bool has_segments)
+{
+    bool was_empty = buffer_is_empty(&client->out);
+
+    if (client->phase <= CONN_FLUSHING && (!was_empty || has_segments))
+        conn_flush(client);
+    if (client->phase <= CONN_FLUSHING && was_empty && !buffer_is_empty(&client->out))
+        conn_flush(client);
+}
+
 static void catch_up(struct session *session)
 {
     const struct service *service = session_service(session);
     struct conn *client = &session->client;
-
     bool woken = session->woken;
 
     session->touched = session->woken = false;
@@ -62,9 +72,8 @@ static void catch_up(struct session *session)
     if (client->phase != CONN_CLOSED)
         session_update_flow(session);
     conn_uncork(conn_loop_of(client));
-    if (client->phase <= CONN_FLUSHING && (!buffer_is_empty(&client->out) || session_has_segments(session)) &&
-        !(client->handler.events & EPOLLOUT))
-        conn_flush(client);
+    if (!(client->handler.events & EPOLLOUT) || buffer_is_empty(&client->out)) /* else the kernel takes no more */
+        send_what_waits(client, session_has_segments(session));
     session_finish_answered(session);
     session_leave(session);
     deadline_arm(session);

@@ -17,12 +17,12 @@ void turn_touch(struct session *session);
 /* Send to the client, also one that is closing and waits for answers. */
 void turn_send(struct session *session, const void *bytes, size_t size);
 
-/* Do what has been noted, also by what is done. */
+/* Do what has been noted, also by what is done. The loop is in a hurry while there is something. */
 void turn_catch_up(struct core *core);
 
 static inline void turn_end(struct core *core)
 {
-    if (core->touched.count > 0)
+    if (core->loop.reactor.hurry)
         turn_catch_up(core);
 }
 

@@ -203,7 +203,8 @@ static void close_others(struct session *session)
         return;
     session_send(other, "bye", 3);
     session_wake(other);
-    session_wake(guests[2].session);
+    if (guests[2].session)
+        session_wake(guests[2].session);
     if (place)
         reply_end(place);
     while (other->client.phase == CONN_OPEN && config.max_output < sizeof(much))
@@ -231,9 +232,25 @@ static void test_close_and_others(void)
         crowd_got(&guests[1], ends ? "" : "bye");
         crowd_got(&guests[2], "behind");
         CU_ASSERT_EQUAL(core.session_count, ends ? 1 : 2);
+        place = NULL;
+        session_end(guests[2].session, CLOSE_done);
+        run_turns(1);
+        CU_ASSERT_FALSE(core.loop.reactor.hurry);
         crowd_end();
     }
-    place = NULL;
+
+    crowd_begin(FRAMING_LINE); /* nobody is left to whom something is to be done */
+    act.close = close_others;
+    config.max_output = config.high_water = config.low_water = 4096;
+    for (unsigned i = 0; i < 3; i++)
+        crowd_connect();
+    session_end(guests[2].session, CLOSE_done);
+    run_turns(1);
+    session_end(guests[0].session, CLOSE_done);
+    run_turns(2);
+    CU_ASSERT(is_over());
+    CU_ASSERT_FALSE(core.loop.reactor.hurry);
+    crowd_end();
 }
 
 /* ---- draining ---- */

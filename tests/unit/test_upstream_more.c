@@ -82,6 +82,7 @@ static enum verdict serve(struct session *session, const char *bytes, size_t siz
         break;
     case 'c': session_couple(session, conn); break;
     case 'x': close_in('x'); break;
+    case 'P': session_pause(session); break;
     case 'q': return SESSION_CLOSE;
     default: upstream_send(conn, bytes, size); upstream_send(conn, "\n", 1);
     }
@@ -321,12 +322,65 @@ static void test_behind_a_file(void)
     }
 }
 
+/* Coupled in the moment in which its upstream would have gone on, with a place still open. */
+static void test_coupled_when_resumed(void)
+{
+    begin(0);
+    struct guest *guest = crowd_connect();
+    CU_ASSERT(run_until(is_accepted));
+    crowd_say(guest, "p\nP\nc\n");
+    run_turns(4);
+    say_far("23\n4\n");
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    CU_ASSERT_EQUAL(write(fd, content, 10), 10);
+    reply_send_file(place, fd, 0, 10);
+    session_resume(guest->session);
+    run_turns(4);
+    crowd_got(guest, "abcdefghij");
+    reply_end(place);
+    place = NULL;
+    run_turns(4);
+    crowd_got(guest, "23\n4\n");
+    end();
+}
+
+/* The client of a relay takes no more: its file is dropped, and the upstream is read away. */
+static void test_relay_breaks(void)
+{
+    begin(0);
+    struct guest *guest = crowd_connect();
+    CU_ASSERT(run_until(is_accepted));
+    send_limit = 0;
+    crowd_say(guest, "f\nc\n");
+    run_turns(4);
+    CU_ASSERT_TRUE(session_has_segments(guest->session));
+    CU_ASSERT_EQUAL(conn->input, INPUT_PAUSED);
+    session_pause(guest->session); /* so that its end is not read */
+    send_error = EPIPE;
+    run_turns(4);
+    CU_ASSERT_FALSE(session_has_segments(guest->session));
+    CU_ASSERT_EQUAL(conn->input, INPUT_ON);
+    session_send_file(guest->session, memfd_create("test", MFD_CLOEXEC), 0, 10);
+    run_turns(4);
+    CU_ASSERT_FALSE(session_has_segments(guest->session));
+    CU_ASSERT_EQUAL(conn->input, INPUT_ON);
+    send_error = 0;
+    session_resume(guest->session);
+    say_far("23\n4\n");
+    shutdown(far, SHUT_WR);
+    crowd_hang_up(guest);
+    CU_ASSERT(run_until(is_over));
+    end();
+}
+
 static const struct unit_test tests[] = {
     {"closed by the service", test_close},
     {"closed while it is full", test_close_when_full},
     {"closed as the side of a relay", test_close_coupled},
     {"a half-close waits for its answer", test_half_close},
     {"its bytes wait for files and places", test_behind_a_file},
+    {"coupled when it goes on", test_coupled_when_resumed},
+    {"a relay whose client takes no more", test_relay_breaks},
     {NULL, NULL},
 };
 

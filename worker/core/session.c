@@ -155,18 +155,24 @@ void session_leave(struct session *session)
 
 /* ---- back-pressure ---- */
 
-/* A full client stops whoever produces for it; a full upstream stops the client, whose requests it is full of. */
+/* What the upstreams send would wait for something that comes first. */
+static bool upstreams_wait(const struct session *session)
+{
+    return session->client.above_high_water || session_has_segments(session) ||
+           (session_has_replies(session) && session_is_relay(session));
+}
+
+/* A full client stops whoever produces for it; a full upstream stops the client, whose requests it is full of. Whoever
+ * goes on may be called back, and change all of that. */
 void session_update_flow(struct session *session)
 {
     struct conn *client = &session->client;
-    bool is_relay = session_is_relay(session), has_segments = session_has_segments(session);
-    bool client_paused = session->paused || ((client->above_high_water || session_is_full(session)) && !is_relay);
+    bool client_paused = (client->above_high_water || session_is_full(session)) && !session_is_relay(session);
     client_paused |= session->more && session->more->held > 0;
-    bool upstream_paused = client->above_high_water || has_segments || (is_relay && session_has_replies(session));
 
     for (struct session_conn *each = session->upstreams; each; each = each->next)
         client_paused |= each->conn.above_high_water;
-    conn_pause(client, client_paused);
+    conn_pause(client, client_paused || session->paused);
     for (struct session_conn *each = session->upstreams; each; each = each->next)
-        conn_pause(&each->conn, upstream_paused);
+        conn_pause(&each->conn, upstreams_wait(session));
 }
