@@ -89,8 +89,8 @@ static void release(struct question *question)
     struct session *session = question->holds ? reply_session(question->reply) : NULL;
 
     question->holds = false;
-    if (session && --session->more->held == 0 && turn_touch(session) < 0)
-        session_end(session, CLOSE_memory);
+    if (session && --session->more->held == 0)
+        turn_touch(session);
 }
 
 /* Something has been answered, sent or lost: let those go on that are held, when half of the room is free. */
