@@ -48,6 +48,7 @@ struct cut framing_cut(const struct framing *framing, const char *bytes, size_t 
     case FRAMING_LINE: return cut_line(bytes, size, scanned, max);
     case FRAMING_LENGTH32: return cut_sized(size < 4 ? 0 : (ssize_t)length32(bytes), size, max);
     case FRAMING_FUNCTION: return cut_by_function(framing, bytes, size, max, scan);
+    case FRAMING_BLOCK: return cut_sized((ssize_t)framing->block_size, size, max);
     case FRAMING_RAW: break;
     }
     return (struct cut){.total = (ssize_t)size, .size = size};
@@ -63,6 +64,8 @@ size_t framing_missing(const struct framing *framing, const char *kept, size_t k
         wanted = end ? (size_t)(end - bytes) + 1 : size;
     } else if (framing->kind == FRAMING_LENGTH32) {
         wanted = kept_size < 4 ? 4 - kept_size : (size_t)length32(kept) - kept_size;
+    } else if (framing->kind == FRAMING_BLOCK && framing->block_size > kept_size) {
+        wanted = framing->block_size - kept_size;
     }
     return wanted < size ? wanted : size;
 }

@@ -41,10 +41,12 @@ static int check_callbacks(const struct service *service, char *error, size_t er
     if (service->ready && (service->drained || service->oversize || service->nonsense))
         return fail(error, error_size, service->name,
                     "with `ready`, `drained`, `oversize` and `nonsense` would never be called");
-    if (framing->kind > FRAMING_FUNCTION)
+    if (framing->kind > FRAMING_BLOCK)
         return fail(error, error_size, service->name, "there is no framing %d", (int)framing->kind);
     if (framing->kind == FRAMING_FUNCTION && !framing->measure && !framing->measure_on)
         return fail(error, error_size, service->name, "FRAMING_FUNCTION needs `measure` or `measure_on`");
+    if (framing->kind == FRAMING_BLOCK && framing->block_size == 0)
+        return fail(error, error_size, service->name, "FRAMING_BLOCK needs a block_size");
     if (framing->kind != FRAMING_FUNCTION && (framing->measure || framing->measure_on))
         return fail(error, error_size, service->name, "`measure` is of use with FRAMING_FUNCTION only");
     if (service->tick && service->tick_ms < TICK_MIN_MS)

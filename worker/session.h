@@ -48,6 +48,7 @@ enum framing_kind {
     FRAMING_LINE,     /* up to LF or CRLF; the line is handed over without its end */
     FRAMING_LENGTH32, /* be32 n, then n bytes; handed over with the length field in front */
     FRAMING_FUNCTION, /* `measure` tells */
+    FRAMING_BLOCK,    /* `block_size` bytes: what the last message has announced, see session_set_framing() */
 };
 
 /* How far an unfinished message has been looked through. Zero where a message begins; the rest is yours. */
@@ -68,6 +69,7 @@ struct framing {
      * as the last call has left it, so that nothing is looked at twice.
      */
     ssize_t (*measure_on)(const char *bytes, size_t size, struct scan *scan);
+    size_t block_size; /* FRAMING_BLOCK; at least 1 */
 };
 
 struct service {
@@ -190,7 +192,9 @@ struct session *reply_session(const struct reply *reply);
 void session_pause(struct session *session);
 void session_resume(struct session *session);
 
-/* Cut the client's bytes otherwise from the next message on. `framing` must outlive the session; NULL: the service's.
+/*
+ * Cut the client's bytes otherwise from the next message on. `framing` stays where it is until the session has ended:
+ * a constant, or a part of the session's state. NULL: the service's. max_frame holds for whatever framing.
  */
 void session_set_framing(struct session *session, const struct framing *framing);
 

@@ -18,6 +18,7 @@ static ssize_t measure_digit(const char *bytes, size_t size)
 static const struct framing raw = {.kind = FRAMING_RAW};
 static const struct framing line = {.kind = FRAMING_LINE};
 static const struct framing length32 = {.kind = FRAMING_LENGTH32};
+static const struct framing block = {.kind = FRAMING_BLOCK, .block_size = 3};
 static const struct framing function = {.kind = FRAMING_FUNCTION, .measure = measure_digit};
 
 /* What has come out: "<message>" for each, "!" for an error. */
@@ -192,6 +193,14 @@ static void test_function_undecided(void)
     CHECK(&function, "!abcdefg", 8, "!");
 }
 
+static void test_block(void)
+{
+    CHECK(&block, "abc\n\0\rgh", 3, "<abc><\n\0\r>");
+    CHECK(&block, "a", 2, "!"); /* announced is enough */
+    CU_ASSERT_EQUAL(framing_missing(&block, "a", 1, "bcdef", 5), 2);
+    CU_ASSERT_EQUAL(framing_missing(&block, "a", 1, "b", 1), 1);
+}
+
 /* Long streams with cuts anywhere. */
 static void test_chance(void)
 {
@@ -241,6 +250,7 @@ int main(void)
         {"missing", test_missing},
         {"function", test_function},
         {"function, undecided", test_function_undecided},
+        {"block", test_block},
         {"chance", test_chance},
         {0},
     };

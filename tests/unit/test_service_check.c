@@ -118,6 +118,8 @@ static void test_callbacks(void)
     expect("`measure` is of use");
     service.framing.kind = (enum framing_kind)77;
     expect("no framing 77");
+    service.framing.kind = FRAMING_BLOCK;
+    expect("FRAMING_BLOCK needs a block_size");
     service.tick_ms = 7;
     expect("tick_ms = 7");
     service.tick = NULL;
