@@ -9,15 +9,15 @@ enum { PIECE_SIZE = 65536 };
 
 struct segment {
     struct segment *next;
-    int fd;               /* a file's; -1: none */
+    int fd;               /* a file's; -1: none, or it could not be opened */
     const char *constant; /* or NULL */
-    uint64_t at, left;    /* bytes of the file or the constant */
+    uint64_t at, left;    /* bytes of the file or the constant; 0: it is neither */
     struct buffer bytes;  /* of neither */
 };
 
 static bool is_in_memory(const struct segment *segment)
 {
-    return segment->fd < 0 && !segment->constant;
+    return segment->left == 0;
 }
 
 /* What the upstreams send would have to wait, too. session_update_flow() lets them go on. */
@@ -159,7 +159,7 @@ static bool move_piece(struct conn *client, struct segment *first, size_t size)
         conn_queue(client, buffer_bytes(&first->bytes), size);
         return true;
     }
-    if (first->fd >= 0)
+    if (!first->constant)
         got = pread(first->fd, piece, size, (off_t)first->at);
     if (got <= 0)
         return false;

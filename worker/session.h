@@ -160,8 +160,8 @@ void session_commit(struct session *session, size_t size);
 /*
  * The same for bytes that stay where they are until the session has ended, such as constants, and for a part of a file:
  * they are read when the client can take them, 64 KiB at a time, however large they are. session_send_file() owns
- * `fd`, a regular file, from now on; a file that is shorter than `size` ends the session. While 64 of them wait, the
- * session's input is not read or handed over; while one does, its upstreams' neither.
+ * `fd`, a regular file, from now on; a file that is shorter than `size`, or could not be opened, ends the session. While
+ * 64 of them wait, the session's input is not read or handed over; while one does, its upstreams' neither.
  */
 void session_send_static(struct session *session, const void *bytes, size_t size);
 void session_send_file(struct session *session, int fd, uint64_t offset, uint64_t size);
