@@ -123,7 +123,8 @@ struct service {
     /* Instead of `message`: readiness of the client's descriptor, untouched. You read and write, the core does not. */
     enum verdict (*ready)(struct session *session, int fd, uint32_t epoll_events);
     /* The end, for a reason of common/close_reason.h (CLOSE_done, CLOSE_peer, ...). Release what `state` refers to; the
-     * state itself is the core's. */
+     * state itself is the core's. After SESSION_CLOSE it comes when the client has closed its side, too, or has had time
+     * to. */
     void (*close)(struct session *session, enum close_reason reason);
 };
 
