@@ -285,7 +285,7 @@ void session_set_timer_of(struct session *session, unsigned number, uint32_t ms)
 {
     struct session_more *more;
 
-    if (!is_open(session) || number >= SESSION_TIMERS || (ms == 0 && !session->more))
+    if (!session_has_timers(session) || number >= SESSION_TIMERS || (ms == 0 && !session->more))
         return;
     if (!(more = more_of(session))) {
         session_end(session, CLOSE_memory);

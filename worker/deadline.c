@@ -60,9 +60,11 @@ static void check_timer(struct session *session, unsigned number, uint64_t now_m
     const struct service *service = session_service(session);
     uint64_t *timer_ms = session->more ? &session->more->timer_ms[number] : NULL;
 
-    if (session->client.phase != CONN_OPEN || !timer_ms || *timer_ms == 0 || *timer_ms > now_ms)
+    if (!timer_ms || *timer_ms == 0 || *timer_ms > now_ms)
         return;
     *timer_ms = 0;
+    if (!session_has_timers(session))
+        return;
     if (number == 0 && service->timeout)
         session_apply(session, service->timeout(session));
     else if (number > 0 && service->timer)

@@ -36,9 +36,13 @@ struct reply *session_reply(struct session *session)
     if (session->client.phase != CONN_OPEN)
         return NULL;
     struct reply *reply = append(session);
-    if (!reply)
+    if (!reply) {
         session_end(session, CLOSE_memory);
-    else if (session_is_full(session) || session_is_relay(session))
+        return NULL;
+    }
+    session->more->takes_places = true;
+    session->reply_due &= session_is_relay(session); /* it waits for bytes, which are nobody's answer */
+    if (session_is_full(session) || session_is_relay(session))
         session_update_flow(session);
     return reply;
 }

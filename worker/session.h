@@ -14,6 +14,7 @@
  * every function below may be called on this session, at any time: also when it has just ended because the client has
  * reset the connection, a limit was passed or memory is out, and in `close`. A session that is closing or has ended
  * takes nothing more: what is sent is dropped, session_reserve() and session_connect() return NULL, timers are not set.
+ * But answers whose places were reserved before are still taken, and timers serve them.
  * What is known of it (session_state, session_config, session_peer, session_listener) stays known until `close`
  * returns.
  */
@@ -175,7 +176,8 @@ size_t session_queued(const struct session *session);
  * Answers that come later, in the order of their questions. session_reply() reserves the next place: what is sent to
  * the session afterwards waits until the place has been filled with reply_send() and ended with reply_end(). A session
  * with open places is not idle, and neither its client's half-close nor a drain closes it before it has answered
- * (answer_timeout and drain_timeout bound that). With SESSION_REPLIES_MAX open places its input is not read.
+ * (answer_timeout and drain_timeout bound that). With SESSION_REPLIES_MAX open places its input is not read. Once a
+ * session has reserved a place, what it has asked of upstreams is no reason to wait: its places are.
  *
  * A reply must be ended exactly once, also when its session has ended by then: what is sent to it is dropped, and
  * reply_session() is NULL. A session that its service or its client has closed still takes it. NULL when the session is
@@ -204,7 +206,7 @@ void session_skip(struct session *session, uint64_t size);
 
 /*
  * Call `timeout` once, this many milliseconds from now or up to 8 ms later; 0 takes it back. It is taken back when the
- * session begins to close.
+ * session begins to close, unless answers are still to come: then when the last of them has.
  */
 void session_set_timer(struct session *session, uint32_t ms);
 

@@ -153,7 +153,7 @@ void upstream_send(struct conn *conn, const void *bytes, size_t size)
 {
     if (conn->phase > CONN_OPEN || size == 0)
         return;
-    session_of(conn)->reply_due = true;
+    session_of(conn)->reply_due = !session_takes_places(session_of(conn));
     conn_send(conn, bytes, size);
 }
 

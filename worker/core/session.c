@@ -68,7 +68,7 @@ void session_finish(struct session *session, enum close_reason reason)
     session->client.phase = CONN_FLUSHING;
     session->client.owner = section_of(session)->client_owner;
     session->client.handler.ready = conn_ready;
-    if (session->more)
+    if (session->more && !session_has_replies(session))
         memset(session->more->timer_ms, 0, sizeof(session->more->timer_ms));
     session->client.flush_due = session_has_segments(session);
     session->active_ms = session_now(session);

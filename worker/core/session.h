@@ -84,6 +84,7 @@ struct session_more {
     struct session *session;
     struct reply *first_reply, *last_reply; /* see reply.c */
     unsigned reply_count;
+    bool takes_places;          /* what is owed is what is reserved, whatever upstreams have been sent */
     unsigned held;              /* questions of it that found a link full, see link.c */
     struct buffer reserved;     /* by session_reserve(), where it cannot be built in place */
     size_t kept;                /* bytes in the memory of all segments ... */
@@ -141,10 +142,23 @@ static inline bool session_has_replies(const struct session *session)
     return session->more && session->more->reply_count > 0;
 }
 
+/* True when the service reserves places for its answers. */
+static inline bool session_takes_places(const struct session *session)
+{
+    return session->more && session->more->takes_places;
+}
+
 /* True when an answer is still to come: of an upstream, or in a place that is reserved. */
 static inline bool session_owes(const struct session *session)
 {
     return session->reply_due || session_has_replies(session);
+}
+
+/* False when its timers are taken back, and none can be set. One that closes and owes answers needs them. */
+static inline bool session_has_timers(const struct session *session)
+{
+    return session->client.phase == CONN_OPEN ||
+           (session->client.phase == CONN_FLUSHING && session_has_replies(session));
 }
 
 /* True when output waits that is not in the client's buffer: constants, files. */
