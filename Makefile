@@ -11,13 +11,19 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 # Debian packages, by what they are needed for.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-c-dev libbsd-dev zlib1g-dev libinih-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
-                  python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils
+                  python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
+                  curl wrk python3-pymemcache python3-websockets libsqlite3-dev libssl-dev
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
 FUZZ_PACKAGES  := $(BUILD_PACKAGES) clang libclang-rt-14-dev python3
 COV_PACKAGES   := $(TEST_PACKAGES) gcovr
 
 # pkg-config modules of the server, each with the package that brings it.
 MODULES := libprotobuf-c:libprotobuf-c-dev libbsd:libbsd-dev zlib:zlib1g-dev inih:libinih-dev
+
+# The same for libraries that a service may ask for.
+MORE_MODULES := expat:libexpat1-dev hiredis:libhiredis-dev jansson:libjansson-dev libcrypto:libssl-dev \
+                libcurl:libcurl4-openssl-dev libpcre2-8:libpcre2-dev libpq:libpq-dev libssl:libssl-dev liburing:liburing-dev \
+                libxml-2.0:libxml2-dev libzstd:libzstd-dev lmdb:liblmdb-dev lua5.4:liblua5.4-dev sqlite3:libsqlite3-dev
 
 CC       := gcc
 OPTIMISE := -O2 -g
@@ -27,8 +33,19 @@ CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen
 LDFLAGS  += -Wl,--build-id $(FLAVOUR)
 LDLIBS   := -lprotobuf-c -lbsd -lz -linih
 
+# A larger service has a folder of its name beside its file.
 SERVICES := $(sort $(wildcard worker/services/*.c))
-SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c worker/core/*.c master/*.c master/conf/*.c)) $(SERVICES)
+PARTS    := $(sort $(wildcard $(SERVICES:.c=/*.c)))
+
+# A line /* pkg-config: sqlite3 */ of a service asks for a library: FILE:MODULE for each. What NAME.c asks for, its
+# folder has, too.
+ASKED_FOR := $(shell awk '/^\/\* pkg-config: .* \*\/$$/ { for (i = 3; i < NF; i++) print FILENAME ":" $$i }' \
+                 $(SERVICES) $(PARTS) /dev/null)
+asked_for_by = $(foreach asker,$(1) $(patsubst %/,%.c,$(dir $(1))),$(patsubst $(asker):%,%,$(filter $(asker):%,$(ASKED_FOR))))
+ALL_ASKED_FOR := $(sort $(foreach each,$(ASKED_FOR),$(lastword $(subst :, ,$(each)))))
+LDLIBS += $(if $(ALL_ASKED_FOR),$(shell pkg-config --libs $(ALL_ASKED_FOR) 2>/dev/null))
+
+SOURCES  := $(sort $(wildcard common/*.c proto/*.c worker/*.c worker/core/*.c master/*.c master/conf/*.c)) $(SERVICES) $(PARTS)
 GENERATED := $(BUILD)/gen/bank.pb-c.c $(BUILD)/gen/services.c $(BUILD)/gen/builtin.c
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:%.c=%.o)
 LIBRARY  := $(BUILD)/libccserver.a
@@ -41,13 +58,16 @@ $(BUILD)/ccserver: $(BUILD)/master/main.o $(LIBRARY)
 
 $(LIBRARY): $(filter-out %/main.o,$(OBJECTS))
 	rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/master/%.o $(BUILD)/worker/services/%.o: CPPFLAGS += -DOUTSIDE_OF_WORKER
+$(BUILD)/worker/services/%.o: CPPFLAGS += $(if $(call asked_for_by,$<),$(shell pkg-config --cflags $(call asked_for_by,$<)))
+
+$(OBJECTS) $(GENERATED): | need-modules
 
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -87,7 +107,7 @@ $(BUILD)/gen/build_info.h: FORCE
 
 $(addprefix $(BUILD)/master/,main.o options.o report_json.o): | $(BUILD)/gen/build_info.h
 $(BUILD)/master/conf/default.o: | $(BUILD)/gen/build_info.h
-$(SERVICES:%.c=$(BUILD)/%.o): | $(BUILD)/gen/bank.pb-c.c
+$(patsubst %.c,$(BUILD)/%.o,$(SERVICES) $(PARTS)): | $(BUILD)/gen/bank.pb-c.c
 
 -include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c)) $(wildcard $(BUILD)/tests/fuzz/*.d)
 
@@ -101,9 +121,14 @@ check: setup-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all unit-programs $(BUILD)/fuzz/random_core gate-driver
 	@$(MAKE) --no-print-directory unit random-core regress
 
+SAN := BUILD=build/san OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
+       FLAVOUR='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+
 san: setup-test
-	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
-	    FLAVOUR='-fsanitize=address,undefined -fno-sanitize-recover=undefined' check
+	@$(MAKE) --no-print-directory $(SAN) check
+
+san-program:
+	@$(MAKE) --no-print-directory $(SAN) all
 
 coverage: setup-cov
 	@rm -rf build/cov
@@ -112,19 +137,23 @@ coverage: setup-cov
 	    --filter 'common/' --filter 'proto/' --filter 'worker/[a-z_]*\.c' --filter 'worker/core/' \
 	    --filter 'master/' --fail-under-line 90
 
+EXAMPLES  := $(sort $(wildcard tests/services/*.c))
+FORMATTED = $(SOURCES) $(BENCH_SOURCES) $(EXAMPLES) bench/gates/driver.c \
+            $(wildcard */*.h worker/core/*.h worker/services/*/*.h master/*/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
+
 lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
 	tests/lint/cycles $(BUILD) master master/conf worker,worker/core
-	clang-format --dry-run --Werror $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h master/*/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
-	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) | xargs -P$(JOBS) -n4 sh -c \
+	clang-format --dry-run --Werror $(FORMATTED)
+	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) $(EXAMPLES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
 
 format:
-	clang-format -i $(SOURCES) $(BENCH_SOURCES) bench/gates/driver.c $(wildcard */*.h worker/core/*.h master/*/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
+	clang-format -i $(FORMATTED)
 
 # The installed configuration lets no client stop the server: behind a proxy on the same machine everybody is local.
 install: all
@@ -236,6 +265,10 @@ need-modules:
 	@command -v protoc-c >/dev/null || { echo 'missing: protoc-c; apt-get install protobuf-c-compiler'; exit 1; }
 	@for module in $(MODULES); do pkg-config --exists $${module%%:*} || \
 	    { echo "missing: $${module%%:*}; apt-get install $${module##*:}"; exit 1; }; done
+	@for asked in $(ASKED_FOR); do module=$${asked##*:}; pkg-config --exists $$module && continue; \
+	    for known in $(MORE_MODULES) $(MODULES); do test "$${known%%:*}" != $$module || \
+	        { echo "missing: $$module, which $${asked%%:*} asks for; apt-get install $${known##*:}"; exit 1; }; done; \
+	    echo "missing: $$module, which $${asked%%:*} asks for; apt-file search /$$module.pc names its package"; exit 1; done
 
 setup-build: ; @$(call install-packages,$(BUILD_PACKAGES))
 setup-test:  ; @$(call install-packages,$(TEST_PACKAGES))
@@ -254,6 +287,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: all run check san chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-lint setup-cov
 .SECONDARY:

@@ -1,9 +1,6 @@
 """A service that does to its worker what no service should, and workers that fail at their start."""
-import fcntl
-import os
-
 from liar import LIES
-from tree import build_with_service
+from tree import build_once
 
 SERVICE = """
 #include "worker/session.h"
@@ -115,16 +112,5 @@ const struct service trap_service = {
 
 
 def build(factory):
-    """The path of the binary, built once for all processes of a test run."""
-    shared = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    tree = shared / "trap"
-    with open(shared / "trap.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (shared / "trap.built").exists():
-            return tree / "build/ccserver"
-        tree.mkdir()
-        binary = build_with_service(tree, "trap", SERVICE)
-        (shared / "trap.built").touch()
-        return binary
+    """The path of the binary."""
+    return build_once(factory, "trap", {"trap.c": SERVICE})
