@@ -8,6 +8,7 @@ pytest.register_assert_rewrite("harness", "shortage", "tree")
 
 import harness  # noqa: E402
 import trap  # noqa: E402
+import tree  # noqa: E402
 
 
 def pytest_configure(config):
@@ -73,3 +74,16 @@ def trapped(serve, trap_binary, tmp_path):
         return server
 
     return start
+
+
+@pytest.fixture(scope="session")
+def examples_binary(tmp_path_factory):
+    """A ccserver with all services of tests/services."""
+    files = {path.name: path.read_text() for path in sorted((harness.ROOT / "tests/services").glob("*.c"))}
+    return tree.build_once(tmp_path_factory, "examples", files, sanitized=True)
+
+
+@pytest.fixture
+def example(serve, examples_binary):
+    """example(listen("chat"), workers=1): the same as `serve`, with those services."""
+    return lambda *sections, **options: serve(*sections, binary=examples_binary, **options)
