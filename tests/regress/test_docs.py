@@ -58,3 +58,16 @@ def test_the_tour_is_true(bare, tmp_path):  # noqa: F811
         assert done.stdout.replace("\r", "") == shown, block
         tried += 1
     assert tried == 4 and server.wait() == 0
+
+
+def test_what_is_quoted_stands_there():
+    """The first block is a service of its own, which test_onefile.py builds."""
+    page = ROOT / "docs/write-a-service.md"
+    sources = [path.read_text() for path in (ROOT / "tests/services").glob("*.c")]
+    tests = [path.read_text() for path in (ROOT / "tests/regress").glob("*.py")]
+    quoted = blocks(page, "c")[1:]
+    assert len(quoted) > 5
+    for block in quoted:
+        assert any(block in source for source in sources), block
+    for block in blocks(page, "python"):
+        assert any(block in test for test in tests), block
