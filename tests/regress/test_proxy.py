@@ -331,8 +331,8 @@ def test_answer_timeout_closes_both(serve, upstream):
     client = server.connect("proxy")
     with up.accept() as server_side:
         client.expect_silence(0.6)  # nothing has been asked
-        client.ask(b"x", b"") or server_side.expect(b"x")
         start = time.monotonic()
+        client.ask(b"x", b"") or server_side.expect(b"x")
         client.expect_end()
         assert 0.3 - TICK <= time.monotonic() - start < 3
         server_side.expect_gone()
