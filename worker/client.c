@@ -30,7 +30,6 @@ bool client_update_sink(const struct session *session)
     current.sink.framing = framing_of(session);
     current.sink.scan = (struct scan){.at = 0};
     current.sink.skip = &session->more->skip;
-    current.sink.scan = (struct scan){.at = 0};
     return true;
 }
 
