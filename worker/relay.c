@@ -32,7 +32,9 @@ void session_couple(struct session *session, struct conn *upstream)
         return;
     session->client.owner = &relay_client_owner;
     upstream->owner = &relay_upstream_owner;
-    session_update_flow(session);
+    conn_pause(&session->client, true); /* what has been kept of either side comes first: at the end of the turn */
+    conn_pause(upstream, true);
+    turn_touch(session);
 }
 
 static void uncouple(struct session *session)
@@ -42,8 +44,9 @@ static void uncouple(struct session *session)
 
 /* ---- bytes ---- */
 
-/* What had arrived as (part of) messages before the two were coupled goes to the other side, too. */
-static void forward_kept(struct conn *from, struct conn *to)
+/* What had arrived as (part of) messages before the two were coupled goes to the other side, too. Rare, and so kept out
+ * of the functions through which every byte goes. */
+static __attribute__((noinline)) void forward_kept(struct conn *from, struct conn *to)
 {
     if (from->phase == CONN_CLOSED || buffer_is_empty(&from->in))
         return;
@@ -56,8 +59,10 @@ static void client_input(struct conn *client, const char *bytes, size_t size)
     struct session *session = session_of_client(client);
     struct conn *upstream = upstream_side(session);
 
-    if (size == 0)
+    if (size == 0) { /* it goes on */
+        forward_kept(client, upstream);
         return;
+    }
     session->got_input = true;
     session->reply_due = upstream->input != INPUT_ENDED; /* else none can come */
     stats_count(&section_of(session)->stats->messages_in, 1);
@@ -82,11 +87,10 @@ static void relay_leave(struct conn *client)
     struct session *session = session_of_client(client);
     struct conn *upstream = upstream_side(session);
 
-    if (upstream) {
+    if (upstream && !buffer_is_empty(&client->in))
         forward_kept(client, upstream);
-        if (!buffer_is_empty(&upstream->in) && upstream->input != INPUT_PAUSED) /* else something comes first */
-            forward_kept(upstream, client);
-    }
+    if (upstream && !buffer_is_empty(&upstream->in) && upstream->input != INPUT_PAUSED) /* else something comes first */
+        forward_kept(upstream, client);
     session_settle(client);
 }
 

@@ -15,6 +15,7 @@ static struct upstream upstream;
 static char closing; /* where upstream_close() is called */
 static char content[LARGE];
 static struct reply *place;
+static bool is_connected;
 
 static void close_in(char where)
 {
@@ -30,6 +31,7 @@ static enum verdict far_connected(struct session *session, struct conn *which)
 {
     CU_ASSERT_PTR_EQUAL(which, conn);
     enter(session, "+");
+    is_connected = true;
     close_in('+');
     return SESSION_CONTINUE;
 }
@@ -125,6 +127,7 @@ static void begin(char where)
     act.close = close_at_end;
     act.drained = close_drained;
     place = NULL;
+    is_connected = false;
     closing = where;
     far = -1;
     listening = listen_tcp(&address, 16);
@@ -134,7 +137,7 @@ static bool is_accepted(void)
 {
     if (far < 0)
         far = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return far >= 0 && conn->phase != CONN_CONNECTING;
+    return far >= 0 && is_connected;
 }
 
 static void say_far(const char *text)
@@ -373,6 +376,41 @@ static void test_relay_breaks(void)
     end();
 }
 
+static char far_got[100];
+
+static bool far_has_got(void)
+{
+    size_t had = strlen(far_got);
+    ssize_t size = recv(far, far_got + had, sizeof(far_got) - 1 - had, MSG_DONTWAIT);
+
+    return strlen(far_got) >= got_wanted || size == 0;
+}
+
+/* Coupled from outside of its events: what has been kept of both sides goes first, and at once. */
+static void test_coupled_from_outside(void)
+{
+    for (unsigned more = 0; more < 2; more++) {
+        begin(0);
+        memset(far_got, 0, sizeof(far_got));
+        struct guest *guest = crowd_connect();
+        CU_ASSERT(run_until(is_accepted));
+        crowd_say(guest, "abc");
+        say_far("123");
+        run_turns(4);
+        if (more) {
+            crowd_say(guest, "def");
+            say_far("456");
+        }
+        session_couple(guest->session, conn);
+        got_wanted = more ? 6 : 3;
+        CU_ASSERT(run_until(far_has_got));
+        CU_ASSERT_STRING_EQUAL(far_got, more ? "abcdef" : "abc");
+        run_turns(4);
+        crowd_got(guest, more ? "123456" : "123");
+        end();
+    }
+}
+
 static const struct unit_test tests[] = {
     {"closed by the service", test_close},
     {"closed while it is full", test_close_when_full},
@@ -380,6 +418,7 @@ static const struct unit_test tests[] = {
     {"a half-close waits for its answer", test_half_close},
     {"its bytes wait for files and places", test_behind_a_file},
     {"coupled when it goes on", test_coupled_when_resumed},
+    {"coupled from outside", test_coupled_from_outside},
     {"a relay whose client takes no more", test_relay_breaks},
     {NULL, NULL},
 };
