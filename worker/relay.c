@@ -161,6 +161,7 @@ static void upstream_side_ended(struct conn *upstream, int error)
     if (error) {
         uncouple(session);
         upstream_ended(upstream, error);
+        upstream_uncoupled(session);
         return;
     }
     session->reply_due = false;

@@ -291,7 +291,7 @@ void upstream_send(struct conn *upstream, const void *bytes, size_t size);
 size_t upstream_queued(const struct conn *upstream);
 
 /* Close it without a word, whatever is queued; `closed` is not called. Nothing happens when it has ended. A session
- * that was coupled with it is not any more. */
+ * that was coupled with it is not any more; it ends when its client has got the end of its stream, or is broken. */
 void upstream_close(struct conn *upstream);
 
 /*

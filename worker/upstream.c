@@ -134,19 +134,30 @@ size_t upstream_queued(const struct conn *conn)
     return buffer_size(&conn->out);
 }
 
+void upstream_uncoupled(struct session *session)
+{
+    if (session->client.error)
+        session_end(session, CLOSE_reset);
+    else if (session->client.output != OUTPUT_ON)
+        session_finish(session, CLOSE_done);
+}
+
 void upstream_close(struct conn *conn)
 {
     struct session *session = session_of(conn);
+    bool is_coupled = conn->owner != &upstream_owner;
 
     if (conn->phase == CONN_CLOSED)
         return;
-    if (conn->owner != &upstream_owner) /* the other side of a relay */
+    if (is_coupled)
         session->client.owner = section_of(session)->client_owner;
     conn_close(conn);
     upstream_of(conn)->callbacks = NULL;
     conn->above_high_water = false;
     session->reply_due = false;
     turn_touch(session); /* its client may go on */
+    if (is_coupled)
+        upstream_uncoupled(session);
 }
 
 void upstream_send(struct conn *conn, const void *bytes, size_t size)

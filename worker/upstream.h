@@ -37,6 +37,9 @@ struct upstream_conn *upstream_of(const struct conn *conn);
 /* It has failed, or (error 0) its stream has ended: take it out and tell the service. */
 void upstream_ended(struct conn *conn, int error);
 
+/* The session is no relay any more: a client that takes nothing more, for its side was ended, has no use of it. */
+void upstream_uncoupled(struct session *session);
+
 /* conn_owner.expired of an attempt to connect. */
 bool upstream_expired(struct conn *conn);
 

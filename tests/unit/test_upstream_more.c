@@ -250,6 +250,34 @@ static void test_close_coupled(void)
     }
 }
 
+/* Where the client takes nothing more, because it is broken, or has got the end of its stream, the session ends. */
+static void test_close_when_broken(void)
+{
+    for (unsigned broken = 0; broken < 2; broken++) {
+        begin(0);
+        struct guest *guest = crowd_connect();
+        CU_ASSERT(run_until(is_accepted));
+        crowd_say(guest, "c\n");
+        run_turns(4);
+        session_pause(guest->session);
+        send_error = broken ? EPIPE : 0;
+        say_far("x");
+        if (!broken)
+            shutdown(far, SHUT_WR);
+        run_turns(4);
+        send_error = 0;
+        CU_ASSERT_EQUAL(guest->session->client.output, OUTPUT_ENDED);
+        upstream_close(conn);
+        session_send(guest->session, "y", 1);
+        CU_ASSERT_PTR_NULL(session_reserve(guest->session, 10));
+        run_turns(4);
+        crowd_hang_up(guest);
+        run_turns(4);
+        crowd_trace(broken ? "a+ a[c] a:reset " : "a+ a[c] a:done ");
+        end();
+    }
+}
+
 /* Half-closed: the upstream's answer comes first, in a place or not; nothing is due of an empty message. */
 static void test_half_close(void)
 {
@@ -415,6 +443,7 @@ static const struct unit_test tests[] = {
     {"closed by the service", test_close},
     {"closed while it is full", test_close_when_full},
     {"closed as the side of a relay", test_close_coupled},
+    {"closed when the client takes no more", test_close_when_broken},
     {"a half-close waits for its answer", test_half_close},
     {"its bytes wait for files and places", test_behind_a_file},
     {"coupled when it goes on", test_coupled_when_resumed},
