@@ -219,7 +219,7 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIBRARY)
 
 # The whole core runs on a kernel in memory: in a copy of the library its system calls have other names.
 FAKE_LIBRARY := $(BUILD)/fuzz/libccserver-fake.a
-FUZZ_CORE    := $(addprefix $(BUILD)/tests/fuzz/,fuzz_core.o fake_kernel.o) $(FAKE_LIBRARY)
+FUZZ_CORE    := $(addprefix $(BUILD)/tests/fuzz/,fuzz_core.o scripted.o asking.o expected.o fake_kernel.o) $(FAKE_LIBRARY)
 
 $(FAKE_LIBRARY): $(LIBRARY) tests/fuzz/fake_names
 	@mkdir -p $(@D)

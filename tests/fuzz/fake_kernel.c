@@ -412,6 +412,25 @@ int fake_ioctl(int fd, unsigned long request, ...)
     return 0;
 }
 
+/* Files are read in pieces of any size. */
+ssize_t fake_pread(int fd, void *bytes, size_t size, off_t at)
+{
+    struct kernel_socket *file = kernel_socket_of(fd);
+    uint8_t *out = bytes;
+
+    if (file->kind != KERNEL_FILE)
+        kernel_blame("something is read that is no file");
+    if (fails(CALL_FILE_READ))
+        return -1;
+    size_t there = (uint64_t)at < file->typed ? (size_t)(file->typed - (uint64_t)at) : 0;
+    size_t most = kernel_byte(file->seed, (uint64_t)at) % 4 ? size : 1 + size / 2;
+    size = there < most ? there : most;
+    for (size_t i = 0; i < size; i++)
+        out[i] = kernel_byte(file->seed, (uint64_t)at + i);
+    kernel.progress = true;
+    return (ssize_t)size;
+}
+
 int fake_close(int fd)
 {
     struct kernel_socket *socket = kernel_socket_of(fd);

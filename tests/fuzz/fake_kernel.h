@@ -19,7 +19,15 @@
 
 enum { KERNEL_FIRST_FD = 1000, KERNEL_SOCKETS = 256, KERNEL_BACKLOG = 16, KERNEL_ROOM = 1 << 16, KERNEL_WORDS = 9 };
 
-enum kernel_kind { KERNEL_NONE, KERNEL_EPOLL, KERNEL_QUEUE, KERNEL_STREAM, KERNEL_CHANNEL, KERNEL_SIGNALS };
+enum kernel_kind {
+    KERNEL_NONE,
+    KERNEL_EPOLL,
+    KERNEL_QUEUE,
+    KERNEL_STREAM,
+    KERNEL_CHANNEL,
+    KERNEL_SIGNALS,
+    KERNEL_FILE
+};
 
 /* The calls that can fail on purpose; each with the errors that it may fail with. */
 enum kernel_call {
@@ -32,6 +40,7 @@ enum kernel_call {
     CALL_SOCKET,
     CALL_CONNECT,
     CALL_CHANNEL_SEND,
+    CALL_FILE_READ,
     CALL_MEMORY,
     CALLS
 };
@@ -43,7 +52,7 @@ struct kernel_socket {
     void *data;
     /* KERNEL_STREAM */
     uint32_t seed;         /* of what the peer types */
-    uint64_t typed, taken; /* bytes the peer has sent, and those that the core has read */
+    uint64_t typed, taken; /* bytes the peer has sent (or the file has), and those that the core has read */
     uint64_t written;      /* bytes that the core has written */
     uint32_t room;         /* bytes that the core may write before EAGAIN */
     uint32_t unacknowledged;
