@@ -73,6 +73,11 @@ static bool is_later(void)
     return clock_now_ms() >= until_ms;
 }
 
+static bool has_come_twice(void)
+{
+    return strstr(trace, "timer3 a:timer3") != NULL;
+}
+
 static void test_timers(void)
 {
     crowd_begin(FRAMING_LINE);
@@ -88,8 +93,8 @@ static void test_timers(void)
     session_set_timer(guest->session, 1);
     session_set_timer_of(guest->session, 2, 1);
     session_set_timer_of(guest->session, 2, 0);
-    until_ms = clock_now_ms() + 92;
-    CU_ASSERT(run_busily(is_later));
+    CU_ASSERT(run_busily(has_come_twice));
+    session_set_timer_of(guest->session, 3, 0);
     crowd_trace("a:timer0 a:timer1 a:timer3 a:timer3 ");
     session_set_timer(guest->session, 1);
     session_set_timer_of(guest->session, 2, 1);
@@ -201,9 +206,8 @@ static void test_wake_for_ever(void)
     struct guest *one = crowd_connect(), *other = crowd_connect();
     session_wake(one->session);
     turns_left = 20; /* the pulse is off: the loop does not sleep of itself */
-    uint64_t begin_ms = clock_now_ms();
     reactor_run(&core.loop.reactor);
-    CU_ASSERT(clock_now_ms() - begin_ms < 90);
+    CU_ASSERT(core.loop.reactor.hurry);
     CU_ASSERT(wakes >= 20 && wakes <= 20 * 10);
     uint64_t messages = stats_read(&stats.listeners[0].messages_in);
     crowd_say(other, "a\n");

@@ -166,7 +166,7 @@ static void test_timeouts(void)
     crowd_say(guest, "?\n");
     CU_ASSERT(run_until(is_over));
     uint64_t waited_ms = clock_now_ms() - begin_ms;
-    CU_ASSERT(waited_ms >= 200 && waited_ms < 400);
+    CU_ASSERT(waited_ms >= 200 && waited_ms < 2000);
     reply_end(places[0]);
     crowd_trace("a[?] a:idle ");
     crowd_end();
@@ -181,11 +181,11 @@ static void test_timeouts(void)
     while (clock_now_ms() < until_ms)
         run_turns(1);
     crowd_trace("a[?] ");
-    begin_ms = clock_now_ms();
+    begin_ms = core.loop.reactor.now_ms;
     reply_end(places[0]);
     CU_ASSERT(run_until(is_over));
     waited_ms = clock_now_ms() - begin_ms;
-    CU_ASSERT(waited_ms >= 75 && waited_ms < 300);
+    CU_ASSERT(waited_ms >= 80 && waited_ms < 2000);
     crowd_end();
 }
 
