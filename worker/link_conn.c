@@ -265,9 +265,9 @@ static void deliver(struct conn *conn, const char *bytes, size_t size)
 
     link->heard_ms = now_of(link);
     if (!answer_is_due(link)) {
-        if (link->target.push)
+        if (link->target.push && link->use != LINK_KEPT)
             link->target.push(link, bytes, size);
-        else
+        else /* nobody could make anything of it */
             link_lose(link, EPROTO);
         return;
     }

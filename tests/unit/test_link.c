@@ -1250,6 +1250,24 @@ static void test_kept(void)
     end();
 }
 
+/* Nobody has it: what its server says then is nobody's, and the next user gets another connection. */
+static void test_kept_and_told(void)
+{
+    begin();
+    target.push = note_push;
+    open_link();
+    connect_client();
+    asked = link_take(the_link);
+    prove();
+    link_return(asked);
+    far_says("news\n");
+    CU_ASSERT(run_until(far_has_ended));
+    run_turns(2);
+    CU_ASSERT_EQUAL(the_link->taken_count, 0);
+    CU_ASSERT_PTR_NULL(strstr(trace, "push"));
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -1288,6 +1306,7 @@ int main(void)
         {"unwatched for a moment", test_unwatched_for_a_moment},
         {"take", test_take},
         {"take and lose", test_take_and_lose},
+        {"kept and told", test_kept_and_told},
         {"kept", test_kept},
         {0},
     };
