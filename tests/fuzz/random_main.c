@@ -56,6 +56,7 @@ int main(int argc, char **argv)
     uint64_t begin = now_ns(), end = begin + (argc > 1 ? strtoull(argv[1], NULL, 10) : 5) * 1000000000, count = 0;
 
     signal(SIGABRT, tell_seed);
+    signal(SIGSEGV, tell_seed);
     if (argc > 2) {
         run(strtoull(argv[2], NULL, 10));
         return EXIT_SUCCESS;

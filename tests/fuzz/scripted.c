@@ -291,12 +291,23 @@ static void act_on_place(void)
 
 static const struct upstream target;
 
+/* The upstream before this one is closed, if its descriptor is not yet: nothing more is written to it. */
+static void forget(const struct expected *expected)
+{
+    static struct expected nothing;
+
+    for (unsigned i = 0; i < KERNEL_SOCKETS; i++)
+        if (kernel.sockets[i].kind == KERNEL_STREAM && kernel.sockets[i].owner == expected)
+            kernel.sockets[i].owner = &nothing;
+}
+
 static void connect_some(struct client *client)
 {
     static const struct sock_address address = {.size = sizeof(struct sockaddr), .any.sa_family = AF_INET};
 
     if (client->link.conn || client->coupled || !is_open(client))
         return;
+    forget(&client->link.expected);
     expected_free(&client->link.expected);
     client->link = (struct branch){.seed = scripted_new_seed(), .own_seed = scripted_new_seed()};
     connecting = &client->link;
@@ -367,7 +378,7 @@ static void set_timer(struct client *client)
     unsigned number = next_byte() % (SESSION_TIMERS + 1);
     uint32_t ms = next_byte() * 3;
 
-    if (number < SESSION_TIMERS)
+    if (number < SESSION_TIMERS && session_has_timers(client->session))
         client->timer_us[number] = ms ? kernel.turn_us + ms * UINT64_C(1000) : 0;
     if (number == 0)
         session_set_timer(client->session, ms);
@@ -578,9 +589,11 @@ static void on_oversize(struct session *session)
 
 static enum verdict on_timer(struct session *session, unsigned number)
 {
-    struct client *client = open_client_of(session);
+    struct client *client = scripted_client(session);
     uint64_t *timer_us = &client->timer_us[number];
 
+    if (!session_has_timers(session))
+        kernel_blame("a timer of a session that is closing and owes no answer");
     if (*timer_us == 0)
         kernel_blame("a timer that nobody has set");
     if (kernel.now_us < *timer_us)
