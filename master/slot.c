@@ -225,10 +225,8 @@ static void send_drain(const struct slot_context *context, struct slot *slot)
 
 static void log_silence(const struct slot_context *context, const struct slot *slot, const char *then)
 {
-    uint64_t seen_ms = slot->ready_ms ? slot->supervised.beat_ms : slot->supervised.started_ms;
-
     log_warn("%s %u (pid %d) is silent for %u ms: %s", slot->role->name, slot->id, (int)slot->pid,
-             (unsigned)(context->now_ms - seen_ms), then);
+             (unsigned)(context->now_ms - slot->supervised.beat_ms), then);
 }
 
 static void end(const struct slot_context *context, const struct slot *slot, int signo)

@@ -72,7 +72,7 @@ static uint64_t due_of(const struct supervisor_slot *slot, const struct supervis
 {
     switch (slot->state) {
     case SUPERVISOR_STARTING: return now_ms + patience->adopt_after_ms;
-    case SUPERVISOR_SLOW: return slot->started_ms + patience->watchdog_ms;
+    case SUPERVISOR_SLOW: return slot->beat_ms + patience->watchdog_ms;
     case SUPERVISOR_RUNNING: return slot->beat_ms + patience->adopt_after_ms;
     case SUPERVISOR_SILENT: return slot->beat_ms + patience->watchdog_ms;
     case SUPERVISOR_ABORTED: return now_ms + SUPERVISOR_ABORT_MS;
@@ -103,12 +103,14 @@ enum supervisor_action supervisor_handle(struct supervisor_slot *slot, enum supe
     bool entered = cell.next != slot->state || cell.action == SUPERVISOR_ACT_SPAWN;
     slot->state = cell.next;
     if (cell.action == SUPERVISOR_ACT_SPAWN)
-        slot->started_ms = now_ms;
+        slot->started_ms = slot->beat_ms = now_ms;
     if (event == SUPERVISOR_EVENT_BEAT || event == SUPERVISOR_EVENT_READY)
         slot->beat_ms = now_ms;
     if (entered)
         slot->since_ms = now_ms;
-    if (entered || slot->state == SUPERVISOR_RUNNING || slot->state == SUPERVISOR_STOPPING)
+    bool renewed = slot->state == SUPERVISOR_SLOW || slot->state == SUPERVISOR_RUNNING ||
+                   slot->state == SUPERVISOR_STOPPING;
+    if (entered || renewed)
         slot->due_ms = due_of(slot, patience, now_ms);
     return (enum supervisor_action)cell.action;
 }

@@ -27,7 +27,7 @@
     X(SLOW, "starting")     /* the same, and the slot has not been served for adopt_after */                           \
     X(RUNNING, "ready")                                                                                                \
     X(SILENT, "silent")     /* no heartbeat for adopt_after */                                                         \
-    X(ABORTED, "aborted")   /* none for watchdog_timeout, or never READY: SIGABRT is sent */                           \
+    X(ABORTED, "aborted")   /* none for watchdog_timeout, READY or not: SIGABRT is sent */                             \
     X(KILLED, "killed")     /* that did not help, or it cannot be believed: SIGKILL is sent */                         \
     X(BACKOFF, "backoff")   /* no process; one will be started */                                                      \
     X(STOPPING, "stopping") /* it drains; its end is wanted, and it is watched as before */                            \
