@@ -10,7 +10,7 @@
 
 #include <bsd/string.h>
 
-enum { ROLE_SIZE = 24 };
+enum { ROLE_SIZE = 64 };
 
 static struct {
     enum log_level level;

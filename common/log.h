@@ -31,7 +31,7 @@ int log_reopen(void);
 /* Lines below `level` are dropped. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
-/* What stands before the pid in each line: "master", "worker 2". Copied, at most 23 characters. */
+/* What stands before the pid in each line: "master", "worker 2". Copied, at most 63 characters. */
 void log_set_role(const char *role);
 
 bool log_enabled(enum log_level level);

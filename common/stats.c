@@ -80,13 +80,19 @@ void stats_detach(struct stats_area *area)
 }
 
 /* The counts of a listener whose index is given to another name are kept, since the workers' sums contain them. */
+static void forget_listener_of(struct stats_totals *totals, unsigned index)
+{
+    struct stats_listener *counted = &totals->total.listeners[index];
+
+    stats_add(&totals->forgotten, counted);
+    memset(counted, 0, sizeof(*counted));
+}
+
 static void forget_listener(struct stats_area *area, unsigned index)
 {
-    for (unsigned i = 0; i < area->numbers_used; i++) {
-        struct stats_listener *counted = &area->totals[i].total.listeners[index];
-        stats_add(&area->totals[i].forgotten, counted);
-        memset(counted, 0, sizeof(*counted));
-    }
+    for (unsigned i = 0; i < area->numbers_used; i++)
+        forget_listener_of(&area->totals[i], index);
+    forget_listener_of(&area->renumbered, index);
 }
 
 int stats_index(struct stats_area *area, const char *name, const bool *keep)
@@ -319,7 +325,7 @@ static bool is_used(const struct stats_listener *listener)
     return stats_read(&listener->accepted) || stats_read(&listener->refused);
 }
 
-static void add_totals(struct stats_block *total, const struct stats_totals *totals)
+void stats_add_totals(struct stats_block *total, const struct stats_totals *totals)
 {
     const struct process_counts counts = read_process(&totals->total);
 
@@ -374,7 +380,7 @@ void stats_fold(struct stats_area *area, struct stats_block *block)
 void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total)
 {
     memset(total, 0, sizeof(*total));
-    add_totals(total, &area->totals[number]);
+    stats_add_totals(total, &area->totals[number]);
     for (uint32_t i = 0; i < area->blocks_used; i++)
         if (area->entries[i].taken == number + 1 && views[i].block && views[i].serial == area->entries[i].serial)
             add_block(total, views[i].block, &area->entries[i], false);

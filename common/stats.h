@@ -3,7 +3,7 @@
  * answer. A worker is trusted with nothing but its own counters, so there are two kinds of memory:
  *
  *   area: a memory file that only masters map                 block: a memory file for each worker
- *     names of listeners, totals of the dead                    mapped by its worker, which writes it,
+ *     names of listeners, slots, totals of the dead                    mapped by its worker, which writes it,
  *     entries[]: number, pid, owner of each worker                and by the masters, which only read its counters
  *
  *   master                             worker (the one writer of its block)
@@ -31,7 +31,8 @@
 enum {
     STATS_LISTENERS_MAX = 128, /* names in one area: those of two generations of a configuration */
     STATS_NAME_SIZE = 48,
-    STATS_NUMBERS_MAX = 1024,   /* slot numbers */
+    STATS_NUMBERS_MAX = 2048,   /* numbers of slots: twice as many as there are workers at a time */
+    STATS_POOL_SIZE = 32,       /* the name of a pool */
     STATS_PROCESSES_MAX = 4096, /* at the same time: also those that drain */
 };
 
@@ -99,6 +100,13 @@ struct stats_entry {
     _Atomic uint64_t serial;
 };
 
+/* The slot that a number stands for. */
+struct stats_slot {
+    _Atomic uint32_t state; /* of stats_number.c; 0: no slot */
+    uint32_t id;            /* in its pool */
+    char pool[STATS_POOL_SIZE];
+};
+
 /* What is known of all the workers that a slot number has had. */
 struct stats_totals {
     stats_counter respawns[RESPAWNS];
@@ -121,12 +129,14 @@ struct stats_area {
     _Atomic uint32_t numbers_used;                    /* nor for a slot with such a number */
     _Atomic uint64_t serials_used;                    /* workers that have been entered */
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of listeners; "": free */
+    struct stats_slot slots[STATS_NUMBERS_MAX];
     struct stats_totals totals[STATS_NUMBERS_MAX];
+    struct stats_totals renumbered; /* of slots whose number has been given to another one */
     struct stats_entry entries[STATS_PROCESSES_MAX];
 };
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(5) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(6) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 
@@ -205,8 +215,9 @@ void stats_sum(const struct stats_area *area, unsigned number, struct stats_bloc
 /* Sessions of this listener that have neither been closed nor lost. */
 uint64_t stats_open(const struct stats_listener *listener);
 
-/* Sum `listener` into `total`. */
+/* Sum `listener`, or all that the dead have counted, into `total`. */
 void stats_add(struct stats_listener *total, const struct stats_listener *listener);
+void stats_add_totals(struct stats_block *total, const struct stats_totals *totals);
 
 /* Add to a counter of our own block. There is one writer, so no locked instruction is needed. */
 static inline void stats_count(stats_counter *counter, uint64_t amount)

@@ -3,6 +3,7 @@
  *
  *   ccserver: master /etc/ccserver.conf
  *   ccserver: worker 0 /etc/ccserver.conf
+ *   ccserver: bank worker 1 /etc/ccserver.conf
  *
  * The title stands in the place of the arguments and the environment that the process was started with, so it can be no
  * longer than these are. Nothing in it depends on argv[0], which may be anything, or missing.

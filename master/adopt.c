@@ -1,8 +1,8 @@
 /*
  * Accept queues of a slot whose worker cannot serve (supervisor_is_adopted) are adopted by the next siblings that run;
- * those of a slot beyond the workers wanted by all of them. The descriptors travel with the message, since a worker
- * holds no queues but its own. Each slot remembers in `assigned` what its worker has been sent, so a message that does
- * not fit into the control pipe now is sent at a later tick.
+ * those of a slot beyond the workers wanted by all of them. Siblings are the workers of one pool. The descriptors
+ * travel with the message, since a worker holds no queues but its own. Each slot remembers in `assigned` what its
+ * worker has been sent, so a message that does not fit into the control pipe now is sent at a later tick.
  */
 #include "master/adopt.h"
 #include "common/clock.h"
@@ -45,7 +45,7 @@ static bool send_some(struct slot *slot, const struct channel_message *message, 
 
     slot->adopts_sent += result == CHANNEL_OK;
     if (result == CHANNEL_BROKEN) {
-        log_limited(&limit, 1, LOG_LEVEL_ERROR, "worker %u cannot be given queues: %s", slot->id, strerror(errno));
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s cannot be given queues: %s", slot->name, strerror(errno));
         slot->adopt_again_ms = clock_now_ms() + MISSED_MS;
     }
     return result == CHANNEL_OK || result == CHANNEL_CLOSED;
@@ -60,7 +60,8 @@ static bool send_queues(const struct fleet *fleet, struct slot *slot, unsigned i
     uint16_t address = 0;
 
     for (unsigned i = 0; i < conf->listener_count; i++)
-        for (unsigned j = 0; j < conf->listeners[i].address_count; j++, address++) {
+        for (unsigned j = 0; conf->listeners[i].pool == slot->pool->index && j < conf->listeners[i].address_count;
+             j++, address++) {
             const struct endpoint *endpoint = endpoints_find(&fleet->endpoints, &conf->listeners[i].addresses[j]);
             if (id >= endpoint->count || endpoint->queues[id] < 0 || endpoint->address.any.sa_family == AF_UNIX)
                 continue;
@@ -90,24 +91,24 @@ static bool is_running(const struct slot *slot)
     return slot->supervised.state == SUPERVISOR_RUNNING && slot->channel >= 0;
 }
 
-static struct adopters find_adopters(const struct generation *current, unsigned id)
+static struct adopters find_adopters(const struct pool *pool, unsigned id)
 {
     struct adopters adopters = {{NULL}};
     unsigned found = 0;
 
-    for (unsigned i = 1; i < current->count && found < ADOPTERS; i++) {
-        const struct slot *slot = current->slots[(id + i) % current->count];
+    for (unsigned i = 1; i < pool->count && found < ADOPTERS; i++) {
+        const struct slot *slot = pool->slots[(id + i) % pool->count];
         if (is_running(slot))
             adopters.slots[found++] = slot;
     }
     return adopters;
 }
 
-static bool wants(const struct fleet *fleet, const struct slot *slot, unsigned id, const struct adopters *adopters)
+static bool wants(const struct slot *slot, unsigned id, const struct adopters *adopters)
 {
-    if (!fleet->adopted[id] || id == slot->id)
+    if (!slot->pool->adopted[id] || id == slot->id)
         return false;
-    return id >= fleet->current->wanted || adopters->slots[0] == slot || adopters->slots[1] == slot;
+    return id >= slot->pool->wanted || adopters->slots[0] == slot || adopters->slots[1] == slot;
 }
 
 /* A queue that is sent twice, because the first message was one of several, is polled twice: it costs a wake-up. */
@@ -116,7 +117,7 @@ static void sync_slot(const struct fleet *fleet, struct slot *slot, const struct
     if (slot->adopt_again_ms > clock_now_ms())
         return;
     for (unsigned i = 0; i < ids; i++) {
-        bool wanted = wants(fleet, slot, i, &adopters[i]);
+        bool wanted = wants(slot, i, &adopters[i]);
         if (wanted == is_assigned(slot, i))
             continue;
         bool sent = wanted ? send_queues(fleet, slot, i) : slot_send(slot, CHANNEL_RELEASE, i);
@@ -126,22 +127,26 @@ static void sync_slot(const struct fleet *fleet, struct slot *slot, const struct
     }
 }
 
-void adopt_sync(struct fleet *fleet)
+static void sync_pool(const struct fleet *fleet, struct pool *pool)
 {
     static struct adopters adopters[CONF_WORKERS_MAX];
-    struct generation *current = fleet->current;
-    unsigned ids = endpoints_numbers(&fleet->endpoints), stranded = 0;
+    unsigned ids = endpoints_numbers(&fleet->endpoints, pool->conf, pool->index), stranded = 0;
 
     for (unsigned i = 0; i < ids; i++) {
-        bool retired = i >= current->wanted;
+        bool retired = i >= pool->wanted;
         /* A slot that has not been started for the first time yet is about to be served. */
-        fleet->adopted[i] = retired ||
-                            (i < current->count && supervisor_is_adopted(current->slots[i]->supervised.state));
-        stranded += fleet->adopted[i];
-        if (fleet->adopted[i] && !retired)
-            adopters[i] = find_adopters(current, i);
+        pool->adopted[i] = retired || (i < pool->count && supervisor_is_adopted(pool->slots[i]->supervised.state));
+        stranded += pool->adopted[i];
+        if (pool->adopted[i] && !retired)
+            adopters[i] = find_adopters(pool, i);
     }
-    for (unsigned i = 0; i < current->count; i++)
-        if (is_running(current->slots[i]) && (stranded || current->slots[i]->assigned_count))
-            sync_slot(fleet, current->slots[i], adopters, ids);
+    for (unsigned i = 0; i < pool->count; i++)
+        if (is_running(pool->slots[i]) && (stranded || pool->slots[i]->assigned_count))
+            sync_slot(fleet, pool->slots[i], adopters, ids);
+}
+
+void adopt_sync(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->current->pool_count; i++)
+        sync_pool(fleet, &fleet->current->pools[i]);
 }

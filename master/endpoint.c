@@ -82,7 +82,8 @@ static int claim(struct endpoints *endpoints, const struct listener_config *list
     return 0;
 }
 
-int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *error, size_t error_size)
+int endpoints_claim(struct endpoints *endpoints, struct conf *conf, const unsigned *slots, char *error,
+                    size_t error_size)
 {
     struct endpoint *endpoint;
 
@@ -91,7 +92,7 @@ int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slo
     for (unsigned i = 0; i < conf->listener_count; i++)
         for (unsigned j = 0; j < conf->listeners[i].address_count; j++) {
             struct listener_config *listener = &conf->listeners[i];
-            if (claim(endpoints, listener, &listener->addresses[j], slots) == 0)
+            if (claim(endpoints, listener, &listener->addresses[j], slots[listener->pool]) == 0)
                 continue;
             snprintf(error, error_size, "cannot listen on %s (%s): %s", listener->addresses[j].text, listener->name,
                      strerror(errno));
@@ -109,26 +110,16 @@ static const struct listener_config *listener_of(const struct conf *conf, const 
     return NULL;
 }
 
-/* Every address of `conf`, which has been claimed, with its listener. */
-static void each_address(const struct endpoints *endpoints, const struct conf *conf,
-                         void (*visit)(struct endpoint *endpoint, const struct listener_config *listener,
-                                       unsigned number),
-                         unsigned number)
+void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf, unsigned pool, unsigned number)
 {
     for (unsigned i = 0; i < conf->listener_count; i++)
-        for (unsigned j = 0; j < conf->listeners[i].address_count; j++)
-            visit(endpoints_find(endpoints, &conf->listeners[i].addresses[j]), &conf->listeners[i], number);
-}
-
-void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf, unsigned number)
-{
-    each_address(endpoints, conf, queue_reopen, number);
+        for (unsigned j = 0; conf->listeners[i].pool == pool && j < conf->listeners[i].address_count; j++)
+            queue_reopen(endpoints_find(endpoints, &conf->listeners[i].addresses[j]), &conf->listeners[i], number);
 }
 
 /* Retired numbers, too: no process will be started for them. */
-static void listen_all(struct endpoint *endpoint, const struct listener_config *listener, unsigned number)
+static void listen_all(struct endpoint *endpoint, const struct listener_config *listener)
 {
-    (void)number;
     for (unsigned i = 0; i < endpoint->count; i++) {
         queue_reopen(endpoint, listener, i);
         if (endpoint->queues[i] >= 0)
@@ -138,7 +129,9 @@ static void listen_all(struct endpoint *endpoint, const struct listener_config *
 
 void endpoints_listen(const struct endpoints *endpoints, const struct conf *conf)
 {
-    each_address(endpoints, conf, listen_all, 0);
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        for (unsigned j = 0; j < conf->listeners[i].address_count; j++)
+            listen_all(endpoints_find(endpoints, &conf->listeners[i].addresses[j]), &conf->listeners[i]);
 }
 
 int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *error, size_t error_size)
@@ -196,7 +189,7 @@ static void keep(struct endpoint *endpoint, const struct listener_config *listen
         log_notice("listening on %s (%s)", endpoint->address.text, endpoint->listener);
         return;
     }
-    listen_all(endpoint, listener, 0);
+    listen_all(endpoint, listener);
     queue_set_access(endpoint, listener);
 }
 
@@ -248,23 +241,43 @@ struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct 
     return NULL;
 }
 
-unsigned endpoints_numbers(const struct endpoints *endpoints)
+unsigned endpoints_numbers(const struct endpoints *endpoints, const struct conf *conf, unsigned pool)
 {
-    struct endpoint *endpoint;
     unsigned most = 0;
 
-    FOR_EACH(endpoint, endpoints)
-        most = endpoint->count > most ? endpoint->count : most;
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        for (unsigned j = 0; conf->listeners[i].pool == pool && j < conf->listeners[i].address_count; j++) {
+            const struct endpoint *endpoint = endpoints_find(endpoints, &conf->listeners[i].addresses[j]);
+            if (endpoint && endpoint->count > most)
+                most = endpoint->count;
+        }
     return most;
 }
 
-unsigned endpoints_fewest(const struct endpoints *endpoints)
+/* The same listener, or another one of this pool that takes its address over. */
+static bool is_of_pool(const struct endpoint *endpoint, const struct conf *conf, unsigned pool)
+{
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        const struct listener_config *listener = &conf->listeners[i];
+        if (listener->pool != pool)
+            continue;
+        if (strcmp(listener->name, endpoint->listener) == 0)
+            return true;
+        for (unsigned j = 0; j < listener->address_count; j++)
+            if (sock_equal(&listener->addresses[j], &endpoint->address))
+                return true;
+    }
+    return false;
+}
+
+unsigned endpoints_fewest(const struct endpoints *endpoints, const struct conf *conf, unsigned pool)
 {
     struct endpoint *endpoint;
     unsigned fewest = CONF_WORKERS_MAX;
 
     FOR_EACH(endpoint, endpoints)
-        fewest = endpoint->count < fewest ? endpoint->count : fewest;
+        if (endpoint->count < fewest && is_of_pool(endpoint, conf, pool))
+            fewest = endpoint->count;
     return fewest;
 }
 

@@ -1,7 +1,7 @@
 /*
- * The listening sockets: for every address one accept queue per slot number, bound before the first worker that serves
- * it is forked, and kept by the master for as long as the address is in the configuration. Workers come and go; what
- * waits in a queue stays.
+ * The listening sockets: for every address one accept queue per slot of its pool, bound before the first worker that
+ * serves it is forked, and kept by the master for as long as the address is in the configuration. Workers come and go;
+ * what waits in a queue stays.
  *
  *   endpoint 127.0.0.1:9997 (echo)     queues[0] queues[1] ... queues[count - 1]     one SO_REUSEPORT group
  *   endpoint unix:/run/x    (echo)     queues[0]                                     one, shared by all workers
@@ -39,11 +39,13 @@ struct endpoints {
 };
 
 /*
- * Have queues for the numbers below `slots` at every address of `conf`, binding what is not there yet. Rewrites ports
- * of 0 in `conf`. Returns 0, or -1 with a sentence in `error` and everything as it was. What other addresses there are
- * stays until endpoints_keep_claimed(); endpoints_forget_added() takes back what this call has bound.
+ * Have queues for the numbers below `slots[pool]` at every address of `conf`, by the pool that it belongs to, binding
+ * what is not there yet. Rewrites ports of 0 in `conf`. Returns 0, or -1 with a sentence in `error` and everything as
+ * it was. What other addresses there are stays until endpoints_keep_claimed(); endpoints_forget_added() takes back what
+ * this call has bound.
  */
-int endpoints_claim(struct endpoints *endpoints, struct conf *conf, unsigned slots, char *error, size_t error_size);
+int endpoints_claim(struct endpoints *endpoints, struct conf *conf, const unsigned *slots, char *error,
+                    size_t error_size);
 void endpoints_keep_claimed(struct endpoints *endpoints, const struct conf *conf);
 void endpoints_forget_added(struct endpoints *endpoints);
 
@@ -63,10 +65,10 @@ void endpoints_yield_covered(const struct endpoints *endpoints);
 void endpoints_listen(const struct endpoints *endpoints, const struct conf *conf);
 
 /*
- * A process is about to be started for `number`: listen again at those of its queues that somebody has shut down. A
- * worker can do that, to siblings' queues too, and it would last: the queues outlive it.
+ * A process is about to be started for `number` of this pool: listen again at those of its queues that somebody has
+ * shut down. A worker can do that, to siblings' queues too, and it would last: the queues outlive it.
  */
-void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf, unsigned number);
+void endpoints_reopen(const struct endpoints *endpoints, const struct conf *conf, unsigned pool, unsigned number);
 
 /*
  * For a reload or an upgrade, once all addresses are claimed and before workers are started: make unix sockets anew
@@ -82,11 +84,11 @@ void endpoints_check_files(const struct endpoints *endpoints);
 /* The endpoint that serves this address of a configuration which has been claimed. */
 struct endpoint *endpoints_find(const struct endpoints *endpoints, const struct sock_address *address);
 
-/* Numbers for which there are queues anywhere: as many as there have been workers at a time. */
-unsigned endpoints_numbers(const struct endpoints *endpoints);
+/* Numbers for which there are queues at some address of a pool: as many as it has had workers at a time. */
+unsigned endpoints_numbers(const struct endpoints *endpoints, const struct conf *conf, unsigned pool);
 
-/* Numbers for which there are queues everywhere. */
-unsigned endpoints_fewest(const struct endpoints *endpoints);
+/* Numbers for which there are queues at all addresses of a pool that have any. */
+unsigned endpoints_fewest(const struct endpoints *endpoints, const struct conf *conf, unsigned pool);
 
 /* In a child: close all but `count` queues that it has use for. */
 void endpoints_close_others(const struct endpoints *endpoints, const struct worker_socket *kept, unsigned count);

@@ -1,5 +1,6 @@
 #include "master/fleet.h"
 #include "common/log.h"
+#include "master/single.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,28 +25,55 @@ void generation_free(struct generation *generation)
 {
     if (!generation)
         return;
-    for (unsigned i = 0; i < generation->count; i++)
-        slot_free(generation->slots[i]);
+    for (unsigned i = 0; i < generation->pool_count; i++)
+        for (unsigned j = 0; j < generation->pools[i].count; j++)
+            slot_free(generation->pools[i].slots[j]);
     conf_free(&generation->conf);
     names_fini(&generation->names);
     free(generation);
 }
 
-unsigned generation_running(const struct generation *generation)
+unsigned generation_count(const struct generation *generation)
 {
-    unsigned running = 0;
+    unsigned count = 0;
 
-    for (unsigned i = 0; i < generation->count; i++)
-        running += generation->slots[i]->supervised.state == SUPERVISOR_RUNNING;
-    return running;
+    for (unsigned i = 0; i < generation->pool_count; i++)
+        count += generation->pools[i].count;
+    return count;
+}
+
+bool generation_is_complete(const struct generation *generation)
+{
+    for (unsigned i = 0; i < generation->pool_count; i++)
+        if (generation->pools[i].count != generation->pools[i].wanted)
+            return false;
+    return true;
+}
+
+void generation_note_running(struct generation *generation)
+{
+    for (unsigned i = 0; i < generation->pool_count; i++) {
+        struct pool *pool = &generation->pools[i];
+        pool->running = 0;
+        for (unsigned j = 0; j < pool->count; j++)
+            pool->running += pool->slots[j]->supervised.state == SUPERVISOR_RUNNING;
+    }
+}
+
+static bool is_down(const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->count; i++)
+        if (pool->slots[i]->supervised.state != SUPERVISOR_DOWN)
+            return false;
+    return pool->count == pool->wanted && !pool->held;
 }
 
 bool generation_is_down(const struct generation *generation)
 {
-    for (unsigned i = 0; i < generation->count; i++)
-        if (generation->slots[i]->supervised.state != SUPERVISOR_DOWN)
+    for (unsigned i = 0; i < generation->pool_count; i++)
+        if (!is_down(&generation->pools[i]))
             return false;
-    return generation->count == generation->wanted;
+    return true;
 }
 
 unsigned fleet_next_number(struct fleet *fleet)
@@ -77,15 +105,6 @@ int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *er
     return 0;
 }
 
-void fleet_apply_patience(struct fleet *fleet)
-{
-    const struct conf *conf = &fleet->current->conf;
-
-    fleet->context.patience = (struct supervisor_patience){.adopt_after_ms = conf->adopt_after_ms,
-                                                           .watchdog_ms = conf->watchdog_timeout_ms,
-                                                           .drain_ms = conf->drain_timeout_ms};
-}
-
 /* ---- all slots ---- */
 
 void fleet_handle(struct fleet *fleet, struct slot *slot, enum supervisor_event event)
@@ -93,27 +112,41 @@ void fleet_handle(struct fleet *fleet, struct slot *slot, enum supervisor_event 
     slot_handle(&fleet->context, slot, event);
 }
 
+void generation_each_slot(struct fleet *fleet, struct generation *generation,
+                          void (*visit)(struct fleet *fleet, struct slot *slot))
+{
+    for (unsigned i = 0; generation && i < generation->pool_count; i++)
+        for (unsigned j = 0; j < generation->pools[i].count; j++)
+            visit(fleet, generation->pools[i].slots[j]);
+}
+
 void fleet_each_slot(struct fleet *fleet, void (*visit)(struct fleet *fleet, struct slot *slot))
 {
-    struct generation *const generations[] = {fleet->current, fleet->next};
     struct slot *slot, *next;
 
-    for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
-            visit(fleet, generations[i]->slots[j]);
+    generation_each_slot(fleet, fleet->current, visit);
+    generation_each_slot(fleet, fleet->next, visit);
     LIST_FOREACH_SAFE(slot, &fleet->leaving, link, next)
         visit(fleet, slot);
 }
 
+static struct slot *find_in(const struct generation *generation, pid_t pid)
+{
+    for (unsigned i = 0; generation && i < generation->pool_count; i++)
+        for (unsigned j = 0; j < generation->pools[i].count; j++)
+            if (generation->pools[i].slots[j]->pid == pid)
+                return generation->pools[i].slots[j];
+    return NULL;
+}
+
 struct slot *fleet_find(const struct fleet *fleet, pid_t pid)
 {
-    const struct generation *const generations[] = {fleet->current, fleet->next};
-    struct slot *slot;
+    struct slot *slot = find_in(fleet->current, pid);
 
-    for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; generations[i] && j < generations[i]->count; j++)
-            if (generations[i]->slots[j]->pid == pid)
-                return generations[i]->slots[j];
+    if (!slot)
+        slot = find_in(fleet->next, pid);
+    if (slot)
+        return slot;
     LIST_FOREACH(slot, &fleet->leaving, link)
         if (slot->pid == pid)
             return slot;
@@ -123,13 +156,13 @@ struct slot *fleet_find(const struct fleet *fleet, pid_t pid)
 /* ---- more workers ---- */
 
 /* NULL when out of memory. The slot may have no process: one that cannot be forked now is tried again later. */
-static struct slot *add_slot(struct fleet *fleet, struct generation *generation)
+static struct slot *add_slot(struct fleet *fleet, const struct generation *generation, struct pool *pool)
 {
-    struct slot *slot = slot_new(generation->count, generation->number, &generation->conf, generation->reason);
+    struct slot *slot = slot_new(pool->count, generation->number, pool, pool->reason);
 
     if (!slot)
         return NULL;
-    generation->slots[generation->count++] = slot;
+    pool->slots[pool->count++] = slot;
     fleet_handle(fleet, slot, SUPERVISOR_EVENT_START);
     return slot;
 }
@@ -139,42 +172,92 @@ static bool has_process(const struct slot *slot)
     return slot && supervisor_is_alive(slot->supervised.state);
 }
 
-void fleet_start(struct fleet *fleet, struct generation *generation, unsigned wanted, enum stats_respawn reason)
+void generation_set_pools(struct generation *generation)
 {
-    generation->reason = reason;
-    generation->wanted = wanted;
-    fleet_start_some(fleet, generation);
+    const struct conf *conf = &generation->conf;
+
+    generation->pool_count = conf->pool_count;
+    for (unsigned i = 0; i < conf->pool_count; i++) {
+        struct pool *pool = &generation->pools[i];
+        pool->config = &conf->pools[i];
+        pool->conf = conf;
+        pool->index = i;
+        pool->alone = pool->config->single;
+    }
+}
+
+enum fleet_progress fleet_start(struct fleet *fleet, struct generation *generation, const unsigned *wanted,
+                                enum stats_respawn reason)
+{
+    if (generation->pool_count == 0)
+        generation_set_pools(generation);
+    for (unsigned i = 0; i < generation->pool_count; i++) {
+        generation->pools[i].wanted = wanted[i];
+        generation->pools[i].reason = reason;
+    }
+    return fleet_start_some(fleet, generation);
+}
+
+/* Start the next one of a pool that lacks some. */
+static enum fleet_progress start_one(struct fleet *fleet, const struct generation *generation, struct pool *pool)
+{
+    static struct log_limit limit;
+    const struct slot *slot = add_slot(fleet, generation, pool);
+
+    if (generation == fleet->next && !has_process(slot))
+        return FLEET_FAILED;
+    if (slot)
+        return FLEET_MORE;
+    log_limited(&limit, 1, LOG_LEVEL_ERROR, "cannot start worker %u of pool %s: %s", pool->count, pool->config->name,
+                strerror(errno));
+    return FLEET_FAILED;
 }
 
 enum fleet_progress fleet_start_some(struct fleet *fleet, struct generation *generation)
 {
-    static struct log_limit limit;
+    unsigned started = 0;
 
-    for (unsigned i = 0; i < STARTS_PER_TURN && generation->count < generation->wanted; i++) {
-        const struct slot *slot = add_slot(fleet, generation);
-        if (generation == fleet->next && !has_process(slot))
-            return FLEET_FAILED;
-        if (!slot) {
-            log_limited(&limit, 1, LOG_LEVEL_ERROR, "cannot start worker %u: %s", generation->count, strerror(errno));
-            return FLEET_FAILED;
+    for (unsigned i = 0; i < generation->pool_count; i++) {
+        struct pool *pool = &generation->pools[i];
+        while (pool->count < pool->wanted && !single_must_wait(fleet, generation, pool)) {
+            if (started++ == STARTS_PER_TURN)
+                return FLEET_MORE;
+            if (start_one(fleet, generation, pool) == FLEET_FAILED)
+                return FLEET_FAILED;
         }
     }
-    return generation->count < generation->wanted ? FLEET_MORE : FLEET_DONE;
+    return FLEET_DONE;
 }
 
-int fleet_add(struct fleet *fleet, enum stats_respawn reason, char *error, size_t error_size)
+static bool beats(const struct fleet *fleet, const struct slot *slot)
 {
-    struct generation *current = fleet->current;
+    const struct supervisor_slot *supervised = &slot->supervised;
 
-    current->reason = reason;
-    current->wanted++;
-    struct slot *slot = add_slot(fleet, current);
+    return (supervised->state == SUPERVISOR_STARTING || supervised->state == SUPERVISOR_SLOW) &&
+           supervised->beat_ms > supervised->started_ms &&
+           fleet->context.now_ms < supervised->beat_ms + slot->patience.watchdog_ms;
+}
+
+bool fleet_is_starting(const struct fleet *fleet, const struct generation *generation)
+{
+    for (unsigned i = 0; i < generation->pool_count; i++)
+        for (unsigned j = 0; j < generation->pools[i].count; j++)
+            if (beats(fleet, generation->pools[i].slots[j]))
+                return true;
+    return false;
+}
+
+int fleet_add(struct fleet *fleet, struct pool *pool, enum stats_respawn reason, char *error, size_t error_size)
+{
+    pool->reason = reason;
+    pool->wanted++;
+    struct slot *slot = add_slot(fleet, fleet->current, pool);
     if (has_process(slot))
         return 0;
     snprintf(error, error_size, "%s", slot ? "the worker cannot be started" : strerror(errno));
-    current->wanted--;
+    pool->wanted--;
     if (slot)
-        fleet_retire_last(fleet);
+        fleet_retire_last(fleet, pool);
     return -1;
 }
 
@@ -186,18 +269,45 @@ static void retire(struct fleet *fleet, struct slot *slot)
     LIST_INSERT_HEAD(&fleet->leaving, slot, link);
     fleet_handle(fleet, slot, SUPERVISOR_EVENT_STOP);
     slot->conf = NULL;
+    slot->pool = NULL;
 }
 
-void fleet_retire_last(struct fleet *fleet)
+void fleet_retire_last(struct fleet *fleet, struct pool *pool)
 {
-    retire(fleet, fleet->current->slots[--fleet->current->count]);
+    retire(fleet, pool->slots[--pool->count]);
+}
+
+static void retire_pool(struct fleet *fleet, struct pool *pool)
+{
+    pool->wanted = 0;
+    pool->held = false;
+    while (pool->count > 0)
+        fleet_retire_last(fleet, pool);
 }
 
 void fleet_retire_all(struct fleet *fleet, struct generation *generation)
 {
-    generation->wanted = 0;
-    while (generation->count > 0)
-        retire(fleet, generation->slots[--generation->count]);
+    for (unsigned i = 0; i < generation->pool_count; i++)
+        retire_pool(fleet, &generation->pools[i]);
+}
+
+void fleet_hold(struct fleet *fleet, struct pool *pool)
+{
+    retire_pool(fleet, pool);
+    pool->held = true;
+}
+
+void fleet_release(struct fleet *fleet, enum stats_respawn reason)
+{
+    for (unsigned i = 0; i < fleet->current->pool_count; i++) {
+        struct pool *pool = &fleet->current->pools[i];
+        if (!pool->held)
+            continue;
+        log_notice("the worker of the pool %s is started again", pool->config->name);
+        pool->held = false;
+        pool->reason = reason;
+        pool->wanted = conf_pool_workers(pool->config);
+    }
 }
 
 static void hurry_slot(struct fleet *fleet, struct slot *slot)
@@ -240,28 +350,40 @@ void fleet_free_gone_slots(struct fleet *fleet)
 
 /* ---- replacing ---- */
 
-void fleet_replace(struct fleet *fleet, struct slot *slot)
+/* False when there is no memory. Where there may be only one worker, the next one is started when this one is gone. */
+static bool replace(struct fleet *fleet, struct slot *slot, enum stats_respawn reason, const char *why)
 {
     struct generation *current = fleet->current;
-    unsigned id = slot->id;
+    struct pool *pool = &current->pools[slot->pool->index];
+    struct slot *replacement = pool->alone ? NULL : slot_new(slot->id, current->number, pool, reason);
 
-    if (slot->conf != &current->conf) /* it leaves already */
-        return;
-    struct slot *replacement = slot_new(id, current->number, &current->conf, RESPAWN_exit);
-    slot->replace_due = !replacement;
-    if (!replacement)
-        return;
-    log_notice("worker %u (pid %d) drains, but not at our word: it is replaced", id, (int)slot->pid);
+    if (!replacement && !pool->alone)
+        return false;
+    log_notice("%s (pid %d) %s: it is replaced", slot->name, (int)slot->pid, why);
     retire(fleet, slot);
-    current->slots[id] = replacement;
+    pool->reason = reason;
+    if (pool->alone) {
+        pool->count = 0;
+        return true;
+    }
+    pool->slots[slot->id] = replacement;
     fleet_handle(fleet, replacement, SUPERVISOR_EVENT_START);
+    return true;
+}
+
+void fleet_replace(struct fleet *fleet, struct slot *slot)
+{
+    if (slot->conf == &fleet->current->conf) /* else it leaves already */
+        slot->replace_due = !replace(fleet, slot, RESPAWN_exit, "drains, but not at our word");
+}
+
+static void retry_replacement(struct fleet *fleet, struct slot *slot)
+{
+    if (slot->replace_due)
+        fleet_replace(fleet, slot);
 }
 
 void fleet_retry_replacements(struct fleet *fleet)
 {
-    const struct generation *current = fleet->current;
-
-    for (unsigned i = 0; i < current->count; i++)
-        if (current->slots[i]->replace_due)
-            fleet_replace(fleet, current->slots[i]);
+    generation_each_slot(fleet, fleet->current, retry_replacement);
 }

@@ -171,7 +171,8 @@ static void map_statistics(void)
     if (master.stats_fd >= 0)
         master.fleet.context.stats = stats_attach(master.stats_fd);
     if (!master.fleet.context.stats && master.stats_fd >= 0)
-        log_warn("statistics start anew: %s", strerror(errno));
+        log_warn("statistics start anew: %s",
+                 errno == EPROTO ? "the other binary lays them out in another way" : strerror(errno));
     if (!master.fleet.context.stats) {
         master.stats_fd = stats_create();
         if (master.stats_fd >= 0) {
@@ -204,9 +205,11 @@ static void lock_pidfile(void)
 static void bind_all(void)
 {
     struct conf *conf = &master.fleet.current->conf;
+    unsigned workers[CONF_POOLS_MAX];
     char error[512];
 
-    if (endpoints_claim(&master.fleet.endpoints, conf, upgrade_first_workers(&master), error, sizeof(error)) < 0 ||
+    upgrade_first_workers(&master, workers);
+    if (endpoints_claim(&master.fleet.endpoints, conf, workers, error, sizeof(error)) < 0 ||
         endpoints_renew(&master.fleet.endpoints, conf, error, sizeof(error)) < 0) {
         pid_remove(&master.pidfile, master.fleet.current->conf.pidfile);
         fail("", error);
@@ -296,7 +299,7 @@ static void announce(const struct options *options)
         log_notice("ccserver " CCSERVER_VERSION " takes over from pid %d", (int)master.upgrade.pid);
         return;
     }
-    log_notice("ccserver " CCSERVER_VERSION " starts %u workers", master.fleet.current->conf.workers);
+    log_notice("ccserver " CCSERVER_VERSION " starts %u workers", conf_workers(&master.fleet.current->conf));
     endpoints_keep_claimed(&master.fleet.endpoints, &master.fleet.current->conf);
 }
 

@@ -3,9 +3,11 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/adopt.h"
+#include "master/readiness.h"
 #include "master/report.h"
 #include "master/resize.h"
 #include "master/rollout.h"
+#include "master/upgrade_single.h"
 #include "master/workers.h"
 #include <errno.h>
 #include <poll.h>
@@ -49,7 +51,8 @@ static void stop_at_once(struct master *master, const char *reason)
 static void begin_stop(struct master *master, const char *reason)
 {
     rollout_give_up(&master->fleet, "the server stops");
-    log_notice("stopping: %s; sessions may finish for %u ms", reason, master->fleet.context.patience.drain_ms);
+    log_notice("stopping: %s; sessions may finish for %u ms", reason,
+               master->fleet.current->conf.pools[0].drain_timeout_ms);
     master->phase = MASTER_STOPPING;
     master->stop_ms = clock_now_ms();
     master->fleet.context.for_good = handover_is_in_charge(master->upgrade.state);
@@ -192,26 +195,41 @@ static void report_started(struct master *master, bool ready)
     master->started = NULL;
 }
 
-/* The server has started when every worker is READY, or stays down. */
+/* A binary in which a pool cannot run that may run in ours takes over nothing. */
+static void fail_candidate(struct master *master, const struct pool *pool)
+{
+    char text[POOL_NAME_SIZE + 32];
+
+    snprintf(text, sizeof(text), "the pool %s cannot run", pool->config->name);
+    log_error("%s", text);
+    upgrade_fail(&master->upgrade, text);
+    exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
+}
+
+/* The server has started when every worker is READY, or stays down, in all pools that can run. */
 static void check_started(struct master *master)
 {
     const struct generation *current = master->fleet.current;
-    unsigned ready = 0, down = 0;
 
-    for (unsigned i = 0; i < current->count && !master->was_ready; i++) {
-        ready += current->slots[i]->supervised.state == SUPERVISOR_RUNNING;
-        down += current->slots[i]->supervised.state == SUPERVISOR_DOWN;
-    }
-    if (ready == 0)
+    if (master->was_ready)
         return;
-    master->was_ready = ready + down == current->wanted;
-    upgrade_report_ready(&master->upgrade, ready, master->was_ready);
+    const struct readiness readiness = readiness_of(current);
+    if (readiness.cannot && current->pool_count > 1 && handover_is_candidate(master->upgrade.state))
+        fail_candidate(master, readiness.cannot);
+    if (readiness.others && (readiness.ready > 0 || master->fleet.singles_wait))
+        upgrade_ask_for_singles(master);
+    if (readiness.ready == 0)
+        return;
+    master->was_ready = readiness.all;
+    upgrade_report_ready(&master->upgrade, readiness.ready, master->was_ready);
     if (!master->was_ready)
         return;
-    log_notice("ready: %u workers, %u listeners", ready, current->conf.listener_count);
+    if (readiness.cannot)
+        log_warn("ready without the pool %s", readiness.cannot->config->name);
+    log_notice("ready: %u workers, %u listeners", readiness.ready, current->conf.listener_count);
     report_started(master, true);
     if (handover_is_in_charge(master->upgrade.state))
-        notify("READY=1\nSTATUS=%u workers", ready);
+        notify("READY=1\nSTATUS=%u workers", readiness.ready);
 }
 
 /* ---- the loop ---- */
@@ -262,9 +280,13 @@ static void tick_slot(struct fleet *fleet, struct slot *slot)
 
 static int tick_ms(const struct master *master)
 {
-    uint32_t quarter = master->fleet.context.patience.adopt_after_ms / 4;
+    const struct conf *conf = &master->fleet.current->conf;
+    uint32_t tick = TICK_MS;
 
-    return quarter < TICK_MS ? (int)quarter : TICK_MS;
+    for (unsigned i = 0; i < conf->pool_count; i++)
+        if (conf->pools[i].adopt_after_ms / 4 < tick)
+            tick = conf->pools[i].adopt_after_ms / 4;
+    return (int)tick;
 }
 
 static void wait_and_receive(struct master *master)
@@ -307,20 +329,22 @@ static void notify_alive(struct master *master)
 int master_run(struct master *master)
 {
     bool is_candidate = handover_is_candidate(master->upgrade.state);
+    unsigned workers[CONF_POOLS_MAX];
     int code = EXIT_SUCCESS;
 
     master->started_ms = clock_now_ms();
     report_start(master);
     master->fleet.context.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
-    fleet_apply_patience(&master->fleet);
-    fleet_start(&master->fleet, master->fleet.current, upgrade_first_workers(master),
-                is_candidate ? RESPAWN_upgrade : RESPAWN_none);
+    upgrade_first_workers(master, workers);
+    upgrade_begin_singles(master);
+    fleet_start(&master->fleet, master->fleet.current, workers, is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_receive(master);
         workers_check(master);
         carry_out_requests(master);
+        readiness_watch(&master->fleet);
         check_started(master);
-        master->fleet.context.running = generation_running(master->fleet.current);
+        generation_note_running(master->fleet.current);
         fleet_each_slot(&master->fleet, tick_slot);
         fleet_retry_replacements(&master->fleet);
         rollout_check(&master->fleet);

@@ -2,13 +2,15 @@
  * The master while it serves: starts the workers, replaces the dead, answers signals, stops.
  *
  *   master.c   the loop: signals, words and deaths become requests to the files below
+ *      |--- readiness which pools run, and which cannot
  *      |--- workers   messages, counters and deaths of workers       --> rollout, adopt, fleet
  *      |--- reload    from SIGHUP to the next generation; names     --> rollout --> fleet
  *      |--- resize    one worker more, one fewer                    --> fleet
- *      |--- upgrade   the other master, during a change of the binary: handover says what to do
+ *      |--- upgrade   the other master, during a change of the binary: handover says what to do, upgrade_single
+ *      |              when workers that there may be only one of make room
  *      |--- guardian  who waits for us, or what we become then
  *      |--- report    statistics
- *      '--- fleet     generations and their slots                   --> slot --> process, supervisor
+ *      '--- fleet     generations, their pools and slots            --> single, slot --> process, supervisor
  *
  * Calls go down only. What a file below asks of the loop is noted in `requests`, and done when it has returned.
  */

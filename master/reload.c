@@ -72,26 +72,22 @@ static bool same_text(const struct conf *a, const struct conf *b)
 }
 
 /* Somebody may have mended what made them give up, a file or a disk: that does not show in the configuration. */
-static void start_given_up(struct master *master)
+static void start_given_up(struct fleet *fleet, struct slot *slot)
 {
-    const struct generation *current = master->fleet.current;
-
-    for (unsigned i = 0; i < current->count; i++) {
-        struct slot *slot = current->slots[i];
-        if (slot->supervised.state != SUPERVISOR_DOWN)
-            continue;
-        log_notice("worker %u has given up and is started again", slot->id);
-        slot->reason = RESPAWN_reload;
-        fleet_handle(&master->fleet, slot, SUPERVISOR_EVENT_START);
-    }
+    if (slot->supervised.state != SUPERVISOR_DOWN)
+        return;
+    log_notice("%s has given up and is started again", slot->name);
+    slot->reason = RESPAWN_reload;
+    fleet_handle(fleet, slot, SUPERVISOR_EVENT_START);
 }
 
 static void change_nothing(struct master *master)
 {
     stop_resolving(master);
     log_notice("reload: nothing has changed; logs reopened");
-    start_given_up(master);
-    notify("READY=1\nSTATUS=%u workers, generation %u", master->fleet.current->count, master->fleet.current->number);
+    generation_each_slot(&master->fleet, master->fleet.current, start_given_up);
+    notify("READY=1\nSTATUS=%u workers, generation %u", generation_count(master->fleet.current),
+           master->fleet.current->number);
 }
 
 /* ---- something has ---- */
@@ -108,6 +104,8 @@ static void keep_fixed(struct conf *conf, const struct conf *old)
 /* Have all that the next generation needs, or nothing. */
 static int claim(struct master *master, struct generation *next, char *error, size_t error_size)
 {
+    unsigned workers[CONF_POOLS_MAX];
+
     if (conf_override(&next->conf, master->overrides, error, error_size) < 0 ||
         fleet_index_listeners(&master->fleet, &next->conf, error, error_size) < 0)
         return -1;
@@ -118,7 +116,8 @@ static int claim(struct master *master, struct generation *next, char *error, si
         snprintf(error, error_size, "%s: %s", next->conf.log, strerror(errno));
         return -1;
     }
-    if (endpoints_claim(&master->fleet.endpoints, &next->conf, next->conf.workers, error, error_size) < 0 ||
+    conf_each_pool_workers(&next->conf, workers);
+    if (endpoints_claim(&master->fleet.endpoints, &next->conf, workers, error, error_size) < 0 ||
         endpoints_renew(&master->fleet.endpoints, &next->conf, error, error_size) < 0) {
         log_open(master->fleet.current->conf.log);
         return -1;

@@ -89,21 +89,21 @@ static void json_respawns(FILE *out, const uint64_t *respawns)
 
 static void json_process(FILE *out, const struct master *master, const struct slot *slot)
 {
-    fprintf(out, "\"slot\": %u, \"pid\": %d, \"generation\": %u, \"state\": \"%s\", \"uptime_s\": %.3f, ", slot->id,
-            (int)slot->pid, slot->generation, supervisor_state_name(slot->supervised.state),
+    fprintf(out, "\"pool\": \"%s\", \"slot\": %u, \"pid\": %d, \"generation\": %u, ", slot->pool_name, slot->id,
+            (int)slot->pid, slot->generation);
+    fprintf(out, "\"state\": \"%s\", \"uptime_s\": %.3f, ", supervisor_state_name(slot->supervised.state),
             (double)report_slot_up_ms(master, slot) / 1000);
     fprintf(out, "\"ready_s\": %.3f, \"adopted\": %s, \"adopted_queues\": %u, ",
             (double)report_slot_ready_ms(slot) / 1000, report_is_adopted(master, slot) ? "true" : "false",
             adopt_count(slot));
 }
 
-/* A number of the current generation: the process it has now, and what all that it has had have counted. */
+/* A slot of the current generation: the process it has now, and what all that it has had have counted. */
 static void json_worker(FILE *out, const struct master *master, const struct slot *slot, const struct report_row *row)
 {
     uint64_t respawns[RESPAWNS];
 
-    for (unsigned i = 0; i < RESPAWNS; i++)
-        respawns[i] = stats_read(&master->fleet.context.stats->totals[slot->id].respawns[i]);
+    report_slot_respawns(master, slot, respawns);
     fprintf(out, "{");
     json_process(out, master, slot);
     json_respawns(out, respawns);
@@ -129,18 +129,22 @@ static void json_other(FILE *out, const struct master *master, const struct slot
 
 static void json_workers(FILE *out, const struct master *master, const struct report_sums *sums)
 {
-    const struct generation *next = master->fleet.next;
+    const struct generation *current = master->fleet.current, *next = master->fleet.next;
     const struct slot *slot;
     const char *comma = "";
 
     fprintf(out, " \"workers\": [");
-    for (unsigned i = 0; i < master->fleet.current->count; i++) {
-        fprintf(out, "%s\n  ", i ? "," : "");
-        json_worker(out, master, master->fleet.current->slots[i], &sums->rows[i]);
-    }
+    for (unsigned i = 0; i < current->pool_count; i++)
+        for (unsigned j = 0; j < current->pools[i].count; j++, comma = ",") {
+            fprintf(out, "%s\n  ", comma);
+            json_worker(out, master, current->pools[i].slots[j],
+                        report_sums_slot(master, sums, current->pools[i].slots[j]));
+        }
     fprintf(out, "],\n \"starting\": [");
-    for (unsigned i = 0; next && i < next->count; i++)
-        json_other(out, master, next->slots[i], &comma);
+    comma = "";
+    for (unsigned i = 0; next && i < next->pool_count; i++)
+        for (unsigned j = 0; j < next->pools[i].count; j++)
+            json_other(out, master, next->pools[i].slots[j], &comma);
     fprintf(out, "],\n \"leaving\": [");
     comma = "";
     LIST_FOREACH(slot, &master->fleet.leaving, link)
@@ -202,7 +206,7 @@ static void json_master(FILE *out, const struct master *master, const struct rep
             (int)getpid(), report_master_state(master),
             (double)report_ms_since(stats_read(&service->started_ms)) / 1000,
             (double)report_ms_since(master->started_ms) / 1000);
-    fprintf(out, "\"workers\": %u, \"generation\": %u, ", current->count, current->number);
+    fprintf(out, "\"workers\": %u, \"generation\": %u, ", generation_count(current), current->number);
     fprintf(out, "\"reloads\": %" PRIu64 ", \"reload_failures\": %" PRIu64 ", ", stats_read(&service->reloads),
             stats_read(&service->reload_failures));
     fprintf(out, "\"upgrades\": %" PRIu64 ", \"upgrade_failures\": %" PRIu64 ", ", stats_read(&area->upgrades),

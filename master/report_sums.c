@@ -1,5 +1,6 @@
 #include "master/report_sums.h"
 #include "common/clock.h"
+#include "common/stats_number.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -13,21 +14,34 @@ void report_sums_process(const struct stats_block *block, struct report_row *row
         stats_add(&row->traffic, &block->listeners[i]);
 }
 
-/* The counters are copied before they are summed: the workers go on counting. */
-static void take_number(const struct stats_area *area, unsigned number, struct report_sums *sums)
+static void take(const struct stats_block *copy, const struct stats_totals *totals, struct report_sums *sums,
+                 struct report_row *row)
 {
-    static struct stats_block copy;
-    const struct stats_totals *totals = &area->totals[number];
-    struct report_row *row = &sums->rows[number];
-
-    stats_sum(area, number, &copy);
-    report_sums_process(&copy, row);
+    report_sums_process(copy, row);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
-        stats_add(&sums->listeners[i], &copy.listeners[i]);
+        stats_add(&sums->listeners[i], &copy->listeners[i]);
     stats_add(&row->traffic, &totals->forgotten);
     stats_add(&sums->forgotten, &totals->forgotten);
     for (unsigned i = 0; i < RESPAWNS; i++)
         sums->respawns[i] += stats_read(&totals->respawns[i]);
+}
+
+/* The counters are copied before they are summed: the workers go on counting. */
+static void take_number(const struct stats_area *area, unsigned number, struct report_sums *sums)
+{
+    static struct stats_block copy;
+
+    stats_sum(area, number, &copy);
+    take(&copy, &area->totals[number], sums, &sums->rows[number]);
+}
+
+static void take_renumbered(const struct stats_area *area, struct report_sums *sums)
+{
+    static struct stats_block copy;
+
+    memset(&copy, 0, sizeof(copy));
+    stats_add_totals(&copy, &area->renumbered);
+    take(&copy, &area->renumbered, sums, &sums->renumbered);
 }
 
 void report_sums_take(const struct master *master, struct report_sums *sums)
@@ -39,6 +53,7 @@ void report_sums_take(const struct master *master, struct report_sums *sums)
     sums->numbers = area->numbers_used < STATS_NUMBERS_MAX ? area->numbers_used : STATS_NUMBERS_MAX;
     for (unsigned i = 0; i < sums->numbers; i++)
         take_number(area, i, sums);
+    take_renumbered(area, sums);
     memcpy(sums->names, area->names, sizeof(sums->names));
 }
 
@@ -57,11 +72,44 @@ static void add_row(struct report_row *total, const struct report_row *row)
         total->longest_turn_us = row->longest_turn_us;
 }
 
+static int number_of(const struct master *master, const struct slot *slot)
+{
+    return stats_find(master->fleet.context.stats, slot->pool_name, slot->id);
+}
+
+const struct report_row *report_sums_slot(const struct master *master, const struct report_sums *sums,
+                                          const struct slot *slot)
+{
+    static const struct report_row nothing;
+    int number = number_of(master, slot);
+
+    return number >= 0 ? &sums->rows[number] : &nothing;
+}
+
+void report_slot_respawns(const struct master *master, const struct slot *slot, uint64_t respawns[RESPAWNS])
+{
+    int number = number_of(master, slot);
+
+    for (unsigned i = 0; i < RESPAWNS; i++)
+        respawns[i] = number < 0 ? 0 : stats_read(&master->fleet.context.stats->totals[number].respawns[i]);
+}
+
 void report_sums_gone_workers(const struct master *master, const struct report_sums *sums, struct report_row *gone)
 {
+    const struct generation *current = master->fleet.current;
+    bool present[STATS_NUMBERS_MAX] = {false};
+
+    for (unsigned i = 0; i < current->pool_count; i++)
+        for (unsigned j = 0; j < current->pools[i].count; j++) {
+            int number = number_of(master, current->pools[i].slots[j]);
+            if (number >= 0)
+                present[number] = true;
+        }
     memset(gone, 0, sizeof(*gone));
-    for (unsigned i = master->fleet.current->count; i < sums->numbers; i++)
-        add_row(gone, &sums->rows[i]);
+    add_row(gone, &sums->renumbered);
+    for (unsigned i = 0; i < sums->numbers; i++)
+        if (!present[i])
+            add_row(gone, &sums->rows[i]);
 }
 
 void report_sums_gone_listeners(const struct master *master, const struct report_sums *sums,
@@ -133,5 +181,5 @@ uint64_t report_slot_ready_ms(const struct slot *slot)
 
 bool report_is_adopted(const struct master *master, const struct slot *slot)
 {
-    return slot->conf == &master->fleet.current->conf && master->fleet.adopted[slot->id];
+    return slot->conf == &master->fleet.current->conf && slot->pool->adopted[slot->id];
 }

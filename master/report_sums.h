@@ -1,5 +1,5 @@
 /*
- * What a report is made from: every counter is read once, then summed in two ways, by worker number and by listener.
+ * What a report is made from: every counter is read once, then summed in two ways, by number of a slot and by listener.
  * So both add up to the same, however busy the workers are meanwhile.
  *
  *                   listener 0   listener 1   ...   forgotten names
@@ -15,7 +15,7 @@
 
 #include "master/master.h"
 
-/* A worker number: all processes it has had. Or one process. */
+/* The number of a slot (common/stats_number.h): all processes it has had. Or one process. */
 struct report_row {
     struct stats_listener traffic; /* all listeners together */
     uint64_t turns, longest_turn_us, accept_pauses, log_dropped;
@@ -26,6 +26,7 @@ struct report_sums {
     struct stats_listener listeners[STATS_LISTENERS_MAX], forgotten;
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of the listeners at that time */
     uint64_t respawns[RESPAWNS];
+    struct report_row renumbered; /* slots that no number stands for any more */
     unsigned numbers; /* rows: numbers that have ever had a worker; what follows is not touched, and costs no memory */
     struct report_row rows[STATS_NUMBERS_MAX];
 };
@@ -38,7 +39,11 @@ void report_sums_copy(struct report_sums *to, const struct report_sums *from);
 /* What the process that has `block` has counted, all listeners together. */
 void report_sums_process(const struct stats_block *block, struct report_row *row);
 
-/* The sum of the numbers that have no worker in the current generation. */
+/* The row of a slot, zeros when it has none; why its processes were started; the sum of those that have no worker in
+ * the current generation. */
+const struct report_row *report_sums_slot(const struct master *master, const struct report_sums *sums,
+                                          const struct slot *slot);
+void report_slot_respawns(const struct master *master, const struct slot *slot, uint64_t respawns[RESPAWNS]);
 void report_sums_gone_workers(const struct master *master, const struct report_sums *sums, struct report_row *gone);
 
 /* The sum of the listeners that the current configuration does not have. */

@@ -148,7 +148,7 @@ static void log_summary(const struct master *master, const struct report_sums *s
     list_add(&list, "%s", report_master_state(master));
     list_add(&list, "up %s", own);
     list_add(&list, "generation %u", master->fleet.current->number);
-    list_add(&list, "%u workers", master->fleet.current->count);
+    list_add(&list, "%u workers", generation_count(master->fleet.current));
     list_end(&list);
     list_begin(&list, "  ", "  ");
     list_add(&list, "rates over %s", since);
@@ -166,17 +166,37 @@ static void log_summary(const struct master *master, const struct report_sums *s
 
 /* ---- the table of workers ---- */
 
+/* "1" in the pool main, "bank/1" elsewhere. What the column has no room for has a line of its own. */
+struct label {
+    char text[POOL_NAME_SIZE + 16];
+};
+
+static struct label label_of(const struct slot *slot, unsigned width)
+{
+    bool is_main = slot->pool_name[0] == '\0' || strcmp(slot->pool_name, "main") == 0;
+    struct label label;
+
+    snprintf(label.text, sizeof(label.text), "%s%s%u", is_main ? "" : slot->pool_name, is_main ? "" : "/", slot->id);
+    if (strlen(label.text) > width) {
+        log_always("  %s", label.text);
+        label.text[0] = '\0';
+    }
+    return label;
+}
+
+enum { WORKER_WIDTH = 6 };
 #define WORKER_ROW "  %-6s %5s %7s %-8s %7s %7s %5s %5s %7s %6s %6s %7s"
 
 /* What has happened to a number, and who serves its queues; only what is out of the ordinary. */
 static void log_history(const struct master *master, const struct slot *slot)
 {
-    const struct stats_totals *totals = &master->fleet.context.stats->totals[slot->id];
+    uint64_t respawns[RESPAWNS];
     struct list list;
 
+    report_slot_respawns(master, slot, respawns);
     list_begin(&list, "         started again by: ", "           ");
     for (unsigned i = 0; i < RESPAWNS; i++)
-        list_add_count(&list, report_respawn_name(i), stats_read(&totals->respawns[i]));
+        list_add_count(&list, report_respawn_name(i), respawns[i]);
     if (list.items > 0)
         list_add(&list, "the last time: %s", report_respawn_name(slot->reason));
     list_end(&list);
@@ -186,11 +206,11 @@ static void log_history(const struct master *master, const struct slot *slot)
 
 static void log_worker(const struct master *master, const struct slot *slot, const struct report_row *row)
 {
-    char number[REPORT_CELL_SIZE], generation[REPORT_CELL_SIZE], pid[REPORT_CELL_SIZE], up[REPORT_CELL_SIZE],
-        ready[REPORT_CELL_SIZE], open[REPORT_CELL_SIZE], turns[REPORT_CELL_SIZE], longest[REPORT_CELL_SIZE],
-        pauses[REPORT_CELL_SIZE], adopted[REPORT_CELL_SIZE], dropped[REPORT_CELL_SIZE];
+    const struct label label = label_of(slot, WORKER_WIDTH);
+    char generation[REPORT_CELL_SIZE], pid[REPORT_CELL_SIZE], up[REPORT_CELL_SIZE], ready[REPORT_CELL_SIZE],
+        open[REPORT_CELL_SIZE], turns[REPORT_CELL_SIZE], longest[REPORT_CELL_SIZE], pauses[REPORT_CELL_SIZE],
+        adopted[REPORT_CELL_SIZE], dropped[REPORT_CELL_SIZE];
 
-    snprintf(number, sizeof(number), "%u", slot->id);
     report_count(generation, slot->generation);
     snprintf(pid, sizeof(pid), "%d", (int)slot->pid);
     report_time(up, report_slot_up_ms(master, slot) * 1000);
@@ -201,7 +221,7 @@ static void log_worker(const struct master *master, const struct slot *slot, con
     report_count(pauses, row->accept_pauses);
     report_count(adopted, adopt_count(slot));
     report_count(dropped, row->log_dropped);
-    log_always(WORKER_ROW, number, generation, slot->pid ? pid : "-", supervisor_state_name(slot->supervised.state),
+    log_always(WORKER_ROW, label.text, generation, slot->pid ? pid : "-", supervisor_state_name(slot->supervised.state),
                slot->pid ? up : "-", slot->ready_ms ? ready : "-", open, turns, longest, pauses, adopted, dropped);
 }
 
@@ -222,12 +242,15 @@ static void log_workers(const struct master *master, const struct report_sums *s
 
     log_always(WORKER_ROW, "worker", "gen", "pid", "state", "up", "ready", "open", "turns", "longest", "pauses",
                "adopts", "dropped");
-    for (unsigned i = 0; i < current->count; i++) {
-        log_worker(master, current->slots[i], &sums->rows[i]);
-        log_history(master, current->slots[i]);
-    }
-    for (unsigned i = 0; next && i < next->count; i++)
-        log_process(master, next->slots[i]);
+    for (unsigned i = 0; i < current->pool_count; i++)
+        for (unsigned j = 0; j < current->pools[i].count; j++) {
+            slot = current->pools[i].slots[j];
+            log_worker(master, slot, report_sums_slot(master, sums, slot));
+            log_history(master, slot);
+        }
+    for (unsigned i = 0; next && i < next->pool_count; i++)
+        for (unsigned j = 0; j < next->pools[i].count; j++)
+            log_process(master, next->pools[i].slots[j]);
     LIST_FOREACH(slot, &master->fleet.leaving, link)
         log_process(master, slot);
 }
@@ -311,14 +334,16 @@ static bool has_traffic(const struct stats_listener *traffic)
 static void log_workers_traffic(const struct master *master, const struct report_sums *sums,
                                 const struct report_sums *before, uint64_t ms)
 {
+    const struct generation *current = master->fleet.current;
     struct report_row gone, gone_before;
-    char name[REPORT_CELL_SIZE];
 
     log_traffic_heading("worker");
-    for (unsigned i = 0; i < master->fleet.current->count; i++) {
-        snprintf(name, sizeof(name), "%u", i);
-        log_traffic(name, &sums->rows[i].traffic, &before->rows[i].traffic, ms);
-    }
+    for (unsigned i = 0; i < current->pool_count; i++)
+        for (unsigned j = 0; j < current->pools[i].count; j++) {
+            const struct slot *slot = current->pools[i].slots[j];
+            log_traffic(label_of(slot, NAME_WIDTH).text, &report_sums_slot(master, sums, slot)->traffic,
+                        &report_sums_slot(master, before, slot)->traffic, ms);
+        }
     report_sums_gone_workers(master, sums, &gone);
     report_sums_gone_workers(master, before, &gone_before);
     if (has_traffic(&gone.traffic))

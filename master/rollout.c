@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/limit.h"
+#include "master/single.h"
 
 enum {
     START_MS = 10 * 1000, /* what the next generation may take to be READY, at least */
@@ -25,47 +26,63 @@ void rollout_give_up(struct fleet *fleet, const char *error)
         return;
     fleet->next = NULL;
     fleet_retire_all(fleet, next); /* some may serve already: they drain */
+    fleet_release(fleet, RESPAWN_reload);
     endpoints_forget_added(&fleet->endpoints);
     log_open(fleet->current->conf.log);
     rollout_refuse(fleet, next, error);
 }
 
-enum fleet_progress rollout_start_some(struct fleet *fleet)
+static enum fleet_progress check_progress(struct fleet *fleet, enum fleet_progress progress)
 {
-    enum fleet_progress progress = fleet->next ? fleet_start_some(fleet, fleet->next) : FLEET_DONE;
-
     if (progress == FLEET_FAILED)
         rollout_give_up(fleet, "a worker of it could not be started");
     return progress;
 }
 
+enum fleet_progress rollout_start_some(struct fleet *fleet)
+{
+    return check_progress(fleet, fleet->next ? fleet_start_some(fleet, fleet->next) : FLEET_DONE);
+}
+
+/* A worker that is the only one so far must be gone, too, before the first ones of a pool that is not single start. */
+static void note_singles(struct fleet *fleet, struct generation *next)
+{
+    for (unsigned i = 0; i < next->pool_count; i++) {
+        const struct pool *old = single_counterpart(fleet->current, &next->pools[i]);
+        next->pools[i].alone |= old && old->config->single;
+    }
+}
+
 void rollout_start(struct fleet *fleet, struct generation *next)
 {
+    unsigned workers[CONF_POOLS_MAX];
+
     next->number = fleet_next_number(fleet);
+    generation_set_pools(next);
     conf_log_changes(&fleet->current->conf, &next->conf);
     limit_check(&next->conf, &fleet->current->conf);
     log_notice("reload: generation %u starts", next->number);
     fleet->next = next;
-    fleet->next_due_ms = clock_now_ms() + START_MS + (uint64_t)START_EACH_MS * next->conf.workers;
-    next->reason = RESPAWN_reload;
-    next->wanted = next->conf.workers;
-    rollout_start_some(fleet);
+    fleet->next_due_ms = clock_now_ms() + START_MS + (uint64_t)START_EACH_MS * conf_workers(&next->conf);
+    conf_each_pool_workers(&next->conf, workers);
+    note_singles(fleet, next);
+    check_progress(fleet, fleet_start(fleet, next, workers, RESPAWN_reload));
 }
 
 /* Addresses that the next configuration does not have are closed by those who accept from them, when they are done. */
-static void refuse_removed(struct fleet *fleet)
+static void refuse_removed(struct fleet *fleet, const struct pool *pool)
 {
-    const struct generation *current = fleet->current;
+    const struct conf *conf = pool->conf;
     uint32_t index = 0;
 
-    for (unsigned i = 0; i < current->conf.listener_count; i++)
-        for (unsigned j = 0; j < current->conf.listeners[i].address_count; j++, index++) {
-            const struct endpoint *endpoint = endpoints_find(&fleet->endpoints,
-                                                             &current->conf.listeners[i].addresses[j]);
+    for (unsigned i = 0; i < conf->listener_count; i++)
+        for (unsigned j = 0; conf->listeners[i].pool == pool->index && j < conf->listeners[i].address_count;
+             j++, index++) {
+            const struct endpoint *endpoint = endpoints_find(&fleet->endpoints, &conf->listeners[i].addresses[j]);
             if (endpoint->claimed)
                 continue;
-            for (unsigned k = 0; k < current->count; k++)
-                slot_send_refuse(&fleet->context, current->slots[k], index);
+            for (unsigned k = 0; k < pool->count; k++)
+                slot_send_refuse(&fleet->context, pool->slots[k], index);
         }
 }
 
@@ -74,32 +91,65 @@ static void take_over(struct fleet *fleet)
     struct generation *old = fleet->current;
 
     endpoints_yield_covered(&fleet->endpoints);
-    refuse_removed(fleet);
+    for (unsigned i = 0; i < old->pool_count; i++)
+        refuse_removed(fleet, &old->pools[i]);
     fleet_retire_all(fleet, old);
     fleet->current = fleet->next;
     fleet->next = NULL;
+    for (unsigned i = 0; i < fleet->current->pool_count; i++)
+        fleet->current->pools[i].alone = fleet->current->pools[i].config->single;
     endpoints_keep_claimed(&fleet->endpoints, &fleet->current->conf);
-    fleet_apply_patience(fleet);
     log_set_level((enum log_level)fleet->current->conf.log_level);
     atomic_fetch_add(&fleet->context.stats->service.reloads, 1);
     log_notice("reload: generation %u serves, generation %u drains", fleet->current->number, old->number);
-    notify("READY=1\nSTATUS=%u workers, generation %u", fleet->current->count, fleet->current->number);
+    notify("READY=1\nSTATUS=%u workers, generation %u", generation_count(fleet->current), fleet->current->number);
     generation_free(old);
+}
+
+static bool is_ready(const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->count; i++) {
+        enum supervisor_state state = pool->slots[i]->supervised.state;
+        if (state != SUPERVISOR_RUNNING && state != SUPERVISOR_SILENT)
+            return false;
+    }
+    return pool->count == pool->wanted;
+}
+
+/* `all`: those, too, that have to wait for the current generation. */
+static bool are_ready(const struct generation *next, bool all)
+{
+    for (unsigned i = 0; i < next->pool_count; i++)
+        if ((all || !next->pools[i].alone) && !is_ready(&next->pools[i]))
+            return false;
+    return true;
+}
+
+/* All others are READY: now the workers that there may be only one of leave. */
+static void yield_singles(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->next->pool_count; i++) {
+        const struct pool *pool = &fleet->next->pools[i];
+        struct pool *old = pool->alone ? single_counterpart(fleet->current, pool) : NULL;
+        if (!old || old->held)
+            continue;
+        log_notice("reload: the pool %s makes room for its next worker", pool->config->name);
+        refuse_removed(fleet, old);
+        fleet_hold(fleet, old);
+        uint64_t due_ms = clock_now_ms() + old->config->drain_timeout_ms + SUPERVISOR_GRACE_MS + START_MS;
+        if (due_ms > fleet->next_due_ms)
+            fleet->next_due_ms = due_ms;
+    }
 }
 
 void rollout_check(struct fleet *fleet)
 {
-    const struct generation *next = fleet->next;
-    unsigned ready = 0;
-
-    if (!next)
+    if (!fleet->next)
         return;
-    for (unsigned i = 0; i < next->count; i++) {
-        enum supervisor_state state = next->slots[i]->supervised.state;
-        ready += state == SUPERVISOR_RUNNING || state == SUPERVISOR_SILENT;
-    }
-    if (ready == next->wanted)
+    if (are_ready(fleet->next, true))
         take_over(fleet);
-    else if (clock_now_ms() >= fleet->next_due_ms)
+    else if (are_ready(fleet->next, false))
+        yield_singles(fleet);
+    if (fleet->next && clock_now_ms() >= fleet->next_due_ms && !fleet_is_starting(fleet, fleet->next))
         rollout_give_up(fleet, "its workers are not ready in time");
 }

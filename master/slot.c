@@ -1,6 +1,8 @@
 #include "master/slot.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/stats_number.h"
+#include "master/placement.h"
 #include "master/process.h"
 #include <errno.h>
 #include <signal.h>
@@ -8,6 +10,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <bsd/string.h>
 
 /* ---- roles ---- */
 
@@ -20,7 +24,7 @@ static const struct role worker = {.name = "worker", .run = worker_run};
 
 /* ---- life ---- */
 
-struct slot *slot_new(unsigned id, unsigned generation, const struct conf *conf, enum stats_respawn reason)
+struct slot *slot_new(unsigned id, unsigned generation, const struct pool *pool, enum stats_respawn reason)
 {
     struct slot *slot = calloc(1, sizeof(*slot));
 
@@ -29,7 +33,14 @@ struct slot *slot_new(unsigned id, unsigned generation, const struct conf *conf,
     slot->role = &worker;
     slot->id = id;
     slot->generation = generation;
-    slot->conf = conf;
+    slot->pool = pool;
+    slot->conf = pool->conf;
+    slot->patience = (struct supervisor_patience){.adopt_after_ms = pool->config->adopt_after_ms,
+                                                  .watchdog_ms = pool->config->watchdog_timeout_ms,
+                                                  .drain_ms = pool->config->drain_timeout_ms};
+    strlcpy(slot->pool_name, pool->config->name, sizeof(slot->pool_name));
+    snprintf(slot->name, sizeof(slot->name), "%s%s%s %u", pool->index ? slot->pool_name : "", pool->index ? " " : "",
+             worker.name, id);
     slot->channel = -1;
     slot->reason = reason;
     return slot;
@@ -62,6 +73,8 @@ static struct worker_socket *sockets_of(const struct slot_context *context, cons
     *count = 0;
     for (unsigned i = 0; sockets && i < slot->conf->listener_count; i++) {
         const struct listener_config *listener = &slot->conf->listeners[i];
+        if (listener->pool != slot->pool->index)
+            continue;
         for (unsigned j = 0; j < listener->address_count; j++) {
             const struct endpoint *endpoint = endpoints_find(context->endpoints, &listener->addresses[j]);
             bool shared = endpoint->queues[slot->id] < 0; /* a unix socket: there is one for all */
@@ -84,20 +97,23 @@ static int run_child(void *user, int channel)
     const struct slot *slot = child->slot;
     const struct slot_context *context = child->context;
     struct worker_env env = {.slot = slot->id,
+                             .name = slot->name,
                              .channel = channel,
                              .stats = stats_enter(context->stats, slot->block),
-                             .max_sessions = slot->conf->max_sessions,
+                             .max_sessions = slot->pool->config->max_sessions,
                              .linger_timeout_ms = slot->conf->linger_timeout_ms,
                              .drain_spread_ms = slot->conf->drain_spread_ms,
                              .busy_poll_us = slot->conf->busy_poll_us};
     struct worker_socket *sockets = sockets_of(context, slot, &env.socket_count);
 
     if (!env.stats || !sockets) {
-        log_error("%s %u cannot start: %s", slot->role->name, slot->id, strerror(errno));
+        log_error("%s cannot start: %s", slot->name, strerror(errno));
         free(sockets);
         return EXIT_FAILURE;
     }
     context->in_child();
+    log_set_role(slot->name);
+    placement_apply(slot->pool->config, slot->id);
     log_set_level((enum log_level)slot->conf->log_level);
     endpoints_close_others(context->endpoints, sockets, env.socket_count);
     env.sockets = sockets;
@@ -111,9 +127,11 @@ static int spawn(const struct slot_context *context, struct slot *slot)
 {
     struct child child = {.context = context, .slot = slot};
 
-    slot->block = stats_take(context->stats, slot->id, getpid());
+    int number = stats_number(context->stats, slot->pool_name, slot->id);
+    slot->block = number < 0 ? NULL : stats_take(context->stats, (unsigned)number, getpid());
     if (!slot->block)
         return -1;
+    slot->number = (unsigned)number;
     pid_t pid = process_start(run_child, &child, &slot->channel);
     if (pid < 0)
         return -1;
@@ -137,13 +155,13 @@ static void forget_process(struct slot *slot)
 static void start(struct slot_context *context, struct slot *slot)
 {
     forget_process(slot);
-    endpoints_reopen(context->endpoints, slot->conf, slot->id);
+    endpoints_reopen(context->endpoints, slot->conf, slot->pool->index, slot->id);
     if (spawn(context, slot) == 0) {
         if (slot->reason != RESPAWN_none)
-            stats_count(&context->stats->totals[slot->id].respawns[slot->reason], 1);
+            stats_count(&context->stats->totals[slot->number].respawns[slot->reason], 1);
         return;
     }
-    log_error("cannot start %s %u: %s", slot->role->name, slot->id, strerror(errno));
+    log_error("cannot start %s: %s", slot->name, strerror(errno));
     if (slot->block)
         stats_fold(context->stats, slot->block);
     slot->block = NULL;
@@ -158,8 +176,8 @@ bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value)
     enum channel_result result = slot->channel < 0 ? CHANNEL_CLOSED : channel_send(slot->channel, type, value);
 
     if (result == CHANNEL_BROKEN)
-        log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s %u cannot be told %s: %s", slot->role->name, slot->id,
-                    channel_name(type), strerror(errno));
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s cannot be told %s: %s", slot->name, channel_name(type),
+                    strerror(errno));
     return result == CHANNEL_OK || result == CHANNEL_CLOSED;
 }
 
@@ -225,7 +243,7 @@ static void send_drain(const struct slot_context *context, struct slot *slot)
 
 static void log_silence(const struct slot_context *context, const struct slot *slot, const char *then)
 {
-    log_warn("%s %u (pid %d) is silent for %u ms: %s", slot->role->name, slot->id, (int)slot->pid,
+    log_warn("%s (pid %d) is silent for %u ms: %s", slot->name, (int)slot->pid,
              (unsigned)(context->now_ms - slot->supervised.beat_ms), then);
 }
 
@@ -239,35 +257,33 @@ static void end(const struct slot_context *context, const struct slot *slot, int
 }
 
 /* Whether siblings adopt the accept queues of a silent worker, for the log. */
-static const char *adopters_text(const struct slot_context *context)
+static const char *adopters_text(const struct slot *slot)
 {
-    return context->running > 1 ? "its siblings adopt its accept queues" : "no sibling runs to adopt its accept queues";
+    return slot->pool && slot->pool->running > 1 ? "its siblings adopt its accept queues"
+                                                 : "no sibling runs to adopt its accept queues";
 }
 
 void slot_handle(struct slot_context *context, struct slot *slot, enum supervisor_event event)
 {
-    const char *name = slot->role->name;
+    const char *name = slot->name;
     enum supervisor_state before = slot->supervised.state;
 
-    switch (supervisor_handle(&slot->supervised, event, &context->patience, context->now_ms)) {
+    switch (supervisor_handle(&slot->supervised, event, &slot->patience, context->now_ms)) {
     case SUPERVISOR_ACT_NONE: break;
     case SUPERVISOR_ACT_SPAWN: start(context, slot); break;
     case SUPERVISOR_ACT_WAIT:
-        log_warn("%s %u will be started again in %u ms", name, slot->id,
-                 (unsigned)(slot->supervised.due_ms - context->now_ms));
+        log_warn("%s will be started again in %u ms", name, (unsigned)(slot->supervised.due_ms - context->now_ms));
         break;
-    case SUPERVISOR_ACT_LOG_SILENT: log_silence(context, slot, adopters_text(context)); break;
+    case SUPERVISOR_ACT_LOG_SILENT: log_silence(context, slot, adopters_text(slot)); break;
     case SUPERVISOR_ACT_LOG_AWAKE:
-        log_notice("%s %u (pid %d) beats again: its accept queues are its own", name, slot->id, (int)slot->pid);
+        log_notice("%s (pid %d) beats again: its accept queues are its own", name, (int)slot->pid);
         break;
     case SUPERVISOR_ACT_ABORT: end(context, slot, SIGABRT); break;
     case SUPERVISOR_ACT_KILL: end(context, slot, SIGKILL); break;
     case SUPERVISOR_ACT_DRAIN: send_drain(context, slot); break;
-    case SUPERVISOR_ACT_LOG_DOWN:
-        log_error("%s %u stays down: it asked not to be started again", name, slot->id);
-        break;
+    case SUPERVISOR_ACT_LOG_DOWN: log_error("%s stays down: it asked not to be started again", name); break;
     case SUPERVISOR_ACT_BUG:
-        log_fatal("%s %u: event %d cannot happen in state %s", name, slot->id, event, supervisor_state_name(before));
+        log_fatal("%s: event %d cannot happen in state %s", name, event, supervisor_state_name(before));
     }
 }
 
@@ -279,7 +295,7 @@ void slot_hurry(struct slot_context *context, struct slot *slot)
 
 void slot_expel(struct slot_context *context, struct slot *slot, const char *what)
 {
-    log_error("%s %u (pid %d) %s: it is killed", slot->role->name, slot->id, (int)slot->pid, what);
+    log_error("%s (pid %d) %s: it is killed", slot->name, (int)slot->pid, what);
     slot->expelled = true;
     slot_close_channel(slot); /* nothing it says counts any more */
     slot_handle(context, slot, SUPERVISOR_EVENT_ERROR);
@@ -288,7 +304,7 @@ void slot_expel(struct slot_context *context, struct slot *slot, const char *wha
 /* A process that exits closes its control pipe a moment before; one that goes on without it cannot be controlled. */
 static void check_process(struct slot_context *context, struct slot *slot)
 {
-    const char *error = slot->block ? stats_error(slot->block, slot->id, getpid()) : NULL;
+    const char *error = slot->block ? stats_error(slot->block, slot->number, getpid()) : NULL;
 
     if (!slot->pid || slot->expelled)
         return;
@@ -320,7 +336,7 @@ void slot_tick(struct slot_context *context, struct slot *slot)
     if (slot->supervised.state == SUPERVISOR_EMPTY || slot->supervised.due_ms > context->now_ms)
         return;
     if (slot->supervised.state == SUPERVISOR_STOPPING)
-        log_error("%s %u (pid %d) did not stop in time and is killed", slot->role->name, slot->id, (int)slot->pid);
+        log_error("%s (pid %d) did not stop in time and is killed", slot->name, (int)slot->pid);
     slot_handle(context, slot, SUPERVISOR_EVENT_DUE);
 }
 
@@ -329,28 +345,27 @@ void slot_tick(struct slot_context *context, struct slot *slot)
 static void log_death(const struct slot_context *context, const struct slot *slot, const int *status)
 {
     double seconds = (double)(context->now_ms - slot->supervised.started_ms) / 1000;
-    const char *name = slot->role->name;
+    const char *name = slot->name;
 
     if (!status)
-        log_error("%s %u (pid %d) is gone after %.3f s, and nobody knows how", name, slot->id, (int)slot->pid, seconds);
+        log_error("%s (pid %d) is gone after %.3f s, and nobody knows how", name, (int)slot->pid, seconds);
     else if (WIFSIGNALED(*status))
-        log_error("%s %u (pid %d) killed by SIG%s after %.3f s%s", name, slot->id, (int)slot->pid,
-                  sigabbrev_np(WTERMSIG(*status)), seconds, WCOREDUMP(*status) ? ", core dumped" : "");
+        log_error("%s (pid %d) killed by SIG%s after %.3f s%s", name, (int)slot->pid, sigabbrev_np(WTERMSIG(*status)),
+                  seconds, WCOREDUMP(*status) ? ", core dumped" : "");
     else
         log_write(WEXITSTATUS(*status) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
-                  "%s %u (pid %d) exited with code %d after %.3f s", name, slot->id, (int)slot->pid,
-                  WEXITSTATUS(*status), seconds);
+                  "%s (pid %d) exited with code %d after %.3f s", name, (int)slot->pid, WEXITSTATUS(*status), seconds);
 }
 
 /* Check for the last time what the dead worker has written. */
 static void check_legacy(const struct slot_context *context, const struct slot *slot)
 {
-    const char *error = stats_error(slot->block, slot->id, getpid());
+    const char *error = stats_error(slot->block, slot->number, getpid());
 
     if (!error)
         error = stats_counters_error(context->stats, slot->block);
     if (error && !slot->expelled)
-        log_error("%s %u (pid %d) %s", slot->role->name, slot->id, (int)slot->pid, error);
+        log_error("%s (pid %d) %s", slot->name, (int)slot->pid, error);
 }
 
 static bool hung(const struct slot *slot)

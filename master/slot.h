@@ -1,6 +1,6 @@
 /*
- * A slot: the place of one worker of one generation, and the process it has now. What the supervisor's table decides is
- * done here: forking, signalling, reaping, and talking over the control pipe.
+ * A slot: the place of one worker of one pool of one generation, and the process it has now. What the supervisor's
+ * table decides is done here: forking, signalling, reaping, and talking over the control pipe.
  *
  *   slot    supervised state    pid, control pipe    block of counters in shared memory
  *           (supervisor.c)                           (folded into the totals of the slot when the process is gone)
@@ -14,6 +14,7 @@
 #include "common/stats.h"
 #include "master/conf/conf.h"
 #include "master/endpoint.h"
+#include "master/pool.h"
 #include "master/supervisor.h"
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,9 +25,7 @@
 struct slot_context {
     const struct endpoints *endpoints;
     struct stats_area *stats;
-    struct supervisor_patience patience;
     uint64_t now_ms;        /* by the supervisor's clock */
-    unsigned running;       /* workers of the current generation that could adopt the queues of another */
     bool for_good;          /* the whole server stops: a worker that drains lets new connections be refused */
     void (*in_child)(void); /* called first thing in a child: closes what is the master's alone */
 };
@@ -44,8 +43,12 @@ struct slot_words {
 struct slot {
     LIST_ENTRY(slot) link; /* of those that leave */
     const struct role *role;
-    unsigned id, generation; /* the id is also the number of its queue in each endpoint */
-    const struct conf *conf; /* of its generation; NULL once it leaves */
+    char name[POOL_NAME_SIZE + 24]; /* "worker 0", "bank worker 1" */
+    char pool_name[POOL_NAME_SIZE];
+    unsigned id, generation; /* the id, in its pool, is also the number of its queue in each endpoint */
+    const struct pool *pool; /* of its generation; NULL once it leaves, and so is the next one */
+    const struct conf *conf;
+    struct supervisor_patience patience;
     struct supervisor_slot supervised;
     enum stats_respawn reason; /* why its process will be, or was, started */
 
@@ -53,6 +56,7 @@ struct slot {
     pid_t pid;                 /* 0: none */
     int channel;               /* the master's end of the control pipe; -1: none */
     struct stats_block *block; /* NULL: none */
+    unsigned number;           /* of the slot in the statistics, while there is a block */
     uint64_t turns_seen;       /* the heartbeat when it was last looked at */
     uint64_t ready_ms;         /* real time; 0: not yet */
     struct slot_words words;
@@ -73,7 +77,7 @@ struct slot {
 LIST_HEAD(slot_list, slot);
 
 /* Without a process. `reason` is counted when the first one starts. NULL when out of memory. */
-struct slot *slot_new(unsigned id, unsigned generation, const struct conf *conf, enum stats_respawn reason);
+struct slot *slot_new(unsigned id, unsigned generation, const struct pool *pool, enum stats_respawn reason);
 void slot_free(struct slot *slot);
 
 /* Take an event in and carry out what the supervisor says. */

@@ -4,7 +4,9 @@
  *   predecessor                                 candidate
  *     | fork, exec; environment: CCSERVER_UPGRADE = descriptors
  *     |                                          | loads its configuration, claims the sockets, starts its workers
- *     | <-------------- ALIVE ------------------ | some of them are READY
+ *     | <-------------- ALIVE ------------------ | some of them are READY, or beat while they start
+ *     | <-------------- YIELD ------------------ | all of them are that need not be alone: upgrade_single.c
+ *     | -------------- YIELDED ----------------> | starts those
  *     | <-------------- READY ------------------ | all of them are
  *     | --------------- YOURS -----------------> | puts its pid file in the place of the predecessor's
  *     | <--------------- MINE ------------------ | in charge: the successor
@@ -30,6 +32,7 @@
 #include "master/master.h"
 #include "master/resize.h"
 #include "master/upgrade_fork.h"
+#include "master/upgrade_single.h"
 #include "master/upgrade_words.h"
 #include <errno.h>
 #include <limits.h>
@@ -128,6 +131,7 @@ static void note_exit(struct upgrade *upgrade, int status)
 static void go_on(struct master *master)
 {
     log_failure(master, master->upgrade.error);
+    fleet_release(&master->fleet, RESPAWN_upgrade);
     forget(&master->upgrade);
     guardian_resume(&master->guardian);
 }
@@ -141,6 +145,7 @@ static void recover(struct master *master)
     if (replace_pid_file(master, error, sizeof(error)) < 0)
         log_error("%s", error);
     endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf);
+    fleet_release(&master->fleet, RESPAWN_upgrade);
     forget(&master->upgrade);
     guardian_resume(&master->guardian);
 }
@@ -174,6 +179,8 @@ static void resume_service(struct master *master)
 {
     char error[256];
 
+    unsigned workers[CONF_POOLS_MAX];
+
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
     atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
     forget(&master->upgrade);
@@ -181,7 +188,8 @@ static void resume_service(struct master *master)
     if (replace_pid_file(master, error, sizeof(error)) < 0)
         log_error("%s", error);
     endpoints_listen(&master->fleet.endpoints, &master->fleet.current->conf); /* it may have dropped some */
-    fleet_start(&master->fleet, master->fleet.current, master->fleet.current->conf.workers, RESPAWN_upgrade);
+    conf_each_pool_workers(&master->fleet.current->conf, workers);
+    fleet_start(&master->fleet, master->fleet.current, workers, RESPAWN_upgrade);
     if (!master->guardian.stays)
         notify("MAINPID=%d", (int)getpid());
     notify("READY=1");
@@ -213,6 +221,8 @@ void upgrade_tick(struct master *master)
     struct upgrade *upgrade = &master->upgrade;
 
     upgrade_words_flush(upgrade);
+    if (upgrade_tick_singles(master))
+        wait_longer(upgrade);
     check_claim(master);
     guardian_tick(&master->guardian);
     if (upgrade->due_ms && clock_now_ms() >= upgrade->due_ms) {
@@ -279,11 +289,16 @@ void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all)
     upgrade_words_send(upgrade, all ? WORD_READY : WORD_ALIVE);
 }
 
-unsigned upgrade_first_workers(const struct master *master)
+void upgrade_first_workers(const struct master *master, unsigned workers[CONF_POOLS_MAX])
 {
-    unsigned wanted = master->fleet.current->conf.workers, numbers = endpoints_fewest(&master->fleet.endpoints);
+    const struct conf *conf = &master->fleet.current->conf;
 
-    return handover_is_candidate(master->upgrade.state) && numbers < wanted ? numbers : wanted;
+    conf_each_pool_workers(conf, workers);
+    for (unsigned i = 0; i < conf->pool_count && handover_is_candidate(master->upgrade.state); i++) {
+        unsigned numbers = endpoints_fewest(&master->fleet.endpoints, conf, i);
+        if (numbers < workers[i])
+            workers[i] = numbers;
+    }
 }
 
 /* MINE is on its way, or nobody is left to receive it: there is no way back. */
@@ -315,12 +330,13 @@ static void claim(struct master *master)
 static void take_over(struct master *master)
 {
     stats_count(&master->fleet.context.stats->upgrades, 1);
+    master->fleet.singles_wait = false;
     endpoints_yield_covered(&master->fleet.endpoints);
     endpoints_shut_unclaimed(&master->fleet.endpoints);
     endpoints_keep_claimed(&master->fleet.endpoints, &master->fleet.current->conf);
     resize_to_configured(&master->fleet);
     log_notice("upgrade: this master is in charge, pid %d drains", (int)master->upgrade.pid);
-    notify("READY=1\nSTATUS=%u workers", master->fleet.current->wanted);
+    notify("READY=1\nSTATUS=%u workers", conf_workers(&master->fleet.current->conf));
 }
 
 /* The predecessor is gone. Without a pid file this master is still better than none. */
@@ -390,6 +406,8 @@ static void handle(struct master *master, enum handover_event event)
 static void handle_word(struct master *master, enum upgrade_word word, const char *error)
 {
     switch (word) {
+    case WORD_YIELD: upgrade_yield(master); break;
+    case WORD_YIELDED: upgrade_yielded(master); break;
     case WORD_ALIVE: handle(master, HANDOVER_EVENT_ALIVE); break;
     case WORD_READY: handle(master, HANDOVER_EVENT_READY); break;
     case WORD_YOURS:

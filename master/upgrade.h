@@ -4,6 +4,7 @@
 #ifndef MASTER_UPGRADE_H
 #define MASTER_UPGRADE_H
 
+#include "master/conf/conf.h"
 #include "master/handover.h"
 #include "master/pid.h"
 #include <stdbool.h>
@@ -20,6 +21,8 @@ struct upgrade {
     pid_t pid;                 /* of the other master; 0: there is none */
     struct file_id pid_file;   /* of the predecessor, as it has said */
     uint64_t due_ms;           /* real time until which a predecessor waits for the candidate; 0: it does not */
+    bool yields;               /* this candidate's predecessor knows YIELD */
+    bool yielding;             /* the candidate has been sent no YIELDED yet; or it has sent YIELD */
     unsigned workers;          /* of this candidate that have been READY at a time */
     char error[512];           /* the candidate has failed */
     int status;                /* with which the successor has ended, as from waitpid() */
@@ -40,10 +43,11 @@ void upgrade_report_alive(struct upgrade *upgrade);
 void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all);
 
 /*
- * How many workers this master starts with: as many as are configured, but in a candidate no more than there are
- * queues. It must not open others, where clients would wait in vain if it failed. In charge it starts the rest.
+ * How many workers of each pool this master starts with: as many as are configured, but in a candidate no more than
+ * there are queues. It must not open others, where clients would wait in vain if it failed. In charge it starts the
+ * rest.
  */
-unsigned upgrade_first_workers(const struct master *master);
+void upgrade_first_workers(const struct master *master, unsigned workers[CONF_POOLS_MAX]);
 
 /*
  * This master has been told to stop, or none of its workers can run: a candidate is killed. A predecessor is told of

@@ -63,8 +63,8 @@ static int leave_to_candidate(const struct master *master, const int *left)
         if (left[i] >= 0 && fcntl(left[i], F_SETFD, 0) < 0) /* statistics need not have a descriptor */
             return -1;
     endpoints_inherit(&master->fleet.endpoints);
-    snprintf(value, sizeof(value), "%d %d %d %d %ju %ju", left[CHANNEL], left[MANIFEST], left[STATISTICS], left[NAMES],
-             (uintmax_t)file.device, (uintmax_t)file.inode);
+    snprintf(value, sizeof(value), "%d %d %d %d %ju %ju yields", left[CHANNEL], left[MANIFEST], left[STATISTICS],
+             left[NAMES], (uintmax_t)file.device, (uintmax_t)file.inode);
     if (setenv(variable, value, 1) < 0 || guardian_hand_on(&master->guardian) < 0)
         return -1;
     snprintf(value, sizeof(value), "%d", (int)getpid());
@@ -141,18 +141,20 @@ int upgrade_inherit(struct master *master)
     const char *value = getenv(variable);
     int left[HEIRLOOMS] = {-1, -1, -1, -1};
     uintmax_t device = 0, inode = 0;
+    char more[16] = "";
 
     master->upgrade.channel = -1;
     names_init(&master->known);
     if (!value)
         return 0;
-    if (sscanf(value, "%d %d %d %d %ju %ju", &left[CHANNEL], &left[MANIFEST], &left[STATISTICS], &left[NAMES], &device,
-               &inode) < NAMES) {
+    if (sscanf(value, "%d %d %d %d %ju %ju %15s", &left[CHANNEL], &left[MANIFEST], &left[STATISTICS], &left[NAMES],
+               &device, &inode, more) < NAMES) {
         errno = EINVAL;
         return -1;
     }
     unsetenv(variable);
     master->upgrade = (struct upgrade){.channel = left[CHANNEL], .pid = getppid(), .state = HANDOVER_CANDIDATE};
+    master->upgrade.yields = strcmp(more, "yields") == 0; /* an older binary says nothing, and has no pools */
     master->upgrade.pid_file = (struct file_id){.device = (dev_t)device, .inode = (ino_t)inode};
     for (unsigned i = 0; i < HEIRLOOMS; i++)
         if (left[i] >= 0 && fcntl(left[i], F_SETFD, FD_CLOEXEC) < 0)

@@ -12,6 +12,8 @@
 /* In the order in which the protocol says them, so that kept words never overtake each other. */
 #define UPGRADE_WORDS(X)                                                                                               \
     X(ALIVE)                                                                                                           \
+    X(YIELD)                                                                                                           \
+    X(YIELDED)                                                                                                         \
     X(READY)                                                                                                           \
     X(YOURS)                                                                                                           \
     X(MINE)                                                                                                            \

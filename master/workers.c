@@ -143,7 +143,7 @@ static void worker_is_ready(struct master *master, struct slot *slot)
     slot->ready_ms = clock_now_ms();
     fleet_handle(&master->fleet, slot, SUPERVISOR_EVENT_READY);
     if (slot->supervised.state == SUPERVISOR_RUNNING)
-        log_notice("worker %u (pid %d) ready after %u ms", slot->id, (int)slot->pid,
+        log_notice("%s (pid %d) ready after %u ms", slot->name, (int)slot->pid,
                    (unsigned)(master->fleet.context.now_ms - slot->supervised.started_ms));
 }
 

@@ -252,12 +252,11 @@ static void end_with_master(void)
 int worker_run(const struct worker_env *env)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
-    char role[32], error[256] = "";
+    char error[256] = "";
 
-    snprintf(role, sizeof(role), "worker %u", env->slot);
-    log_set_role(role);
+    log_set_role(env->name);
     log_count_dropped_in(&env->stats->log_dropped);
-    title_set("worker %u", env->slot);
+    title_set("%s", env->name);
     end_with_master();
     if (!worker || start(worker, env) < 0) {
         log_error("cannot start: %s", strerror(errno));

@@ -17,8 +17,10 @@ enum { LISTENER_ADDRESSES_MAX = 16, LISTENER_NAME_SIZE = 48 };
 struct listener_config {
     char name[LISTENER_NAME_SIZE];
     const struct service *service;
-    void *service_config;          /* `service->config_size` bytes */
-    unsigned index;                /* into stats_block.listeners */
+    void *service_config; /* `service->config_size` bytes */
+    unsigned index;       /* into stats_block.listeners */
+    char pool_name[OPTION_STRING_SIZE];
+    unsigned pool;                 /* whose workers serve it: the index of a pool of the configuration */
     char bind[OPTION_STRING_SIZE]; /* as the user wrote it, separated by blanks */
     unsigned address_count;
     struct sock_address addresses[LISTENER_ADDRESSES_MAX];
@@ -46,8 +48,9 @@ struct worker_socket {
 
 /* Everything a worker is given. Owned by the master's side of the fork; valid for the worker's life. */
 struct worker_env {
-    unsigned slot;
-    int channel; /* the child's end */
+    unsigned slot;    /* in its pool */
+    const char *name; /* "worker 0", "bank worker 1": for the log and the title */
+    int channel;      /* the child's end */
     struct stats_block *stats;
     const struct worker_socket *sockets; /* the ones this slot accepts from */
     unsigned socket_count;

@@ -192,7 +192,7 @@ static void start(void)
 {
     env = (struct worker_env){.channel = -1,
                               .stats = &stats,
-                              .max_sessions = conf.max_sessions,
+                              .max_sessions = conf.pools[0].max_sessions,
                               .linger_timeout_ms = conf.linger_timeout_ms,
                               .busy_poll_us = conf.busy_poll_us};
     core.env = &env;

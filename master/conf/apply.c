@@ -18,8 +18,7 @@ static int line_of(const struct conf_reader *reader, const char *key, const char
     return row ? row->line : reader->section_line;
 }
 
-static int apply_row(struct conf_reader *reader, const struct option_row *option, const struct conf_row *row,
-                     void *base)
+int apply_row(struct conf_reader *reader, const struct option_row *option, const struct conf_row *row, void *base)
 {
     char error[256];
 
@@ -62,8 +61,8 @@ static void suggest(const struct option_row *table, const char *name, const char
     }
 }
 
-static int unknown_key(struct conf_reader *reader, const struct conf_row *row, const char *where,
-                       const struct option_row *table, const struct option_row *more)
+int apply_unknown_key(struct conf_reader *reader, const struct conf_row *row, const char *where,
+                      const struct option_row *table, const struct option_row *more)
 {
     const char *best = NULL;
     size_t nearest = 3;
@@ -106,13 +105,15 @@ int apply_server(struct conf_reader *reader)
         const struct conf_row *row = &reader->rows[i];
         const struct option_row *option = option_find(conf_server_options, row->name);
         if (!option)
-            return unknown_key(reader, row, "[server]", conf_server_options, NULL);
+            return apply_unknown_key(reader, row, "[server]", conf_server_options, NULL);
         if (apply_row(reader, option, row, reader->conf) < 0)
             return -1;
     }
-    if (reader->conf->adopt_after_ms >= reader->conf->watchdog_timeout_ms)
+    const struct pool_config *pool = &reader->conf->pools[0];
+    if (pool->adopt_after_ms >= pool->watchdog_timeout_ms)
         return reader_fail_at(reader, line_of(reader, "adopt_after", "watchdog_timeout"),
                               "adopt_after is not below watchdog_timeout");
+    reader->pool_lines[0] = line_of(reader, "cpus", NULL);
     return check_files(reader);
 }
 
@@ -265,7 +266,7 @@ static int apply_listen_row(struct conf_reader *reader, const struct conf_row *r
     if (!listener->service)
         return 0; /* nobody can tell whether it is one of the service's */
     snprintf(where, sizeof(where), "[listen %s]", listener->name);
-    return unknown_key(reader, row, where, conf_listen_options, own_options);
+    return apply_unknown_key(reader, row, where, conf_listen_options, own_options);
 }
 
 /* ---- addresses to connect to ---- */
@@ -402,6 +403,7 @@ int apply_listen(struct conf_reader *reader)
     if (check_name(reader) < 0 || check_mandatory(reader) < 0)
         return -1;
     struct listener_config *listener = &conf->listeners[conf->listener_count];
+    reader->listener_pool_lines[conf->listener_count] = line_of(reader, "pool", NULL);
     listener->index = conf->listener_count++; /* conf_free() takes care of it from here on */
     strlcpy(listener->name, reader->name, sizeof(listener->name));
     listener->service = find_service(reader_find_row(reader, "service")->value);

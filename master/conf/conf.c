@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +29,8 @@ static void end_section(struct conf_reader *reader)
     if (reader->failed_line == 0 || reader->failed_line > reader->section_line) {
         if (reader->section == SECTION_SERVER)
             apply_server(reader);
+        else if (reader->section == SECTION_POOL)
+            apply_pool(reader);
         else if (reader->section == SECTION_LISTEN)
             apply_listen(reader);
     }
@@ -59,13 +60,13 @@ static void begin_section(struct conf_reader *reader, char *text)
             reader_fail_at(reader, reader->line, "repeated section [server]");
         reader->server_seen = true;
         reader->section = SECTION_SERVER;
-    } else if (keyword == 6 && memcmp(text, "listen", 6) == 0) {
-        reader->section = SECTION_LISTEN;
+    } else if ((keyword == 6 && memcmp(text, "listen", 6) == 0) || (keyword == 4 && memcmp(text, "pool", 4) == 0)) {
+        reader->section = keyword == 6 ? SECTION_LISTEN : SECTION_POOL;
         text += keyword + strspn(text + keyword, " \t");
         snprintf(reader->name, sizeof(reader->name), "%.*s", (int)(end - text), text);
     } else {
-        reader_fail_at(reader, reader->line, "unknown section [%.*s]; there are [server] and [listen NAME]", (int)size,
-                       text);
+        reader_fail_at(reader, reader->line,
+                       "unknown section [%.*s]; there are [server], [pool NAME] and [listen NAME]", (int)size, text);
     }
 }
 
@@ -226,17 +227,10 @@ static int read_file(struct conf_reader *reader)
     }
     if (syntax_line > 0)
         reader_fail_at(reader, syntax_line, "%s", not_a_line);
+    apply_pools(reader);
     if (reader->failed_line == 0 && reader->conf->listener_count == 0)
         reader_fail_at(reader, reader->line ? reader->line : 1, "there is no [listen NAME] section: nothing to serve");
     return reader->failed_line ? -1 : 0;
-}
-
-uint32_t conf_online_cpus(void)
-{
-    cpu_set_t set;
-    long count = sched_getaffinity(0, sizeof(set), &set) < 0 ? sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
-
-    return count < 1 ? 1 : count > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (uint32_t)count;
 }
 
 int conf_load_from(struct conf *conf, const struct conf_source *source, char *error, size_t error_size)
@@ -245,6 +239,8 @@ int conf_load_from(struct conf *conf, const struct conf_source *source, char *er
     int result = -1;
 
     memset(conf, 0, sizeof(*conf));
+    conf->pool_count = 1;
+    strlcpy(conf->pools[0].name, "main", sizeof(conf->pools[0].name));
     conf->listeners = calloc(CONF_LISTENERS_MAX, sizeof(*conf->listeners));
     reader.text = malloc(FILE_MAX + 2);
     if (!conf->listeners || !reader.text)
@@ -254,8 +250,6 @@ int conf_load_from(struct conf *conf, const struct conf_source *source, char *er
     free(reader.text);
     if (result < 0)
         conf_free(conf);
-    else if (conf->workers == 0)
-        conf->workers = conf_online_cpus();
     return result;
 }
 

@@ -6,11 +6,12 @@
 
 #include "common/resolve.h"
 #include "worker/worker.h"
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONF_WORKERS_MAX = STATS_NUMBERS_MAX, CONF_LISTENERS_MAX = 64 };
+enum { CONF_WORKERS_MAX = 1024, CONF_LISTENERS_MAX = 64, CONF_POOLS_MAX = 16, POOL_NAME_SIZE = STATS_POOL_SIZE };
 
 /* What the command line says, now and at every reload. */
 struct conf_overrides {
@@ -21,17 +22,29 @@ struct conf_overrides {
     bool daemonise;      /* there is no standard error to log to */
 };
 
-struct conf {
-    /* [server] */
-    uint32_t workers; /* 0 in the file ("auto") has become the number of online CPUs */
+/* A pool: workers that serve the same listeners. The first one is `main`, which [server] describes. */
+struct pool_config {
+    char name[POOL_NAME_SIZE];
+    unsigned listener_count; /* that belong to it; a pool without one has no workers */
+    uint32_t workers;        /* 0 in the file ("auto") has become the number of online CPUs */
+    uint32_t max_sessions;
     uint32_t drain_timeout_ms;
-    uint32_t drain_spread_ms;
-    uint32_t linger_timeout_ms;
     uint32_t adopt_after_ms;
     uint32_t watchdog_timeout_ms;
+    uint32_t nice;
+    char cpus[OPTION_STRING_SIZE]; /* "off", "auto", or the list that `cpu_set` is */
+    cpu_set_t cpu_set;
+    uint32_t single;
+};
+
+struct conf {
+    /* [server], and [pool NAME] */
+    unsigned pool_count;
+    struct pool_config pools[CONF_POOLS_MAX];
+    uint32_t drain_spread_ms;
+    uint32_t linger_timeout_ms;
     uint32_t busy_poll_us;
     uint32_t busy_poll_force;
-    uint32_t max_sessions;
     char log[OPTION_STRING_SIZE];
     uint32_t log_level;                  /* enum log_level */
     char stats_file[OPTION_STRING_SIZE]; /* "": none */
@@ -63,6 +76,7 @@ struct conf_source {
 
 /* The tables behind the file, for the tests that hold them against the documentation. */
 extern const struct option_row conf_server_options[]; /* describes struct conf */
+extern const struct option_row conf_pool_options[];   /* describes struct pool_config; no value: that of [server] */
 extern const struct option_row
     conf_listen_options[]; /* describes struct listener_config; `bind` and `service` are apart */
 
@@ -94,6 +108,11 @@ uint32_t conf_online_cpus(void);
 
 /* True when these two of stats_file, pidfile and log are one file; not when one is empty or a word. */
 bool conf_is_same_file(const char *path, const char *other);
+
+/* How many workers this pool, or all pools together, are to have. */
+unsigned conf_pool_workers(const struct pool_config *pool);
+unsigned conf_workers(const struct conf *conf);
+void conf_each_pool_workers(const struct conf *conf, unsigned workers[CONF_POOLS_MAX]);
 
 /* The command line beats the file. Returns 0, or -1 with a sentence in `error`. */
 int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *error, size_t error_size);

@@ -21,11 +21,15 @@ static int check_pidfile(const struct conf *conf, char *error, size_t error_size
 int conf_override(struct conf *conf, const struct conf_overrides *overrides, char *error, size_t error_size)
 {
     if (overrides->workers)
-        conf->workers = overrides->workers;
+        conf->pools[0].workers = overrides->workers;
     if (overrides->log_level >= 0)
         conf->log_level = (uint32_t)overrides->log_level;
-    if (conf->busy_poll_us && !conf->busy_poll_force && conf->workers >= conf_online_cpus()) {
-        log_warn("busy_poll is off: %u workers on %u CPUs would poll at each other's expense", conf->workers,
+    if (conf_workers(conf) > CONF_WORKERS_MAX) {
+        snprintf(error, error_size, "more than %d workers in all pools together", CONF_WORKERS_MAX);
+        return -1;
+    }
+    if (conf->busy_poll_us && !conf->busy_poll_force && conf_workers(conf) >= conf_online_cpus()) {
+        log_warn("busy_poll is off: %u workers on %u CPUs would poll at each other's expense", conf_workers(conf),
                  conf_online_cpus());
         conf->busy_poll_us = 0;
     }

@@ -26,11 +26,14 @@ struct conf_reader {
     char *error;
     size_t error_size;
     /* The section that is being read; applied when it ends. */
-    enum { SECTION_NONE, SECTION_UNKNOWN, SECTION_SERVER, SECTION_LISTEN } section;
-    char name[CONF_NAME_SIZE]; /* of a listener */
+    enum { SECTION_NONE, SECTION_UNKNOWN, SECTION_SERVER, SECTION_POOL, SECTION_LISTEN } section;
+    char name[CONF_NAME_SIZE]; /* of a pool or a listener */
     int section_line;
     bool section_damaged; /* a line of it could not be read: a key may only seem to be missing */
     bool server_seen;
+    /* What is checked when all sections are known: lines, and which keys of a pool are its own (bits, by row). */
+    int pool_lines[CONF_POOLS_MAX], listener_pool_lines[CONF_LISTENERS_MAX];
+    unsigned pool_keys[CONF_POOLS_MAX];
     bool named[LISTENER_ADDRESSES_MAX]; /* addresses of the listener that a name stands for */
     unsigned row_count;
     struct conf_row rows[CONF_ROWS_MAX];

@@ -7,24 +7,30 @@
 #include <string.h>
 
 #define SERVER(member) offsetof(struct conf, member)
+#define MAIN(member) offsetof(struct conf, pools[0].member)
+#define POOL(member) offsetof(struct pool_config, member)
 #define LISTEN(member) offsetof(struct listener_config, member)
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, KIB = 1 << 10, MIB = 1 << 20, GIB = 1 << 30 };
 
 /* name, type, where it goes, min, max, word for 0, choices, default, help */
 const struct option_row conf_server_options[] = {
-    {"workers", OPTION_INT, SERVER(workers), 1, CONF_WORKERS_MAX, "auto", NULL, "auto",
+    {"workers", OPTION_INT, MAIN(workers), 1, CONF_WORKERS_MAX, "auto", NULL, "auto",
      "worker processes; auto: one per online CPU"},
-    {"max_sessions", OPTION_INT, SERVER(max_sessions), 1, 1000000, NULL, NULL, "100000",
+    {"max_sessions", OPTION_INT, MAIN(max_sessions), 1, 1000000, NULL, NULL, "100000",
      "sessions open at the same time in one worker; accepting pauses there"},
-    {"drain_timeout", OPTION_TIME, SERVER(drain_timeout_ms), 0, HOUR, NULL, NULL, "30s",
+    {"drain_timeout", OPTION_TIME, MAIN(drain_timeout_ms), 0, HOUR, NULL, NULL, "30s",
      "how long sessions may finish what they are doing when the server stops"},
     {"drain_spread", OPTION_TIME, SERVER(drain_spread_ms), 0, HOUR, NULL, NULL, "5s",
      "over how long the idle sessions of a worker that leaves are closed, at most 3/4 of drain_timeout"},
-    {"adopt_after", OPTION_TIME, SERVER(adopt_after_ms), 150, 10 * MINUTE, NULL, NULL, "250ms",
+    {"adopt_after", OPTION_TIME, MAIN(adopt_after_ms), 150, 10 * MINUTE, NULL, NULL, "250ms",
      "after so long without a sign of life from a worker its siblings accept its connections"},
-    {"watchdog_timeout", OPTION_TIME, SERVER(watchdog_timeout_ms), 500, HOUR, NULL, NULL, "5s",
+    {"watchdog_timeout", OPTION_TIME, MAIN(watchdog_timeout_ms), 500, HOUR, NULL, NULL, "5s",
      "and after so long it is killed and replaced"},
+    {"cpus", OPTION_STRING, MAIN(cpus), 0, 0, NULL, NULL, "off",
+     "CPUs that the workers run on: off (all), a list like 0-3,6, or auto: worker i on the i-th that is allowed"},
+    {"nice", OPTION_INT, MAIN(nice), 0, 19, NULL, NULL, "0",
+     "added to the niceness of the workers: how readily they leave the CPU to others"},
     {"linger_timeout", OPTION_TIME, SERVER(linger_timeout_ms), 0, MINUTE, NULL, NULL, "2s",
      "how long a client that we closed may take to read our last words and close too"},
     {"busy_poll", OPTION_TIME_US, SERVER(busy_poll_us), 1, 10000, "off", NULL, "off",
@@ -41,7 +47,24 @@ const struct option_row conf_server_options[] = {
     {0},
 };
 
+/* A row without a default: what [server] says. */
+const struct option_row conf_pool_options[] = {
+    {"workers", OPTION_INT, POOL(workers), 1, CONF_WORKERS_MAX, "auto", NULL, "1",
+     "worker processes; auto: one per online CPU"},
+    {"single", OPTION_BOOL, POOL(single), 0, 0, NULL, NULL, "off",
+     "its one worker owns something that no two may: at a reload or upgrade the next one starts when it is gone"},
+    {"max_sessions", OPTION_INT, POOL(max_sessions), 1, 1000000, NULL, NULL, NULL, "as in [server]"},
+    {"drain_timeout", OPTION_TIME, POOL(drain_timeout_ms), 0, HOUR, NULL, NULL, NULL,
+     "as in [server]; where single = on: 2s"},
+    {"adopt_after", OPTION_TIME, POOL(adopt_after_ms), 150, 10 * MINUTE, NULL, NULL, NULL, "as in [server]"},
+    {"watchdog_timeout", OPTION_TIME, POOL(watchdog_timeout_ms), 500, HOUR, NULL, NULL, NULL, "as in [server]"},
+    {"cpus", OPTION_STRING, POOL(cpus), 0, 0, NULL, NULL, NULL, "as in [server]"},
+    {"nice", OPTION_INT, POOL(nice), 0, 19, NULL, NULL, NULL, "as in [server]"},
+    {0},
+};
+
 const struct option_row conf_listen_options[] = {
+    {"pool", OPTION_STRING, LISTEN(pool_name), 0, 0, NULL, NULL, "main", "whose workers serve it: a [pool NAME]"},
     {"backlog", OPTION_INT, LISTEN(backlog), 1, 65535, NULL, NULL, "4096",
      "connections that may wait to be accepted, per address and worker; the kernel's somaxconn caps it"},
     {"idle_timeout", OPTION_TIME, LISTEN(idle_timeout_ms), 10, 24 * HOUR, "off", NULL, "off",
@@ -79,6 +102,10 @@ void conf_print(const struct conf *conf, FILE *out)
 {
     fprintf(out, "[server]\n");
     option_print(out, conf_server_options, conf);
+    for (unsigned i = 1; i < conf->pool_count; i++) {
+        fprintf(out, "\n[pool %s]\n", conf->pools[i].name);
+        option_print(out, conf_pool_options, &conf->pools[i]);
+    }
     for (unsigned i = 0; i < conf->listener_count; i++) {
         const struct listener_config *listener = &conf->listeners[i];
         fprintf(out, "\n[listen %s]\nbind = %s\nservice = %s\n", listener->name, listener->bind,
@@ -123,12 +150,13 @@ static void print_type(const struct option_row *row, FILE *out)
     }
 }
 
-static void print_table(const struct option_row *table, FILE *out)
+/* `absent`: what stands for the default of a key that has none. */
+static void print_table(const struct option_row *table, const char *absent, FILE *out)
 {
     for (const struct option_row *row = table; row && row->name; row++) {
         fprintf(out, "#\n# %s (", row->name);
         print_type(row, out);
-        fprintf(out, "; default: %s)\n#     %s\n", row->value ? row->value : "empty", row->help);
+        fprintf(out, "; default: %s)\n#     %s\n", row->value ? row->value : absent, row->help);
     }
 }
 
@@ -143,14 +171,17 @@ static void print_service(const struct service *service, FILE *out)
     if (service->idle_timeout_ms)
         fprintf(out, "#\n# idle_timeout (default: %s)\n",
                 spell(option_find(conf_listen_options, "idle_timeout"), service->idle_timeout_ms, text, sizeof(text)));
-    print_table(service->options, out);
+    print_table(service->options, "empty", out);
 }
 
 void conf_print_reference(FILE *out)
 {
     fprintf(out,
             "# Sizes take the units k, m and g (powers of 1024) or none, times ms, s, m and h.\n\n# [server], once\n");
-    print_table(conf_server_options, out);
+    print_table(conf_server_options, "empty", out);
+    fprintf(out, "\n# [pool NAME], at most %d times; NAME: up to %d letters, digits, '-' and '_'\n", CONF_POOLS_MAX - 1,
+            POOL_NAME_SIZE - 1);
+    print_table(conf_pool_options, "that of [server]", out);
     fprintf(out, "\n# [listen NAME], 1 to %d times; NAME: up to %d letters, digits, '-' and '_'\n", CONF_LISTENERS_MAX,
             LISTENER_NAME_SIZE - 1);
     fprintf(out,
@@ -161,7 +192,7 @@ void conf_print_reference(FILE *out)
     for (unsigned i = 0; services[i]; i++)
         fprintf(out, "%s%s", i ? "|" : "", services[i]->name);
     fprintf(out, "; mandatory)\n#     what its clients are served with\n");
-    print_table(conf_listen_options, out);
+    print_table(conf_listen_options, "empty", out);
     for (unsigned i = 0; services[i]; i++)
         print_service(services[i], out);
 }

@@ -266,7 +266,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                        .unanswered_max = flags & 4 ? 4 : 100},
                  flags & 8);
     struct kernel_socket *channel = kernel_open(KERNEL_CHANNEL);
-    struct worker_env env = {.channel = kernel_fd_of(channel),
+    struct worker_env env = {.name = "worker 0",
+                             .channel = kernel_fd_of(channel),
                              .stats = &stats,
                              .sockets = sockets,
                              .socket_count = SCRIPTED_SERVICES,

@@ -45,6 +45,11 @@ def listen(service, name=None, bind="127.0.0.1:0", **keys):
     return "\n".join(lines + [f"{key} = {value}" for key, value in keys.items()]) + "\n"
 
 
+def pool(name, **keys):
+    """The text of a [pool NAME] section."""
+    return "\n".join([f"[pool {name}]"] + [f"{key} = {value}" for key, value in keys.items()]) + "\n"
+
+
 def own_address():
     """An address that no other test has, free to be bound now, later, and again."""
     pid = os.getpid()
@@ -364,7 +369,7 @@ class Load:
 
 class Server:
     LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (debug|info|notice|warn|error|fatal) "
-                      r"(master|worker \d+)\[\d+\]: ")
+                      r"(master|(?:[\w-]+ )?worker \d+)\[\d+\]: ")
 
     def __init__(self, *sections, args=(), ready=True, preexec=None, binary=None, env=None, **keys):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ccs-"))
@@ -462,8 +467,9 @@ class Server:
         for line in list(self.lines):
             if match := re.search(r"listening on (\S+) \((.+)\)$", line):
                 self.addresses.setdefault(match[2], []).append(match[1])
-        for slot in range(self.workers):
-            self.baseline[int(self.wait_log(rf"worker {slot} \(pid (\d+)\) ready")[1])] = None
+        for line in list(self.lines):
+            if match := re.search(r"worker \d+ \(pid (\d+)\) ready", line):
+                self.baseline[int(match[1])] = None
         for pid in [self.pid, *self.baseline]:
             self.baseline[pid] = descriptors(pid)
 
@@ -583,8 +589,8 @@ class Server:
     def await_open(self, name, count):
         self.await_stats(lambda stats: self.pick(stats, name)["sessions_open"] == count)
 
-    def worker_pids(self):
-        return {each["slot"]: each["pid"] for each in self.stats()["workers"]}
+    def worker_pids(self, pool="main"):
+        return {each["slot"]: each["pid"] for each in self.stats()["workers"] if each["pool"] == pool}
 
     def turns(self):
         return sum(each["turns"] for each in self.stats()["workers"])

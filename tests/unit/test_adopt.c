@@ -24,21 +24,24 @@ static void begin(void)
 
     memset(&fleet, 0, sizeof(fleet));
     memset(&listener, 0, sizeof(listener));
-    current = (struct generation){.number = 1, .count = WORKERS, .wanted = WORKERS};
+    current = (struct generation){.number = 1, .conf.pool_count = 1};
+    generation_set_pools(&current);
+    current.pools[0].count = current.pools[0].wanted = WORKERS;
     strlcpy(listener.name, "test", sizeof(listener.name));
     listener.backlog = 10;
     listener.address_count = 1;
     CU_ASSERT_EQUAL_FATAL(sock_parse(&listener.addresses[0], "127.0.0.1:0", error, sizeof(error)), 0);
     current.conf.listeners = &listener;
     current.conf.listener_count = 1;
-    CU_ASSERT_EQUAL_FATAL(endpoints_claim(&fleet.endpoints, &current.conf, WORKERS, error, sizeof(error)), 0);
+    CU_ASSERT_EQUAL_FATAL(
+        endpoints_claim(&fleet.endpoints, &current.conf, &current.pools[0].wanted, error, sizeof(error)), 0);
     for (unsigned i = 0; i < WORKERS; i++) {
         int ends[2];
         CU_ASSERT_EQUAL_FATAL(channel_open(ends), 0);
-        slots[i] = (struct slot){.id = i, .conf = &current.conf, .channel = ends[0]};
+        slots[i] = (struct slot){.id = i, .conf = &current.conf, .pool = &current.pools[0], .channel = ends[0]};
         slots[i].supervised.state = SUPERVISOR_RUNNING;
         workers[i] = ends[1];
-        current.slots[i] = &slots[i];
+        current.pools[0].slots[i] = &slots[i];
     }
     fleet.current = &current;
 }
@@ -82,7 +85,7 @@ static void test_all_run(void)
     adopt_sync(&fleet);
     expect_nothing();
     for (unsigned i = 0; i < WORKERS; i++) {
-        CU_ASSERT_FALSE(fleet.adopted[i]);
+        CU_ASSERT_FALSE(current.pools[0].adopted[i]);
         CU_ASSERT_EQUAL(adopt_count(&slots[i]), 0);
     }
     end();
@@ -98,7 +101,7 @@ static void test_silent(void)
     expect(3, CHANNEL_ADOPT, 2);
     expect(0, CHANNEL_ADOPT, 2);
     expect_nothing();
-    CU_ASSERT_TRUE(fleet.adopted[2]);
+    CU_ASSERT_TRUE(current.pools[0].adopted[2]);
     CU_ASSERT_EQUAL(adopt_count(&slots[0]), 1);
     CU_ASSERT_EQUAL(adopt_count(&slots[1]), 0);
     slots[2].supervised.state = SUPERVISOR_RUNNING;
@@ -106,7 +109,7 @@ static void test_silent(void)
     expect(3, CHANNEL_RELEASE, 2);
     expect(0, CHANNEL_RELEASE, 2);
     expect_nothing();
-    CU_ASSERT_FALSE(fleet.adopted[2]);
+    CU_ASSERT_FALSE(current.pools[0].adopted[2]);
     CU_ASSERT_EQUAL(adopt_count(&slots[0]), 0);
     end();
 }
@@ -134,7 +137,7 @@ static void test_adopter_hangs(void)
 static void test_retired_number(void)
 {
     begin();
-    current.count = current.wanted = WORKERS - 1;
+    current.pools[0].count = current.pools[0].wanted = WORKERS - 1;
     adopt_sync(&fleet);
     for (unsigned i = 0; i < WORKERS - 1; i++)
         expect(i, CHANNEL_ADOPT, WORKERS - 1);
@@ -146,7 +149,7 @@ static void test_retired_number(void)
 static void test_start(void)
 {
     begin();
-    current.count = WORKERS - 1;
+    current.pools[0].count = WORKERS - 1;
     slots[2].supervised.state = SUPERVISOR_STARTING;
     adopt_sync(&fleet);
     expect_nothing();

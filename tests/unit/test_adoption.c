@@ -53,6 +53,7 @@ static void begin(void)
         doors[j] = (struct listener){0};
     }
     env.slot = OWN;
+    env.name = "worker";
     env.sockets = sockets;
     env.socket_count = ADDRESSES;
     listeners.array = doors;

@@ -233,9 +233,10 @@ static void test_defaults(void)
     char why[512] = "";
 
     CU_ASSERT_EQUAL_FATAL(load_text(&conf, text, strlen(text), why, sizeof(why)), 0);
-    CU_ASSERT(conf.workers >= 1 && conf.workers <= CONF_WORKERS_MAX);
-    CU_ASSERT(conf.drain_timeout_ms == 30000 && conf.linger_timeout_ms == 2000 && conf.max_sessions == 100000);
-    CU_ASSERT(conf.adopt_after_ms == 250 && conf.watchdog_timeout_ms == 5000);
+    CU_ASSERT(conf.pools[0].workers >= 1 && conf.pools[0].workers <= CONF_WORKERS_MAX);
+    CU_ASSERT(conf.pools[0].drain_timeout_ms == 30000 && conf.linger_timeout_ms == 2000 &&
+              conf.pools[0].max_sessions == 100000);
+    CU_ASSERT(conf.pools[0].adopt_after_ms == 250 && conf.pools[0].watchdog_timeout_ms == 5000);
     CU_ASSERT(conf.busy_poll_us == 0 && conf.busy_poll_force == 0);
     CU_ASSERT_STRING_EQUAL(conf.log, "stderr");
     CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_INFO);
@@ -252,6 +253,39 @@ static void test_defaults(void)
     CU_ASSERT_STRING_EQUAL(config->upstream.text, "127.0.0.1:6379");
     conf_free(&conf);
     CU_ASSERT(conf.listeners == NULL && conf.listener_count == 0);
+}
+
+static const struct pool_config *pool_of(const struct conf *conf, unsigned listener)
+{
+    return &conf->pools[conf->listeners[listener].pool];
+}
+
+/* What a pool does not say itself is what [server] says. */
+static void test_pools(void)
+{
+    struct conf conf;
+    char why[512] = "";
+
+    CU_ASSERT_EQUAL_FATAL(conf_load(&conf, "tests/conf/good/pools.conf", why, sizeof(why)), 0);
+    const struct pool_config *server = &conf.pools[0], *own = pool_of(&conf, 0), *ledger = pool_of(&conf, 1);
+    CU_ASSERT_EQUAL(conf.pool_count, 4);
+    CU_ASSERT_STRING_EQUAL(server->name, "main");
+    CU_ASSERT_STRING_EQUAL(own->name, "own");
+    CU_ASSERT_STRING_EQUAL(ledger->name, "ledger");
+    CU_ASSERT(own->max_sessions == 7 && ledger->max_sessions == 9);
+    CU_ASSERT(own->workers == conf_online_cpus() && ledger->workers == 1 && server->workers == 3);
+    CU_ASSERT(own->nice == 19 && ledger->nice == 0 && server->nice == 0);
+    CU_ASSERT(own->adopt_after_ms == 120000 && ledger->adopt_after_ms == 60000);
+    CU_ASSERT(own->watchdog_timeout_ms == 300000 && ledger->watchdog_timeout_ms == 300000);
+    CU_ASSERT(own->drain_timeout_ms == 7000 && ledger->drain_timeout_ms == 2000);
+    CU_ASSERT_STRING_EQUAL(own->cpus, "0");
+    CU_ASSERT_STRING_EQUAL(ledger->cpus, "auto");
+    CU_ASSERT(CPU_ISSET(0, &own->cpu_set) && CPU_COUNT(&own->cpu_set) == 1);
+    CU_ASSERT(!own->single && ledger->single && !server->single);
+    CU_ASSERT_EQUAL(conf_pool_workers(server), 0); /* they would have nothing to do */
+    CU_ASSERT_EQUAL(conf_pool_workers(&conf.pools[3]), 0);
+    CU_ASSERT_EQUAL(conf_workers(&conf), conf_online_cpus() + 1);
+    conf_free(&conf);
 }
 
 static void test_configure(void)
@@ -501,6 +535,7 @@ int main(void)
     CU_add_test(suite, "built-in", test_builtin);
     CU_add_test(suite, "unreadable", test_unreadable);
     CU_add_test(suite, "defaults", test_defaults);
+    CU_add_test(suite, "pools", test_pools);
     CU_add_test(suite, "configure", test_configure);
     CU_add_test(suite, "watchdog", test_watchdog);
     CU_add_test(suite, "damaged files", test_damaged_files);

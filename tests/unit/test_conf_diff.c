@@ -250,7 +250,7 @@ static void test_override(void)
     struct conf_overrides overrides = {
         .workers = 5, .log_level = LOG_LEVEL_DEBUG, .pidfile = "/run/y", .daemonise = true};
     CU_ASSERT_EQUAL(override(&overrides), 0);
-    CU_ASSERT_EQUAL(conf.workers, 5);
+    CU_ASSERT_EQUAL(conf.pools[0].workers, 5);
     CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_DEBUG);
     CU_ASSERT_STRING_EQUAL(conf.pidfile, "/run/y");
     overrides.pidfile = "";

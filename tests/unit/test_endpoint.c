@@ -67,7 +67,7 @@ static struct wanted *one(const char *name, const char *address)
 
 static int claim(struct wanted *wanted, unsigned slots)
 {
-    return endpoints_claim(&endpoints, &wanted->conf, slots, why, sizeof(why));
+    return endpoints_claim(&endpoints, &wanted->conf, &slots, why, sizeof(why));
 }
 
 /* It is applied, for good. */
@@ -208,10 +208,10 @@ static void test_claim(void)
     struct wanted *wanted = one("echo", "127.0.0.1:0");
     struct sock_address *second = add(wanted, "echo", "127.0.0.2:0"), *first = second - 1;
     struct sock_address *other = add(wanted, "bank", "[::1]:0");
-    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints), 0);
+    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints, &wanted->conf, 0), 0);
     CU_ASSERT_EQUAL(claim(wanted, 3), 0);
     CU_ASSERT_EQUAL(endpoints.count, 3);
-    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints), 3);
+    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints, &wanted->conf, 0), 3);
     CU_ASSERT(sock_port(first) > 0 && sock_port(second) > 0 && sock_port(other) > 0);
     CU_ASSERT_PTR_NULL(strstr(first->text, ":0")); /* what is printed is what clients need */
     const struct endpoint *endpoint = check_endpoint(first, 3);
@@ -258,7 +258,7 @@ static void test_other_numbers(void)
             CU_ASSERT_EQUAL(claim(wanted, numbers[i]), 0); /* one worker more */
         CU_ASSERT_PTR_EQUAL(check_endpoint(&wanted->listeners[0].addresses[0], most), endpoint);
         CU_ASSERT_EQUAL(memcmp(queues, endpoint->queues, before * sizeof(int)), 0);
-        CU_ASSERT_EQUAL(endpoints_numbers(&endpoints), most);
+        CU_ASSERT_EQUAL(endpoints_numbers(&endpoints, &wanted->conf, 0), most);
         for (unsigned j = 0; j < MANY / COUNT; j++)
             CU_ASSERT((clients[waits++] = visit(&endpoint->address)) >= 0);
         unsigned sum = 0;

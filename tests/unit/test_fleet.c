@@ -4,7 +4,9 @@
  */
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/stats_number.h"
 #include "master/process.h"
+#include "master/readiness.h"
 #include "master/resize.h"
 #include "master/rollout.h"
 #include "tests/unit/unit.h"
@@ -38,9 +40,9 @@ static struct generation *new_generation(unsigned workers)
     struct generation *generation = generation_new(0);
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(generation);
-    generation->conf.workers = workers;
-    generation->conf.adopt_after_ms = 250;
-    generation->conf.watchdog_timeout_ms = 5000;
+    generation->conf.pool_count = 1;
+    generation->conf.pools[0] = (struct pool_config){
+        .name = "main", .listener_count = 1, .workers = workers, .adopt_after_ms = 250, .watchdog_timeout_ms = 5000};
     strlcpy(generation->conf.log, "/dev/null", sizeof(generation->conf.log));
     return generation;
 }
@@ -56,8 +58,7 @@ static void begin(unsigned workers)
     fleet.context.now_ms = clock_now_ms();
     fleet.current = new_generation(workers);
     fleet.current->number = fleet_next_number(&fleet);
-    fleet_apply_patience(&fleet);
-    fleet_start(&fleet, fleet.current, workers, RESPAWN_none);
+    fleet_start(&fleet, fleet.current, &workers, RESPAWN_none);
 }
 
 static void ended(void *user, pid_t pid, int status)
@@ -108,8 +109,15 @@ static unsigned leaving(void)
 
 static void ready(const struct generation *generation)
 {
-    for (unsigned i = 0; i < generation->count; i++)
-        fleet_handle(&fleet, generation->slots[i], SUPERVISOR_EVENT_READY);
+    for (unsigned i = 0; i < generation->pool_count; i++)
+        for (unsigned j = 0; j < generation->pools[i].count; j++)
+            fleet_handle(&fleet, generation->pools[i].slots[j], SUPERVISOR_EVENT_READY);
+}
+
+static unsigned running(void)
+{
+    generation_note_running(fleet.current);
+    return fleet.current->pools[0].running;
 }
 
 static void end(void)
@@ -130,17 +138,17 @@ static void end(void)
 static void test_start(void)
 {
     begin(WORKERS);
-    CU_ASSERT_EQUAL(fleet.current->count, WORKERS);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, WORKERS);
     CU_ASSERT_EQUAL(processes(), WORKERS);
     for (unsigned i = 0; i < WORKERS; i++) {
-        struct slot *slot = fleet.current->slots[i];
+        struct slot *slot = fleet.current->pools[0].slots[i];
         CU_ASSERT_EQUAL(slot->id, i);
         CU_ASSERT_PTR_EQUAL(fleet_find(&fleet, slot->pid), slot);
     }
     CU_ASSERT_PTR_NULL(fleet_find(&fleet, getpid()));
-    CU_ASSERT_EQUAL(generation_running(fleet.current), 0);
+    CU_ASSERT_EQUAL(running(), 0);
     ready(fleet.current);
-    CU_ASSERT_EQUAL(generation_running(fleet.current), WORKERS);
+    CU_ASSERT_EQUAL(running(), WORKERS);
     CU_ASSERT_EQUAL(fleet_start_some(&fleet, fleet.current), FLEET_DONE);
     end();
 }
@@ -149,7 +157,7 @@ static void test_start(void)
 static void test_start_many(void)
 {
     begin(MANY);
-    unsigned turns = 1, before = fleet.current->count;
+    unsigned turns = 1, before = fleet.current->pools[0].count;
     CU_ASSERT(before > 0 && before < MANY);
     while (fleet_start_some(&fleet, fleet.current) == FLEET_MORE)
         turns++;
@@ -161,12 +169,12 @@ static void test_start_many(void)
 static void test_add_and_retire(void)
 {
     begin(1);
-    CU_ASSERT_EQUAL(fleet_add(&fleet, RESPAWN_resize, error, sizeof(error)), 0);
-    CU_ASSERT_EQUAL(fleet.current->count, 2);
+    CU_ASSERT_EQUAL(fleet_add(&fleet, &fleet.current->pools[0], RESPAWN_resize, error, sizeof(error)), 0);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, 2);
     CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[1].respawns[RESPAWN_resize]), 1);
-    struct slot *slot = fleet.current->slots[1];
-    fleet_retire_last(&fleet);
-    CU_ASSERT_EQUAL(fleet.current->count, 1);
+    struct slot *slot = fleet.current->pools[0].slots[1];
+    fleet_retire_last(&fleet, &fleet.current->pools[0]);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, 1);
     CU_ASSERT_EQUAL(slot->supervised.state, SUPERVISOR_STOPPING);
     CU_ASSERT_PTR_NULL(slot->conf);
     CU_ASSERT_EQUAL(leaving(), 1);
@@ -184,15 +192,15 @@ static void test_add_and_retire(void)
 static void test_replace(void)
 {
     begin(WORKERS);
-    struct slot *slot = fleet.current->slots[1];
+    struct slot *slot = fleet.current->pools[0].slots[1];
     fleet_replace(&fleet, slot);
-    CU_ASSERT_PTR_NOT_EQUAL(fleet.current->slots[1], slot);
-    CU_ASSERT_EQUAL(fleet.current->slots[1]->id, 1);
+    CU_ASSERT_PTR_NOT_EQUAL(fleet.current->pools[0].slots[1], slot);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].slots[1]->id, 1);
     CU_ASSERT_EQUAL(leaving(), 1);
     CU_ASSERT_EQUAL(processes(), WORKERS + 1);
     fleet_replace(&fleet, slot); /* it leaves already */
     CU_ASSERT_EQUAL(processes(), WORKERS + 1);
-    fleet.current->slots[2]->replace_due = true;
+    fleet.current->pools[0].slots[2]->replace_due = true;
     fleet_retry_replacements(&fleet);
     fleet_retry_replacements(&fleet);
     CU_ASSERT_EQUAL(processes(), WORKERS + 2);
@@ -203,20 +211,20 @@ static void test_deaths(void)
 {
     begin(WORKERS);
     ready(fleet.current);
-    kill(fleet.current->slots[0]->pid, SIGKILL);
+    kill(fleet.current->pools[0].slots[0]->pid, SIGKILL);
     reap(1);
     CU_ASSERT_EQUAL(processes(), WORKERS); /* started again at once */
     CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[0].respawns[RESPAWN_signal]), 1);
     exit_code = WORKER_EXIT_STAY_DOWN;
     for (unsigned i = 0; i < WORKERS; i++)
-        kill(fleet.current->slots[i]->pid, SIGKILL);
+        kill(fleet.current->pools[0].slots[i]->pid, SIGKILL);
     reap(WORKERS);                                                                 /* their replacements give up, */
     for (unsigned ms = 0; ms < 5000 && !generation_is_down(fleet.current); ms++) { /* now or after a pause */
         unsigned reaped = 0;
         usleep(1000);
         fleet.context.now_ms = clock_now_ms();
         for (unsigned i = 0; i < WORKERS; i++)
-            slot_tick(&fleet.context, fleet.current->slots[i]);
+            slot_tick(&fleet.context, fleet.current->pools[0].slots[i]);
         process_reap(ended, &reaped);
     }
     CU_ASSERT_TRUE(generation_is_down(fleet.current));
@@ -229,7 +237,7 @@ static void test_ends(void)
     int status;
 
     begin(1);
-    pid_t pid = fleet.current->slots[0]->pid;
+    pid_t pid = fleet.current->pools[0].slots[0]->pid;
     CU_ASSERT_EQUAL(process_check(pid, true, &status), PROCESS_LIVES);
     CU_ASSERT_EQUAL(process_check(pid, false, &status), PROCESS_LIVES);
     kill(pid, SIGKILL);
@@ -242,7 +250,7 @@ static void test_ends(void)
     CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     CU_ASSERT_EQUAL(process_check(pid, true, &status), PROCESS_GONE);
     CU_ASSERT_EQUAL(process_check(getppid(), true, &status), PROCESS_LIVES); /* no child, but somebody */
-    slot_reaped(&fleet.context, fleet.current->slots[0], NULL);
+    slot_reaped(&fleet.context, fleet.current->pools[0].slots[0], NULL);
     end();
 }
 
@@ -292,24 +300,152 @@ static void test_resize(void)
     ready(fleet.current);
     resize_by(&fleet, -1, false); /* the last one stays */
     resize_by(&fleet, 1, true);   /* something is under way */
-    CU_ASSERT_EQUAL(fleet.current->count, 1);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, 1);
     resize_by(&fleet, 1, false);
-    CU_ASSERT_EQUAL(fleet.current->count, 2);
-    CU_ASSERT_EQUAL(fleet.current->wanted, 2);
-    fleet.current->slots[0]->supervised.state = SUPERVISOR_DOWN; /* then the other one must stay */
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, 2);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].wanted, 2);
+    fleet.current->pools[0].slots[0]->supervised.state = SUPERVISOR_DOWN; /* then the other one must stay */
     resize_by(&fleet, -1, false);
-    CU_ASSERT_EQUAL(fleet.current->count, 2);
-    fleet.current->slots[0]->supervised.state = SUPERVISOR_RUNNING;
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, 2);
+    fleet.current->pools[0].slots[0]->supervised.state = SUPERVISOR_RUNNING;
     resize_by(&fleet, -1, false);
-    CU_ASSERT_EQUAL(fleet.current->count, 1);
-    fleet.current->conf.workers = WORKERS;
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, 1);
+    fleet.current->conf.pools[0].workers = WORKERS;
     resize_to_configured(&fleet);
     resize_by(&fleet, 1, false); /* the start goes on */
-    CU_ASSERT_EQUAL(fleet.current->wanted, WORKERS);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].wanted, WORKERS);
     CU_ASSERT_EQUAL(fleet_start_some(&fleet, fleet.current), FLEET_DONE);
-    CU_ASSERT_EQUAL(fleet.current->count, WORKERS);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].count, WORKERS);
     resize_to_configured(&fleet);
-    CU_ASSERT_EQUAL(fleet.current->wanted, WORKERS);
+    CU_ASSERT_EQUAL(fleet.current->pools[0].wanted, WORKERS);
+    end();
+}
+
+/* ---- pools ---- */
+
+enum { MAIN, OTHER, POOLS };
+
+/* Two pools, the second of one worker. */
+static struct generation *new_pools(unsigned workers, bool single)
+{
+    struct generation *generation = new_generation(workers);
+
+    generation->conf.pool_count = POOLS;
+    generation->conf.pools[OTHER] = generation->conf.pools[MAIN];
+    strlcpy(generation->conf.pools[OTHER].name, "other", POOL_NAME_SIZE);
+    generation->conf.pools[OTHER].workers = 1;
+    generation->conf.pools[OTHER].single = single;
+    return generation;
+}
+
+static void begin_pools(bool single)
+{
+    static const unsigned workers[POOLS] = {2, 1};
+
+    begin(0);
+    generation_free(fleet.current);
+    fleet.current = new_pools(2, single);
+    fleet.current->number = 1;
+    fleet_start(&fleet, fleet.current, workers, RESPAWN_none);
+    CU_ASSERT_EQUAL(processes(), 3);
+}
+
+static struct slot *other_of(const struct generation *generation)
+{
+    return generation->pools[OTHER].count ? generation->pools[OTHER].slots[0] : NULL;
+}
+
+static void end_process(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    reap(1);
+    fleet_free_gone_slots(&fleet);
+}
+
+static void test_pools(void)
+{
+    begin_pools(false);
+    struct slot *other = other_of(fleet.current);
+    CU_ASSERT_EQUAL(other->id, 0);
+    CU_ASSERT_STRING_EQUAL(other->name, "other worker 0");
+    CU_ASSERT_STRING_EQUAL(fleet.current->pools[MAIN].slots[1]->name, "worker 1");
+    CU_ASSERT_EQUAL(stats_find(fleet.context.stats, "other", 0), (int)other->number);
+    ready(fleet.current);
+    generation_note_running(fleet.current);
+    CU_ASSERT(fleet.current->pools[MAIN].running == 2 && fleet.current->pools[OTHER].running == 1);
+    struct readiness readiness = readiness_of(fleet.current);
+    CU_ASSERT(readiness.ready == 3 && readiness.all && !readiness.cannot);
+    other->supervised.state = SUPERVISOR_DOWN; /* the others are served */
+    readiness = readiness_of(fleet.current);
+    CU_ASSERT(readiness.ready == 2 && readiness.all && readiness.cannot == &fleet.current->pools[OTHER]);
+    CU_ASSERT_FALSE(generation_is_down(fleet.current));
+    for (unsigned i = 0; i < 2; i++)
+        fleet.current->pools[MAIN].slots[i]->supervised.state = SUPERVISOR_DOWN;
+    CU_ASSERT_TRUE(generation_is_down(fleet.current));
+    for (unsigned i = 0; i < 2; i++)
+        fleet.current->pools[MAIN].slots[i]->supervised.state = SUPERVISOR_RUNNING;
+    other->supervised = (struct supervisor_slot){.state = SUPERVISOR_SLOW, .crashes = 7};
+    CU_ASSERT_FALSE(readiness_of(fleet.current).all); /* that may pass */
+    other->supervised.crashes = 8;
+    CU_ASSERT_TRUE(readiness_of(fleet.current).all);
+    other->supervised.state = SUPERVISOR_RUNNING;
+    resize_by(&fleet, 1, false);
+    CU_ASSERT(fleet.current->pools[MAIN].count == 3 && fleet.current->pools[OTHER].count == 1);
+    end();
+}
+
+/* All others first, then the old one leaves, then the new one comes, then the change is in effect. */
+static void test_single_rollout(void)
+{
+    begin_pools(true);
+    ready(fleet.current);
+    struct generation *next = new_pools(1, true), *current = fleet.current;
+    pid_t old = other_of(current)->pid;
+    rollout_start(&fleet, next);
+    CU_ASSERT_PTR_NULL(other_of(next));
+    rollout_check(&fleet);
+    CU_ASSERT_FALSE(current->pools[OTHER].held); /* the others are not READY */
+    ready(next);
+    rollout_check(&fleet);
+    CU_ASSERT_TRUE(current->pools[OTHER].held);
+    CU_ASSERT_FALSE(generation_is_down(current));
+    CU_ASSERT_EQUAL(leaving(), 1);
+    fleet_start_some(&fleet, current);
+    rollout_start_some(&fleet);
+    CU_ASSERT(!other_of(next) && !other_of(current)); /* it drains */
+    end_process(old);
+    fleet_start_some(&fleet, current);
+    rollout_start_some(&fleet);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(other_of(next));
+    CU_ASSERT_PTR_NULL(other_of(current));
+    rollout_check(&fleet);
+    CU_ASSERT_PTR_EQUAL(fleet.next, next);
+    fleet_handle(&fleet, other_of(next), SUPERVISOR_EVENT_READY);
+    rollout_check(&fleet);
+    CU_ASSERT_PTR_EQUAL(fleet.current, next);
+    end();
+}
+
+static void test_single_that_cannot_start(void)
+{
+    begin_pools(true);
+    ready(fleet.current);
+    struct generation *next = new_pools(1, true), *current = fleet.current;
+    pid_t old = other_of(current)->pid;
+    rollout_start(&fleet, next);
+    ready(next);
+    rollout_check(&fleet);
+    end_process(old);
+    rollout_start_some(&fleet);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(other_of(next));
+    pid_t failed = other_of(next)->pid;
+    rollout_give_up(&fleet, "it is said to have failed");
+    fleet_start_some(&fleet, current);
+    CU_ASSERT_PTR_NULL(other_of(current)); /* the new one still drains */
+    end_process(failed);
+    fleet_start_some(&fleet, current);
+    CU_ASSERT_PTR_NOT_NULL(other_of(current));
+    CU_ASSERT_FALSE(current->pools[OTHER].held);
     end();
 }
 
@@ -354,6 +490,9 @@ int main(void)
         {"rollout", test_rollout},
         {"late rollout", test_late_rollout},
         {"resize", test_resize},
+        {"pools", test_pools},
+        {"single rollout", test_single_rollout},
+        {"single that cannot start", test_single_that_cannot_start},
         {"index of listeners", test_index_of_listeners},
         {"too many listeners", test_too_many_listeners},
         {0},

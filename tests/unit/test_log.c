@@ -122,9 +122,10 @@ static void test_always(void)
 static void test_role_is_cut(void)
 {
     begin();
-    log_set_role("a role of more than twenty-three characters");
+    log_set_role("a role of more than sixty-three characters, which no process should have");
     log_info("x");
-    CU_ASSERT_PTR_NOT_NULL(strstr(text_of(path), " info a role of more than twe["));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text_of(path), " info a role of more than sixty-three characters, which no process sh["));
 }
 
 static void test_appends(void)

@@ -4,12 +4,15 @@
  */
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/stats_number.h"
 #include "master/report_json.h"
 #include "master/report_table.h"
 #include "tests/unit/unit.h"
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <bsd/string.h>
 
 enum { WORKERS = 3, LISTENERS = 2, TEXT_SIZE = 1 << 16, OPEN = 100000 };
 
@@ -31,7 +34,10 @@ static void begin(void)
     CU_ASSERT_FATAL(fd >= 0);
     master.fleet.context.stats = stats_attach(fd);
     CU_ASSERT_PTR_NOT_NULL_FATAL(master.fleet.context.stats);
-    current = (struct generation){.number = 1, .count = WORKERS, .wanted = WORKERS};
+    current = (struct generation){.number = 1, .conf.pool_count = 1};
+    strlcpy(current.conf.pools[0].name, "main", sizeof(current.conf.pools[0].name));
+    generation_set_pools(&current);
+    current.pools[0].count = current.pools[0].wanted = WORKERS;
     for (unsigned i = 0; i < LISTENERS; i++) {
         listeners[i] = (struct listener_config){.service = &test_service, .index = i};
         snprintf(listeners[i].name, sizeof(listeners[i].name), "listener %u", i);
@@ -41,10 +47,13 @@ static void begin(void)
     current.conf.listener_count = LISTENERS;
     for (unsigned i = 0; i < WORKERS; i++) {
         slots[i] = (struct slot){.id = i, .generation = 1, .conf = &current.conf, .channel = -1};
+        strlcpy(slots[i].pool_name, "main", sizeof(slots[i].pool_name));
+        slots[i].pool = &current.pools[0];
+        CU_ASSERT_EQUAL(stats_number(master.fleet.context.stats, "main", i), (int)i);
         slots[i].reason = RESPAWN_none;
         slots[i].block = stats_take(master.fleet.context.stats, i, getpid());
         CU_ASSERT_PTR_NOT_NULL_FATAL(slots[i].block);
-        current.slots[i] = &slots[i];
+        current.pools[0].slots[i] = &slots[i];
     }
     master.fleet.current = &current;
     master.phase = MASTER_SERVING;
@@ -79,7 +88,7 @@ static void add_rows(struct stats_listener *total)
     struct report_row gone;
 
     memset(total, 0, sizeof(*total));
-    for (unsigned i = 0; i < current.count; i++)
+    for (unsigned i = 0; i < current.pools[0].count; i++)
         stats_add(total, &sums.rows[i].traffic);
     report_sums_gone_workers(&master, &sums, &gone);
     stats_add(total, &gone.traffic);
@@ -120,7 +129,7 @@ static void test_sums(void)
             count_all(&slots[i].block->listeners[j], 100 * (i + 1) + 1000 * j);
     const uint64_t accepted = 2 * 600 + WORKERS * 1000 + WORKERS * LISTENERS * OPEN;
     check_sums_agree(accepted);
-    current.count--; /* a resize */
+    current.pools[0].count--; /* a resize */
     check_sums_agree(accepted);
     report_sums_gone_workers(&master, &sums, &gone);
     CU_ASSERT_EQUAL(stats_read(&gone.traffic.accepted), 300 + 1300 + LISTENERS * OPEN);
@@ -135,7 +144,7 @@ static void test_sums(void)
         master.fleet.context.stats->names[i][0] = 'x';
     CU_ASSERT_EQUAL(stats_index(master.fleet.context.stats, "another", keep), 1);
     check_sums_agree(accepted);
-    current.count = 0; /* a stop */
+    current.pools[0].count = 0; /* a stop */
     check_sums_agree(accepted);
     end();
 }
@@ -244,7 +253,7 @@ static void test_the_widest_table(void)
         stats_count(&slots[i].block->longest_turn_us, UINT64_MAX / 8);
         stats_count(&slots[i].block->accept_pauses, UINT64_MAX / 8);
         stats_count(&slots[i].block->log_dropped, UINT64_MAX / 8);
-        master.fleet.adopted[i] = true;
+        current.pools[0].adopted[i] = true;
         for (unsigned j = 0; j < LISTENERS; j++)
             count_huge(&slots[i].block->listeners[j], huge);
         for (unsigned j = 0; j < RESPAWNS; j++)
@@ -254,7 +263,7 @@ static void test_the_widest_table(void)
     memcpy(area->names[0], listeners[0].name, STATS_NAME_SIZE);
     current.number = UINT32_MAX;
     current.conf.listener_count = 1;
-    current.count = 2;
+    current.pools[0].count = 2;
     master.upgrade.state = HANDOVER_HANDED_OVER;
     master.fleet.context.now_ms = UINT64_MAX / 1000000;
     stats_count(&area->upgrades, UINT64_MAX);

@@ -3,6 +3,7 @@
  */
 #include "common/stats.h"
 #include "common/stats_file.h"
+#include "common/stats_number.h"
 #include "tests/unit/unit.h"
 #include <dirent.h>
 #include <errno.h>
@@ -888,6 +889,42 @@ static void test_open_is_never_negative(void)
     CU_ASSERT_EQUAL(stats_open(&listener), 0);
 }
 
+/* ---- numbers of slots ---- */
+
+static void test_numbers(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(stats_find(area, "main", 0), -1);
+    CU_ASSERT_EQUAL(stats_number(area, "main", 0), 0);
+    CU_ASSERT_EQUAL(stats_number(area, "main", 1), 1);
+    CU_ASSERT_EQUAL(stats_number(area, "bank", 0), 2);
+    CU_ASSERT_EQUAL(stats_number(area, "main", 1), 1);
+    CU_ASSERT_EQUAL(stats_find(area, "bank", 0), 2);
+    CU_ASSERT_EQUAL(stats_find(area, "bank", 1), -1);
+    end();
+}
+
+/* Who is gone makes room, and what it has counted is set aside. */
+static void test_numbers_are_given_again(void)
+{
+    begin();
+    for (unsigned i = 0; i < STATS_NUMBERS_MAX; i++)
+        CU_ASSERT_EQUAL_FATAL(stats_number(area, "main", i), (int)i);
+    struct stats_block *alive = take(0), *gone = take(1);
+    stats_count(&gone->listeners[5].accepted, 7);
+    stats_fold(area, gone);
+    stats_count(&area->totals[1].respawns[RESPAWN_exit], 3);
+    CU_ASSERT_EQUAL(stats_number(area, "bank", 0), 1);
+    CU_ASSERT_EQUAL(stats_find(area, "bank", 0), 1);
+    CU_ASSERT_EQUAL(stats_find(area, "main", 1), -1);
+    CU_ASSERT_EQUAL(stats_read(&area->totals[1].total.listeners[5].accepted), 0);
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.total.listeners[5].accepted), 7);
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.total.listeners[5].lost), 7);
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.respawns[RESPAWN_exit]), 3);
+    stats_fold(area, alive);
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -914,6 +951,8 @@ int main(void)
         {"sweep", test_sweep},
         {"index", test_index},
         {"names are kept", test_names_are_kept},
+        {"numbers", test_numbers},
+        {"numbers are given again", test_numbers_are_given_again},
         {"names are recycled", test_names_are_recycled},
         {"add", test_add},
         {"open is never negative", test_open_is_never_negative},

@@ -139,12 +139,14 @@ static void test_no_master(void)
 
 /* ---- the master's ---- */
 
-static struct slot_context context = {.patience = {.adopt_after_ms = 250, .watchdog_ms = 3600000, .drain_ms = 30000},
-                                      .now_ms = NOW_MS};
+static struct slot_context context = {.now_ms = NOW_MS};
+static const struct pool_config pool_config = {
+    .name = "main", .adopt_after_ms = 250, .watchdog_timeout_ms = 3600000, .drain_timeout_ms = 30000};
+static const struct pool pool = {.config = &pool_config};
 
 static struct slot *begin_slot(void)
 {
-    struct slot *slot = slot_new(3, 1, NULL, RESPAWN_none);
+    struct slot *slot = slot_new(3, 1, &pool, RESPAWN_none);
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(slot);
     begin();
