@@ -55,6 +55,7 @@ enum {
     X(hang, "its predecessor hung and was killed")                                                                     \
     X(reload, "a new configuration")                                                                                   \
     X(resize, "one worker more was asked for")                                                                         \
+    X(recycle, "its predecessor had served long enough")                                                               \
     X(upgrade, "a new binary")
 
 typedef _Atomic uint64_t stats_counter;

@@ -377,6 +377,11 @@ void fleet_replace(struct fleet *fleet, struct slot *slot)
         slot->replace_due = !replace(fleet, slot, RESPAWN_exit, "drains, but not at our word");
 }
 
+void fleet_recycle(struct fleet *fleet, struct slot *slot, const char *why)
+{
+    replace(fleet, slot, RESPAWN_recycle, why);
+}
+
 static void retry_replacement(struct fleet *fleet, struct slot *slot)
 {
     if (slot->replace_due)

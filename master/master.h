@@ -3,7 +3,7 @@
  *
  *   master.c   the loop: signals, words and deaths become requests to the files below
  *      |--- readiness which pools run, and which cannot
- *      |--- workers   messages, counters and deaths of workers       --> rollout, adopt, fleet
+ *      |--- workers   messages, counters and deaths of workers       --> rollout, adopt, recycle, fleet
  *      |--- reload    from SIGHUP to the next generation; names     --> rollout --> fleet
  *      |--- resize    one worker more, one fewer                    --> fleet
  *      |--- upgrade   the other master, during a change of the binary: handover says what to do, upgrade_single

@@ -12,6 +12,7 @@
 #include "master/adopt.h"
 #include "master/master.h"
 #include "master/process.h"
+#include "master/recycle.h"
 #include "master/rollout.h"
 #include <errno.h>
 #include <signal.h>
@@ -114,6 +115,8 @@ void workers_check(struct master *master)
     workers_reap(master);
     reap_found(master, look_at);
     fleet_each_slot(&master->fleet, check_counters);
+    if (!master_is_busy(master))
+        recycle_check(&master->fleet);
 }
 
 bool workers_have_orphans(const struct stats_area *stats, uint64_t stop_ms, bool at_once)

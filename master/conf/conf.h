@@ -35,6 +35,8 @@ struct pool_config {
     char cpus[OPTION_STRING_SIZE]; /* "off", "auto", or the list that `cpu_set` is */
     cpu_set_t cpu_set;
     uint32_t single;
+    uint32_t recycle_sessions; /* 0: off */
+    uint32_t recycle_memory;   /* bytes; 0: off */
 };
 
 struct conf {

@@ -31,6 +31,10 @@ const struct option_row conf_server_options[] = {
      "CPUs that the workers run on: off (all), a list like 0-3,6, or auto: worker i on the i-th that is allowed"},
     {"nice", OPTION_INT, MAIN(nice), 0, 19, NULL, NULL, "0",
      "added to the niceness of the workers: how readily they leave the CPU to others"},
+    {"recycle_sessions", OPTION_INT, MAIN(recycle_sessions), 1, 1000000000, "off", NULL, "off",
+     "a worker that has accepted so many sessions is replaced and drains; one at a time"},
+    {"recycle_memory", OPTION_SIZE, MAIN(recycle_memory), MIB, 3U * GIB, "off", NULL, "off",
+     "the same for one whose resident memory is beyond this"},
     {"linger_timeout", OPTION_TIME, SERVER(linger_timeout_ms), 0, MINUTE, NULL, NULL, "2s",
      "how long a client that we closed may take to read our last words and close too"},
     {"busy_poll", OPTION_TIME_US, SERVER(busy_poll_us), 1, 10000, "off", NULL, "off",
@@ -60,6 +64,8 @@ const struct option_row conf_pool_options[] = {
     {"watchdog_timeout", OPTION_TIME, POOL(watchdog_timeout_ms), 500, HOUR, NULL, NULL, NULL, "as in [server]"},
     {"cpus", OPTION_STRING, POOL(cpus), 0, 0, NULL, NULL, NULL, "as in [server]"},
     {"nice", OPTION_INT, POOL(nice), 0, 19, NULL, NULL, NULL, "as in [server]"},
+    {"recycle_sessions", OPTION_INT, POOL(recycle_sessions), 1, 1000000000, "off", NULL, NULL, "as in [server]"},
+    {"recycle_memory", OPTION_SIZE, POOL(recycle_memory), MIB, 3U * GIB, "off", NULL, NULL, "as in [server]"},
     {0},
 };
 

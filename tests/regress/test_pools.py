@@ -1,4 +1,4 @@
-"""Pools: bulkheads between workers, their life by reload, `single`, and where their workers run."""
+"""Pools: bulkheads between workers, their life by reload, `single`, recycling, and where their workers run."""
 import os
 import re
 import signal
@@ -294,6 +294,35 @@ def test_a_start_may_take_long_if_it_beats(owned, how):
         server.pid = int(match[1])
     assert not [line for line in server.lines if "SIGABRT" in line]
     ask_pid(server, "owner")
+
+
+# ---- recycling ----
+
+def test_a_worker_that_has_served_enough_is_replaced(serve):
+    server = serve(MAIN, workers=2, recycle_sessions=50)
+    pids, held = server.worker_pids(), server.connect("pingpong")
+    held.ask(b"ping", b"ping")
+    with Load(server, "pingpong", *PING) as load:
+        for slot in range(2):
+            server.wait_log(rf"notice master\[\d+\]: worker {slot} \(pid {pids[slot]}\) has served \d+ sessions: it is replaced")
+    load.expect_perfect()
+    held.close()
+    stats = server.await_stats(lambda stats: not stats["leaving"])
+    assert stats["master"]["respawns"]["recycle"] >= 2
+
+
+def test_a_worker_that_has_grown_is_replaced(owned):
+    server = owned(MAIN, listen("owner", pool="hog"), pool("hog", single="on", recycle_memory="64m"), workers=1)
+    main, first = server.worker_pids(), server.connect("owner")
+    pid = pid_of(first)
+    first.send(b"leak 100\n")
+    with Load(server, "pingpong", *PING) as load:
+        server.wait_log(rf"hog worker 0 \(pid {pid}\) has grown to \d+ KiB: it is replaced")
+        first.expect_gone()
+        assert ask_pid(server, "owner") != pid
+    load.expect_perfect()
+    assert server.worker_pids() == main
+    expect_one_owner(server)
 
 
 # ---- where they run ----

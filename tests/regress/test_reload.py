@@ -15,7 +15,7 @@ from harness import (DEADLINE, TICK, Load, await_file, connect_to, descriptors, 
                      process_stat)
 
 PING = b"ping", b"ping"
-REASONS = {"signal", "exit", "hang", "reload", "resize", "upgrade"}
+REASONS = {"signal", "exit", "hang", "reload", "resize", "recycle", "upgrade"}
 
 
 def half_done(server, name="bank"):

@@ -278,6 +278,7 @@ static void test_pools(void)
     CU_ASSERT(own->adopt_after_ms == 120000 && ledger->adopt_after_ms == 60000);
     CU_ASSERT(own->watchdog_timeout_ms == 300000 && ledger->watchdog_timeout_ms == 300000);
     CU_ASSERT(own->drain_timeout_ms == 7000 && ledger->drain_timeout_ms == 2000);
+    CU_ASSERT(own->recycle_sessions == 1000 && ledger->recycle_sessions == 0 && ledger->recycle_memory == 1U << 30);
     CU_ASSERT_STRING_EQUAL(own->cpus, "0");
     CU_ASSERT_STRING_EQUAL(ledger->cpus, "auto");
     CU_ASSERT(CPU_ISSET(0, &own->cpu_set) && CPU_COUNT(&own->cpu_set) == 1);

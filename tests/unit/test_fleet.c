@@ -7,6 +7,7 @@
 #include "common/stats_number.h"
 #include "master/process.h"
 #include "master/readiness.h"
+#include "master/recycle.h"
 #include "master/resize.h"
 #include "master/rollout.h"
 #include "tests/unit/unit.h"
@@ -449,6 +450,39 @@ static void test_single_that_cannot_start(void)
     end();
 }
 
+/* Where there may be only one, the next one comes when it is gone. */
+static void test_recycle(void)
+{
+    begin_pools(true);
+    ready(fleet.current);
+    fleet.current->conf.pools[MAIN].recycle_sessions = 100;
+    fleet.current->conf.pools[OTHER].recycle_memory = 1; /* whoever it is */
+    struct pool *pool = &fleet.current->pools[MAIN];
+    struct slot *first = pool->slots[0], *second = pool->slots[1];
+    stats_count(&first->block->listeners[3].accepted, 99);
+    stats_count(&second->block->listeners[3].accepted, 100);
+    pid_t old = other_of(fleet.current)->pid;
+    recycle_check(&fleet);
+    CU_ASSERT(pool->slots[0] == first && pool->slots[1] != second);
+    CU_ASSERT_PTR_NULL(other_of(fleet.current));
+    CU_ASSERT_EQUAL(leaving(), 2);
+    stats_count(&first->block->listeners[3].accepted, 1);
+    recycle_check(&fleet); /* one at a time */
+    CU_ASSERT_PTR_EQUAL(pool->slots[0], first);
+    end_process(second->pid);
+    fleet_start_some(&fleet, fleet.current);
+    CU_ASSERT_PTR_NULL(other_of(fleet.current));
+    end_process(old);
+    fleet_start_some(&fleet, fleet.current);
+    CU_ASSERT_PTR_NOT_NULL(other_of(fleet.current));
+    recycle_check(&fleet); /* its replacement is not READY */
+    CU_ASSERT_PTR_EQUAL(pool->slots[0], first);
+    fleet_handle(&fleet, pool->slots[1], SUPERVISOR_EVENT_READY);
+    recycle_check(&fleet);
+    CU_ASSERT_PTR_NOT_EQUAL(pool->slots[0], first);
+    end();
+}
+
 /* ---- the places of listeners in the statistics ---- */
 
 static void test_index_of_listeners(void)
@@ -493,6 +527,7 @@ int main(void)
         {"pools", test_pools},
         {"single rollout", test_single_rollout},
         {"single that cannot start", test_single_that_cannot_start},
+        {"recycle", test_recycle},
         {"index of listeners", test_index_of_listeners},
         {"too many listeners", test_too_many_listeners},
         {0},

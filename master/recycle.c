@@ -1,0 +1,85 @@
+#include "master/recycle.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TEXT_SIZE = 96 };
+
+/* Bytes of resident memory; 0: nobody knows. */
+static uint64_t resident(pid_t pid)
+{
+    char path[64];
+    uint64_t pages = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return 0;
+    if (fscanf(in, "%*u %" SCNu64, &pages) != 1)
+        pages = 0;
+    fclose(in);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t sessions(const struct stats_block *block)
+{
+    uint64_t accepted = 0;
+
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        accepted += stats_read(&block->listeners[i].accepted);
+    return accepted;
+}
+
+/* With the end of a sentence in `text`. */
+static bool is_due(const struct pool_config *config, const struct slot *slot, char *text)
+{
+    if (!slot->block || slot->supervised.state != SUPERVISOR_RUNNING)
+        return false;
+    uint64_t served = config->recycle_sessions ? sessions(slot->block) : 0;
+    uint64_t memory = config->recycle_memory ? resident(slot->pid) : 0;
+    if (config->recycle_sessions && served >= config->recycle_sessions)
+        snprintf(text, TEXT_SIZE, "has served %" PRIu64 " sessions", served);
+    else if (config->recycle_memory && memory > config->recycle_memory)
+        snprintf(text, TEXT_SIZE, "has grown to %" PRIu64 " KiB", memory / 1024);
+    else
+        return false;
+    return true;
+}
+
+/* All its workers are there, and nobody of it drains. */
+static bool is_settled(const struct fleet *fleet, const struct pool *pool)
+{
+    const struct slot *slot;
+
+    for (unsigned i = 0; i < pool->count; i++)
+        if (pool->slots[i]->supervised.state == SUPERVISOR_STARTING ||
+            pool->slots[i]->supervised.state == SUPERVISOR_SLOW)
+            return false;
+    LIST_FOREACH(slot, &fleet->leaving, link)
+        if (strcmp(slot->pool_name, pool->config->name) == 0)
+            return false;
+    return pool->count == pool->wanted;
+}
+
+/* Of several that are due the oldest one, so that everybody's turn comes. */
+static void check_pool(struct fleet *fleet, const struct pool *pool)
+{
+    struct slot *oldest = NULL;
+    char text[TEXT_SIZE];
+
+    if ((!pool->config->recycle_sessions && !pool->config->recycle_memory) || !is_settled(fleet, pool))
+        return;
+    for (unsigned i = 0; i < pool->count; i++)
+        if ((!oldest || pool->slots[i]->supervised.started_ms < oldest->supervised.started_ms) &&
+            is_due(pool->config, pool->slots[i], text))
+            oldest = pool->slots[i];
+    if (oldest && is_due(pool->config, oldest, text))
+        fleet_recycle(fleet, oldest, text);
+}
+
+void recycle_check(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->current->pool_count; i++)
+        check_pool(fleet, &fleet->current->pools[i]);
+}
