@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from clients import COUNTERS
-from daemon import SERVICES
+from daemon import POOL_WORKERS, SERVICES
 from harness import DEADLINE, process_stat
 from nemeses import ALL, FORCED, GRACEFUL, kill
 
@@ -122,7 +122,7 @@ class Arena:
             self.held.pop().close()
         self.daemon.reap()
         workers, members = self.daemon.follow(), self.daemon.members()
-        return (len(workers) == len(self.daemon.newest()) == self.workers and "Z" not in members.values()
+        return (len(workers) == len(self.daemon.newest()) == self.workers + POOL_WORKERS and "Z" not in members.values()
                 and set(members) == {self.daemon.pid, *workers} and not self.daemon.reloads.owed)
 
     def settle(self):
@@ -137,7 +137,7 @@ class Arena:
         def complaint():
             found = {pid: (state, stat and stat[1]) for pid, state in self.daemon.members().items()
                      for stat in [process_stat(pid)]}
-            return (f"not {self.workers} workers and one master (pid {self.daemon.pid}) after {PATIENCE_S} s, but "
+            return (f"not {self.workers + POOL_WORKERS} workers and one master (pid {self.daemon.pid}) after {PATIENCE_S} s, but "
                     f"{{pid: (state, parent)}} {found}, ready {self.daemon.follow()}"
                     f"{', and a deferred reload has not come' if self.daemon.reloads.owed else ''}")
         self.wait(self.settled, PATIENCE_S, complaint)

@@ -19,7 +19,7 @@ import time
 from datetime import datetime
 
 import harness
-from harness import DEADLINE, ROOT, SANITIZED, Server, descriptors, group_members, listen, process_stat
+from harness import DEADLINE, ROOT, SANITIZED, Server, descriptors, group_members, listen, pool, process_stat
 from names import Names
 
 FLAVOUR = ["OPTIMISE=-O1 -g -fno-omit-frame-pointer",
@@ -27,6 +27,8 @@ FLAVOUR = ["OPTIMISE=-O1 -g -fno-omit-frame-pointer",
 SOURCES = ("Makefile", "bench", "common", "etc", "master", "proto", "worker")
 FULL = 32768  # bytes in the pipe of the log, which takes 64 KiB
 SERVICES = ("pingpong", "echo", "bank", "proxy")
+POOLS = [pool("books", workers=2), pool("alone", single="on")]  # beside `main`, whose number of workers changes
+POOL_WORKERS = 3
 
 
 def build():
@@ -129,9 +131,10 @@ class Daemon(Server):
     def listeners(self):
         def at(name):
             return f"127.0.0.1:{self.ports[name]}"
-        made = [listen(name, bind=at(name), max_output=self.max_output) for name in ("pingpong", "bank")]
-        made += [listen("echo", bind=at("echo"), shutdown_command="off"), listen("nemesis", bind=at("nemesis")),
-                 listen("proxy", bind=at("proxy"), upstream=self.upstream)]
+        made = [listen("pingpong", bind=at("pingpong"), max_output=self.max_output), listen("nemesis", bind=at("nemesis")),
+                listen("bank", bind=at("bank"), max_output=self.max_output, pool="books"),
+                listen("echo", bind=at("echo"), shutdown_command="off", pool="alone"),
+                listen("proxy", bind=at("proxy"), upstream=self.upstream), *POOLS]
         return made + ([listen("pingpong", name="extra", bind=at("extra"))] if self.extra else [])
 
     def write_config(self, text=None):
@@ -186,7 +189,7 @@ class Daemon(Server):
     # ---- what the log says ----
 
     REPLACED = re.compile(r"guardian: the master that was replaced \(pid (\d+)\) (?:exited with code (\d+)|killed)")
-    WORKER = re.compile(r"worker (\d+) \(pid (\d+)\) (ready after|killed by (SIG\w+)|exited with code (\d+))")
+    WORKER = re.compile(r"((?:\w+ )?worker \d+) \(pid (\d+)\) (ready after|killed by (SIG\w+)|exited with code (\d+))")
 
     @staticmethod
     def time_of(line):
@@ -204,7 +207,7 @@ class Daemon(Server):
                     self.replaced_codes[int(match[1])] = int(match[2] or -1)
                 if not (match := self.WORKER.search(line)):
                     continue
-                slot, pid, when = int(match[1]), int(match[2]), self.time_of(line)
+                slot, pid, when = match[1], int(match[2]), self.time_of(line)
                 if match[3] == "ready after":
                     self.alive[pid] = slot
                     self.ready_at[pid] = when
@@ -219,7 +222,7 @@ class Daemon(Server):
         return "\n".join([line for line in self.lines[-2000:] if not re.search(r"\]:  |: statistics", line)][-40:])
 
     def newest(self):
-        """{slot: pid} of the workers that serve, not of those that leave."""
+        """{name of the slot, as in the log: pid} of the workers that serve, not of those that leave."""
         newest = {}
         for pid, slot in self.follow().items():
             if slot not in newest or self.ready_at[pid] >= self.ready_at[newest[slot]]:

@@ -69,7 +69,7 @@ def unordered_deaths(arena):
             continue
         if cause == 0 and ordered_at >= arena.daemon.ready_at.get(pid, 0):
             continue
-        yield f"worker {slot} (pid {pid}): {cause}"
+        yield f"{slot} (pid {pid}): {cause}"
 
 
 # ---- at the end ----

@@ -100,14 +100,14 @@ def hang(arena, slot, pid, seconds, wake):
     if seconds is None:
         arena.expect(pid, ["SIGABRT", "SIGKILL"])
     if seconds is None or seconds > 1.5 * adopt:
-        text = rf"worker {slot} \(pid {pid}\) (is silent for \d+ ms: (?:its siblings adopt|no sibling)|killed|exited)"
+        text = rf"{slot} \(pid {pid}\) (is silent for \d+ ms: (?:its siblings adopt|no sibling)|killed|exited)"
         found = arena.daemon.wait_log(text, since, adopt + 2)
         adopted = "siblings adopt" in found[1]
         arena.note("silence -> adoption", time.monotonic() - start)
         if adopted and not arena.mixed:
             worst = worst_probe(arena)
             arena.note("new connection during a hang", worst)
-            assert worst < 1, f"a new connection waited {worst:.3f} s while worker {slot} was silent and adopted"
+            assert worst < 1, f"a new connection waited {worst:.3f} s while {slot} was silent and adopted"
     if seconds is None:
         arena.wait_death(pid, arena.watchdog_timeout + 3)
         arena.note("silence -> death", time.monotonic() - start)
@@ -118,7 +118,7 @@ def hang(arena, slot, pid, seconds, wake):
     if awake > arena.watchdog_timeout * 0.8:  # we were late ourselves
         arena.expect(pid, ["SIGABRT", "SIGKILL"])
     if adopted:
-        arena.daemon.wait_log(rf"worker {slot} \(pid {pid}\) (beats again|killed|exited)", since, 2)
+        arena.daemon.wait_log(rf"{slot} \(pid {pid}\) (beats again|killed|exited)", since, 2)
 
 
 def how_long(arena):
@@ -186,13 +186,13 @@ def down(arena):
     if pid is None:
         return
     arena.expect(pid, [2])
-    slot = int(arena.daemon.wait_log(rf"worker (\d+) \(pid {pid}\) exited with code 2", since, 5)[1])
+    slot = arena.daemon.wait_log(rf"(worker \d+) \(pid {pid}\) exited with code 2", since, 5)[1]
     try:
-        arena.daemon.wait_log(rf"worker {slot} stays down", since, 1)
+        arena.daemon.wait_log(rf"{slot} stays down", since, 1)
     except AssertionError:
         return  # it was draining anyway: nobody misses it
     worst = worst_probe(arena)
-    assert worst < 1, f"a new connection waited {worst:.3f} s while slot {slot} was down"
+    assert worst < 1, f"a new connection waited {worst:.3f} s while {slot} was down"
     ALL["reload"](arena, "same")
 
 

@@ -170,7 +170,7 @@ def stuck_log(arena):
 def resize_to(arena, wanted):
     """One step at a time, each awaited in the log (not its drain)."""
     arena.graceful()
-    now = arena.daemon.stats()["master"]["workers"]
+    now = len(arena.daemon.worker_pids())
     while now != wanted:
         since = arena.daemon.mark()
         arena.daemon.signal(signal.SIGTTIN if now < wanted else signal.SIGTTOU)
