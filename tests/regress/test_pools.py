@@ -6,7 +6,7 @@ import time
 
 import owner
 import pytest
-from harness import DEADLINE, Load, connect_to, listen, pool, title, wait_exit
+from harness import DEADLINE, Load, connect_to, exit_code, listen, pool, title, wait_exit
 
 PING = b"ping", b"ping"
 MAIN = listen("pingpong")
@@ -294,6 +294,59 @@ def test_a_start_may_take_long_if_it_beats(owned, how):
         server.pid = int(match[1])
     assert not [line for line in server.lines if "SIGABRT" in line]
     ask_pid(server, "owner")
+
+
+def begin_slow_change(server, how):
+    """The old worker is gone, and the new one takes its time. The pid of the candidate, if there is one."""
+    since, pid = server.mark(), None
+    server.order.write_text("owner slow 200")
+    server.touch()
+    server.signal(signal.SIGHUP if how == "reload" else signal.SIGUSR2)
+    if how == "upgrade":
+        pid = int(server.wait_log(r"upgrade: starting \S+ \(pid (\d+)\)", since=since)[1])
+    server.wait_log("the pool single makes room", since=since)
+    server.wait_log(r"single worker 0|worker 0 \(pid \d+\) exited with code 0", since=since)
+    time.sleep(0.3)
+    return pid
+
+
+@pytest.mark.parametrize("how", ["reload", "upgrade"])
+def test_a_stop_while_a_single_pool_changes(owned, how):
+    server = owned(*SINGLE, workers=1, drain_timeout="1s")
+    begin_slow_change(server, how)
+    server.signal(signal.SIGTERM)
+    server.wait_log("stopping: SIGTERM")
+    assert server.wait() == 0
+    assert not server.members()
+    expect_one_owner(server)
+
+
+def test_a_candidate_that_dies_while_a_single_pool_changes(owned):
+    """Its worker ends by itself; the old one is not started again before that."""
+    server = owned(*SINGLE, workers=1)
+    with Load(server, "pingpong", *PING) as load:
+        os.kill(begin_slow_change(server, "upgrade"), signal.SIGKILL)
+        server.order.unlink()
+        server.wait_log("upgrade failed: killed by SIGKILL")
+        ask_pid(server, "owner")
+    load.expect_perfect()
+    server.await_stats(lambda stats: states(stats, "single") == ["ready"])
+    expect_one_owner(server)
+
+
+def test_a_master_that_dies_while_a_single_pool_changes(owned):
+    """The candidate is all that is left, and serves."""
+    server = owned(*SINGLE, workers=1)
+    main = server.worker_pids()[0]
+    pid = begin_slow_change(server, "upgrade")
+    server.order.unlink()
+    os.kill(server.pid, signal.SIGKILL)
+    server.process.wait()
+    server.pid, server.stays = pid, False
+    server.wait_log("upgrade: this master is in charge")
+    exit_code(main)
+    ask_pid(server, "owner")
+    expect_one_owner(server)
 
 
 # ---- recycling ----
