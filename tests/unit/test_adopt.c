@@ -91,6 +91,22 @@ static void test_all_run(void)
     end();
 }
 
+/* Queues of another pool are no concern of these siblings. */
+static void test_another_pool(void)
+{
+    begin();
+    listener.pool = 1;
+    slots[2].supervised.state = SUPERVISOR_SILENT;
+    adopt_sync(&fleet);
+    expect_nothing();
+    listener.pool = 0;
+    adopt_sync(&fleet);
+    expect(3, CHANNEL_ADOPT, 2);
+    expect(0, CHANNEL_ADOPT, 2);
+    expect_nothing();
+    end();
+}
+
 /* The next two that run, once; when it is back they let go. */
 static void test_silent(void)
 {
@@ -220,6 +236,7 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"all run", test_all_run},
+        {"another pool", test_another_pool},
         {"one is silent", test_silent},
         {"an adopter hangs", test_adopter_hangs},
         {"a retired number", test_retired_number},

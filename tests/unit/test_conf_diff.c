@@ -105,6 +105,21 @@ static void test_no_change(void)
     check_changes("[server]\ndrain_timeout = 60s\n" ECHO, "[server]\ndrain_timeout = 1m\n" ECHO, "", "");
 }
 
+/* A pool that comes with all that it has, and goes. */
+static void test_pools(void)
+{
+#define POOL(sign)                                                                                                     \
+    "reload: [pool bank] " sign " workers = 3\nreload: [pool bank] " sign " single = off\n"                            \
+    "reload: [pool bank] " sign " max_sessions = 100000\nreload: [pool bank] " sign " drain_timeout = 30s\n"           \
+    "reload: [pool bank] " sign " adopt_after = 250ms\nreload: [pool bank] " sign " watchdog_timeout = 5s\n"           \
+    "reload: [pool bank] " sign " cpus = off\nreload: [pool bank] " sign " nice = 5\n"                                 \
+    "reload: [pool bank] " sign " recycle_sessions = off\nreload: [pool bank] " sign " recycle_memory = off\n"
+
+    check_changes(ECHO, "[pool bank]\nworkers = 3\nnice = 5\n" ECHO "pool = bank\n",
+                  "reload: [listen echo] - pool = main\n" POOL("+") "reload: [listen echo] + pool = bank\n",
+                  POOL("-") "reload: [listen echo] - pool = bank\nreload: [listen echo] + pool = main\n");
+}
+
 static void test_values(void)
 {
     check_changes("[server]\nworkers = 2\n" ECHO, "[server]\nworkers = 20\n" ECHO,
@@ -329,6 +344,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"no change", test_no_change},
         {"values", test_values},
+        {"pools", test_pools},
         {"sections", test_sections},
         {"service keys", test_service_keys},
         {"addresses", test_addresses},
