@@ -65,7 +65,7 @@ $(BUILD)/%.o: %.c Makefile
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/master/%.o $(BUILD)/worker/services/%.o: CPPFLAGS += -DOUTSIDE_OF_WORKER
-$(BUILD)/worker/services/%.o: CPPFLAGS += $(if $(call asked_for_by,$<),$(shell pkg-config --cflags $(call asked_for_by,$<)))
+$(BUILD)/worker/services/%.o: CPPFLAGS += $(if $(strip $(call asked_for_by,$<)),$(shell pkg-config --cflags $(call asked_for_by,$<)))
 
 $(OBJECTS) $(GENERATED): | need-modules
 

@@ -35,6 +35,7 @@ struct fleet {
     struct endpoints endpoints;
     struct slot_context context;
     uint64_t next_due_ms; /* real time; `next` must be READY by then */
+    uint64_t recycle_due_ms; /* by the supervisor's clock */
     bool singles_wait;    /* single pools of this master have to wait for those of its predecessor */
 };
 

@@ -29,15 +29,17 @@
 #include <stdbool.h>
 
 #define HANDOVER_STATES(X)                                                                                             \
-    X(IN_CHARGE, "in charge")     /* this master is in charge, and there is no other one */                            \
-    X(STARTING, "starting")       /* in charge; a candidate starts its workers */                                      \
-    X(OFFERED, "offered")         /* in charge; the candidate has been sent YOURS and may have begun to take over */   \
-    X(REJECTED, "rejected")       /* in charge; a candidate without an offer was killed, and not reaped yet */         \
-    X(REVOKED, "revoked")         /* the same after an offer: what it has changed must be put right */                 \
+    X(IN_CHARGE, "in charge") /* this master is in charge, and there is no other one */                                \
+    X(STARTING, "starting")   /* in charge; a candidate starts its workers */                                          \
+    X(YIELDING, "yielding")   /* the same; workers that there may be only one of leave for those of the candidate */   \
+    X(OFFERED, "offered")     /* in charge; the candidate has been sent YOURS and may have begun to take over */       \
+    X(REJECTED, "rejected")   /* in charge; a candidate without an offer was killed, and not reaped yet */             \
+    X(REVOKED, "revoked")     /* the same after an offer: what it has changed must be put right */                     \
     X(HANDED_OVER, "handed over") /* the successor is in charge; this master drains, and serves again if it dies */    \
     X(ENDING, "ending")           /* the same, but the server stops: nobody serves again */                            \
     X(OUTLIVED, "outlived")       /* the successor has ended as it was told to; this master still drains */            \
     X(CANDIDATE, "candidate")     /* the predecessor is in charge until this master is offered all */                  \
+    X(ASKING, "asking")           /* the same; it has been sent YIELD */                                               \
     X(WITHDRAWN, "withdrawn")     /* a candidate that stops: it accepts no offer */                                    \
     X(CLAIMED, "claimed")         /* the pid file is this master's; in charge as soon as MINE has been sent */         \
     X(CLOSING, "closing")         /* the same, but this master stops: it will serve nobody */                          \
@@ -45,26 +47,34 @@
 
 /* The words of the other master first (upgrade_words.h), then what else happens. */
 #define HANDOVER_EVENTS(X)                                                                                             \
-    X(ALIVE)      /* the candidate is busy with its start */                                                           \
-    X(READY)      /* the workers of the candidate are READY */                                                         \
-    X(YOURS)      /* the predecessor offers all that it has */                                                         \
-    X(MINE)       /* the candidate is in charge from here on */                                                        \
-    X(FAILED)     /* the candidate cannot go on, and says why */                                                       \
-    X(STOPPING)   /* the other master has been told to stop, also by a signal that this one has passed on */           \
-    X(QUICKLY)    /* at once */                                                                                        \
-    X(START)      /* a candidate has been forked */                                                                    \
-    X(SENT)       /* MINE is on its way */                                                                             \
-    X(LATE)       /* the candidate has been silent for too long */                                                     \
-    X(CLOSED)     /* the other end of the channel is closed */                                                         \
-    X(EXITED)     /* the candidate or successor was reaped: exit code 0 */                                             \
-    X(DIED)       /* the same, but it was killed or has failed */                                                      \
-    X(STOP)       /* this master has been told to stop */                                                              \
-    X(BREAK_DOWN) /* it stops because none of its workers can run */
+    X(ALIVE)        /* the candidate is busy with its start */                                                         \
+    X(YIELD)        /* all workers of the candidate are READY but those that there may be only one of */               \
+    X(YIELDED)      /* the predecessor has none of those any more */                                                   \
+    X(READY)        /* the workers of the candidate are READY */                                                       \
+    X(YOURS)        /* the predecessor offers all that it has */                                                       \
+    X(MINE)         /* the candidate is in charge from here on */                                                      \
+    X(FAILED)       /* the candidate cannot go on, and says why */                                                     \
+    X(STOPPING)     /* the other master has been told to stop, also by a signal that this one has passed on */         \
+    X(QUICKLY)      /* at once */                                                                                      \
+    X(START)        /* a candidate has been forked */                                                                  \
+    X(EMPTIED)      /* the workers that leave for those of the candidate are gone */                                   \
+    X(OTHERS_READY) /* of this candidate, all but those that wait for the predecessor's */                             \
+    X(SENT)         /* MINE is on its way */                                                                           \
+    X(LATE)         /* the candidate has been silent for too long */                                                   \
+    X(CLOSED)       /* the other end of the channel is closed */                                                       \
+    X(EXITED)       /* the candidate or successor was reaped: exit code 0 */                                           \
+    X(DIED)         /* the same, but it was killed or has failed */                                                    \
+    X(STOP)         /* this master has been told to stop */                                                            \
+    X(BREAK_DOWN)   /* it stops because none of its workers can run */
 
 #define HANDOVER_ACTIONS(X)                                                                                            \
     X(NONE)            /* only the state changes, or nothing: another version may send words out of place */           \
     X(WAIT)            /* give the candidate its time from now on */                                                   \
     X(OFFER)           /* the same, and send YOURS */                                                                  \
+    X(YIELD)           /* have the workers leave that there may be only one of */                                      \
+    X(SEND_YIELDED)    /* they are gone; the candidate is given its time from now on */                                \
+    X(SEND_YIELD)      /* so that this candidate may start its own */                                                  \
+    X(START_SINGLES)   /* it may */                                                                                    \
     X(KILL)            /* send SIGKILL to the candidate or successor */                                                \
     X(FAIL)            /* log the failure: this master goes on */                                                      \
     X(RECOVER)         /* the same, and put right what the candidate may have changed */                               \

@@ -7,7 +7,6 @@
 #include "master/report.h"
 #include "master/resize.h"
 #include "master/rollout.h"
-#include "master/upgrade_single.h"
 #include "master/workers.h"
 #include <errno.h>
 #include <poll.h>
@@ -217,7 +216,7 @@ static void check_started(struct master *master)
     if (readiness.cannot && current->pool_count > 1 && handover_is_candidate(master->upgrade.state))
         fail_candidate(master, readiness.cannot);
     if (readiness.others && (readiness.ready > 0 || master->fleet.singles_wait))
-        upgrade_ask_for_singles(master);
+        upgrade_report_others_ready(master);
     if (readiness.ready == 0)
         return;
     master->was_ready = readiness.all;
@@ -336,7 +335,7 @@ int master_run(struct master *master)
     report_start(master);
     master->fleet.context.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
     upgrade_first_workers(master, workers);
-    upgrade_begin_singles(master);
+    upgrade_hold_singles(master);
     fleet_start(&master->fleet, master->fleet.current, workers, is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_receive(master);

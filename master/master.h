@@ -6,8 +6,7 @@
  *      |--- workers   messages, counters and deaths of workers       --> rollout, adopt, recycle, fleet
  *      |--- reload    from SIGHUP to the next generation; names     --> rollout --> fleet
  *      |--- resize    one worker more, one fewer                    --> fleet
- *      |--- upgrade   the other master, during a change of the binary: handover says what to do, upgrade_single
- *      |              when workers that there may be only one of make room
+ *      |--- upgrade   the other master, during a change of the binary: handover says what to do
  *      |--- guardian  who waits for us, or what we become then
  *      |--- report    statistics
  *      '--- fleet     generations, their pools and slots            --> single, slot --> process, supervisor

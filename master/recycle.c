@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_SIZE = 96 };
+enum { TEXT_SIZE = 96, EACH_MS = 1000 };
 
 /* Bytes of resident memory; 0: nobody knows. */
 static uint64_t resident(pid_t pid)
@@ -66,20 +66,25 @@ static bool is_settled(const struct fleet *fleet, const struct pool *pool)
 static void check_pool(struct fleet *fleet, const struct pool *pool)
 {
     struct slot *oldest = NULL;
-    char text[TEXT_SIZE];
+    char text[TEXT_SIZE], why[TEXT_SIZE];
 
     if ((!pool->config->recycle_sessions && !pool->config->recycle_memory) || !is_settled(fleet, pool))
         return;
     for (unsigned i = 0; i < pool->count; i++)
         if ((!oldest || pool->slots[i]->supervised.started_ms < oldest->supervised.started_ms) &&
-            is_due(pool->config, pool->slots[i], text))
+            is_due(pool->config, pool->slots[i], text)) {
             oldest = pool->slots[i];
-    if (oldest && is_due(pool->config, oldest, text))
-        fleet_recycle(fleet, oldest, text);
+            memcpy(why, text, sizeof(why));
+        }
+    if (oldest)
+        fleet_recycle(fleet, oldest, why);
 }
 
 void recycle_check(struct fleet *fleet)
 {
+    if (fleet->context.now_ms < fleet->recycle_due_ms)
+        return;
+    fleet->recycle_due_ms = fleet->context.now_ms + EACH_MS;
     for (unsigned i = 0; i < fleet->current->pool_count; i++)
         check_pool(fleet, &fleet->current->pools[i]);
 }

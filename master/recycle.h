@@ -7,7 +7,7 @@
 
 #include "master/fleet.h"
 
-/* Replace one worker of each pool that is due. The next one has to wait until that one has drained. */
+/* Once a second: replace one worker of each pool that is due. The next one has to wait until that one has drained. */
 void recycle_check(struct fleet *fleet);
 
 #endif

@@ -37,6 +37,16 @@ bool single_has_leftovers(const struct fleet *fleet, const char *pool_name)
     return has_orphans(fleet->context.stats, pool_name);
 }
 
+bool single_has_yielded(const struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->current->pool_count; i++) {
+        const struct pool *pool = &fleet->current->pools[i];
+        if (pool->held && single_has_leftovers(fleet, pool->config->name))
+            return false;
+    }
+    return true;
+}
+
 bool single_must_wait(const struct fleet *fleet, const struct generation *generation, const struct pool *pool)
 {
     struct generation *other = generation == fleet->next ? fleet->current : fleet->next;

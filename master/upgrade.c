@@ -5,7 +5,7 @@
  *     | fork, exec; environment: CCSERVER_UPGRADE = descriptors
  *     |                                          | loads its configuration, claims the sockets, starts its workers
  *     | <-------------- ALIVE ------------------ | some of them are READY, or beat while they start
- *     | <-------------- YIELD ------------------ | all of them are that need not be alone: upgrade_single.c
+ *     | <-------------- YIELD ------------------ | all of them are that need not be alone: single.h
  *     | -------------- YIELDED ----------------> | starts those
  *     | <-------------- READY ------------------ | all of them are
  *     | --------------- YOURS -----------------> | puts its pid file in the place of the predecessor's
@@ -31,8 +31,8 @@
 #include "master/binary.h"
 #include "master/master.h"
 #include "master/resize.h"
+#include "master/single.h"
 #include "master/upgrade_fork.h"
-#include "master/upgrade_single.h"
 #include "master/upgrade_words.h"
 #include <errno.h>
 #include <limits.h>
@@ -44,7 +44,7 @@
 
 #include <bsd/string.h>
 
-enum { PATIENCE_MS = 10 * 1000 };
+enum { PATIENCE_MS = 10 * 1000, ALIVE_EACH_MS = 1000 };
 
 static void handle(struct master *master, enum handover_event event);
 static void check_claim(struct master *master);
@@ -156,6 +156,30 @@ static void offer(struct master *master)
     upgrade_words_send(&master->upgrade, WORD_YOURS);
 }
 
+/* The candidate is as far as it comes without them. */
+static void yield_singles(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->current->pool_count; i++) {
+        struct pool *pool = &fleet->current->pools[i];
+        if (!pool->config->single || pool->held)
+            continue;
+        log_notice("upgrade: the pool %s makes room for its next worker", pool->config->name);
+        fleet_hold(fleet, pool);
+    }
+}
+
+static void send_yielded(struct upgrade *upgrade)
+{
+    wait_longer(upgrade);
+    upgrade_words_send(upgrade, WORD_YIELDED);
+}
+
+static void check_yielding(struct master *master)
+{
+    if (master->upgrade.state == HANDOVER_YIELDING && single_has_yielded(&master->fleet))
+        handle(master, HANDOVER_EVENT_EMPTIED);
+}
+
 static void hand_over(struct master *master)
 {
     int pid = (int)master->upgrade.pid;
@@ -177,9 +201,8 @@ static void hand_over(struct master *master)
 /* The successor has died in charge, and this master still drains. */
 static void resume_service(struct master *master)
 {
-    char error[256];
-
     unsigned workers[CONF_POOLS_MAX];
+    char error[256];
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
     atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
@@ -216,13 +239,25 @@ bool upgrade_reaped(struct master *master, pid_t pid, int status)
     return true;
 }
 
+/* A worker of this candidate may take long to start, as long as it beats. */
+static void report_beats(struct master *master)
+{
+    uint64_t now_ms = clock_now_ms();
+
+    if (!handover_is_candidate(master->upgrade.state) || now_ms < master->upgrade.alive_due_ms ||
+        !fleet_is_starting(&master->fleet, master->fleet.current))
+        return;
+    master->upgrade.alive_due_ms = now_ms + ALIVE_EACH_MS;
+    upgrade_words_send(&master->upgrade, WORD_ALIVE);
+}
+
 void upgrade_tick(struct master *master)
 {
     struct upgrade *upgrade = &master->upgrade;
 
     upgrade_words_flush(upgrade);
-    if (upgrade_tick_singles(master))
-        wait_longer(upgrade);
+    check_yielding(master);
+    report_beats(master);
     check_claim(master);
     guardian_tick(&master->guardian);
     if (upgrade->due_ms && clock_now_ms() >= upgrade->due_ms) {
@@ -279,6 +314,20 @@ bool upgrade_pass_shutdown(struct upgrade *upgrade)
         return false;
     upgrade_words_send(upgrade, WORD_SHUTDOWN);
     return true;
+}
+
+void upgrade_hold_singles(struct master *master)
+{
+    const struct conf *conf = &master->fleet.current->conf;
+
+    for (unsigned i = 0; i < conf->pool_count && handover_is_candidate(master->upgrade.state); i++)
+        master->fleet.singles_wait |= conf->pools[i].single && master->upgrade.yields;
+}
+
+void upgrade_report_others_ready(struct master *master)
+{
+    if (master->upgrade.state == HANDOVER_CANDIDATE && master->fleet.singles_wait)
+        handle(master, HANDOVER_EVENT_OTHERS_READY);
 }
 
 void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all)
@@ -375,6 +424,10 @@ static void carry_out(struct master *master, enum handover_action action)
     case HANDOVER_ACT_NONE: break;
     case HANDOVER_ACT_WAIT: wait_longer(upgrade); break;
     case HANDOVER_ACT_OFFER: offer(master); break;
+    case HANDOVER_ACT_YIELD: yield_singles(&master->fleet); break;
+    case HANDOVER_ACT_SEND_YIELDED: send_yielded(upgrade); break;
+    case HANDOVER_ACT_SEND_YIELD: upgrade_words_send(upgrade, WORD_YIELD); break;
+    case HANDOVER_ACT_START_SINGLES: master->fleet.singles_wait = false; break;
     case HANDOVER_ACT_KILL: kill_candidate(upgrade); break;
     case HANDOVER_ACT_FAIL: go_on(master); break;
     case HANDOVER_ACT_RECOVER: recover(master); break;
@@ -406,9 +459,9 @@ static void handle(struct master *master, enum handover_event event)
 static void handle_word(struct master *master, enum upgrade_word word, const char *error)
 {
     switch (word) {
-    case WORD_YIELD: upgrade_yield(master); break;
-    case WORD_YIELDED: upgrade_yielded(master); break;
     case WORD_ALIVE: handle(master, HANDOVER_EVENT_ALIVE); break;
+    case WORD_YIELD: handle(master, HANDOVER_EVENT_YIELD); break;
+    case WORD_YIELDED: handle(master, HANDOVER_EVENT_YIELDED); break;
     case WORD_READY: handle(master, HANDOVER_EVENT_READY); break;
     case WORD_YOURS:
         handle(master, HANDOVER_EVENT_YOURS);

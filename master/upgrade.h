@@ -22,7 +22,7 @@ struct upgrade {
     struct file_id pid_file;   /* of the predecessor, as it has said */
     uint64_t due_ms;           /* real time until which a predecessor waits for the candidate; 0: it does not */
     bool yields;               /* this candidate's predecessor knows YIELD */
-    bool yielding;             /* the candidate has been sent no YIELDED yet; or it has sent YIELD */
+    uint64_t alive_due_ms;     /* real time until which this candidate need not say that its workers still start */
     unsigned workers;          /* of this candidate that have been READY at a time */
     char error[512];           /* the candidate has failed */
     int status;                /* with which the successor has ended, as from waitpid() */
@@ -41,6 +41,13 @@ void upgrade_report_alive(struct upgrade *upgrade);
 
 /* In a candidate: report that `workers` of them are READY, or `all` that can be. */
 void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all);
+
+/*
+ * In a candidate: its single pools wait for those of the predecessor, unless that is too old to know any. And: all
+ * others are READY, so that the predecessor is asked, once, to let its own go.
+ */
+void upgrade_hold_singles(struct master *master);
+void upgrade_report_others_ready(struct master *master);
 
 /*
  * How many workers of each pool this master starts with: as many as are configured, but in a candidate no more than

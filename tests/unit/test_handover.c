@@ -18,6 +18,8 @@ static const struct {
     enum handover_state next;
 } cells[] = {
     {S(IN_CHARGE), E(ALIVE), A(BUG), S(IN_CHARGE)},
+    {S(IN_CHARGE), E(YIELD), A(BUG), S(IN_CHARGE)},
+    {S(IN_CHARGE), E(YIELDED), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(READY), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(YOURS), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(MINE), A(BUG), S(IN_CHARGE)},
@@ -25,6 +27,8 @@ static const struct {
     {S(IN_CHARGE), E(STOPPING), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(QUICKLY), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(START), A(WAIT), S(STARTING)},
+    {S(IN_CHARGE), E(EMPTIED), A(BUG), S(IN_CHARGE)},
+    {S(IN_CHARGE), E(OTHERS_READY), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(SENT), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(LATE), A(BUG), S(IN_CHARGE)},
     {S(IN_CHARGE), E(CLOSED), A(BUG), S(IN_CHARGE)},
@@ -34,6 +38,8 @@ static const struct {
     {S(IN_CHARGE), E(BREAK_DOWN), A(NONE), S(IN_CHARGE)},
 
     {S(STARTING), E(ALIVE), A(WAIT), S(STARTING)},
+    {S(STARTING), E(YIELD), A(YIELD), S(YIELDING)},
+    {S(STARTING), E(YIELDED), A(NONE), S(STARTING)},
     {S(STARTING), E(READY), A(OFFER), S(OFFERED)},
     {S(STARTING), E(YOURS), A(NONE), S(STARTING)},
     {S(STARTING), E(MINE), A(HAND_OVER), S(HANDED_OVER)},
@@ -41,6 +47,8 @@ static const struct {
     {S(STARTING), E(STOPPING), A(HURRY), S(STARTING)},
     {S(STARTING), E(QUICKLY), A(NONE), S(STARTING)},
     {S(STARTING), E(START), A(BUG), S(STARTING)},
+    {S(STARTING), E(EMPTIED), A(BUG), S(STARTING)},
+    {S(STARTING), E(OTHERS_READY), A(BUG), S(STARTING)},
     {S(STARTING), E(SENT), A(BUG), S(STARTING)},
     {S(STARTING), E(LATE), A(KILL), S(REJECTED)},
     {S(STARTING), E(CLOSED), A(CLOSE), S(STARTING)},
@@ -49,7 +57,29 @@ static const struct {
     {S(STARTING), E(STOP), A(KILL), S(REJECTED)},
     {S(STARTING), E(BREAK_DOWN), A(KILL), S(REJECTED)},
 
+    {S(YIELDING), E(ALIVE), A(WAIT), S(YIELDING)},
+    {S(YIELDING), E(YIELD), A(NONE), S(YIELDING)},
+    {S(YIELDING), E(YIELDED), A(NONE), S(YIELDING)},
+    {S(YIELDING), E(READY), A(OFFER), S(OFFERED)},
+    {S(YIELDING), E(YOURS), A(NONE), S(YIELDING)},
+    {S(YIELDING), E(MINE), A(HAND_OVER), S(HANDED_OVER)},
+    {S(YIELDING), E(FAILED), A(KILL), S(REJECTED)},
+    {S(YIELDING), E(STOPPING), A(HURRY), S(YIELDING)},
+    {S(YIELDING), E(QUICKLY), A(NONE), S(YIELDING)},
+    {S(YIELDING), E(START), A(BUG), S(YIELDING)},
+    {S(YIELDING), E(EMPTIED), A(SEND_YIELDED), S(STARTING)},
+    {S(YIELDING), E(OTHERS_READY), A(BUG), S(YIELDING)},
+    {S(YIELDING), E(SENT), A(BUG), S(YIELDING)},
+    {S(YIELDING), E(LATE), A(WAIT), S(YIELDING)},
+    {S(YIELDING), E(CLOSED), A(CLOSE), S(YIELDING)},
+    {S(YIELDING), E(EXITED), A(FAIL), S(IN_CHARGE)},
+    {S(YIELDING), E(DIED), A(FAIL), S(IN_CHARGE)},
+    {S(YIELDING), E(STOP), A(KILL), S(REJECTED)},
+    {S(YIELDING), E(BREAK_DOWN), A(KILL), S(REJECTED)},
+
     {S(OFFERED), E(ALIVE), A(WAIT), S(OFFERED)},
+    {S(OFFERED), E(YIELD), A(NONE), S(OFFERED)},
+    {S(OFFERED), E(YIELDED), A(NONE), S(OFFERED)},
     {S(OFFERED), E(READY), A(OFFER), S(OFFERED)},
     {S(OFFERED), E(YOURS), A(NONE), S(OFFERED)},
     {S(OFFERED), E(MINE), A(HAND_OVER), S(HANDED_OVER)},
@@ -57,6 +87,8 @@ static const struct {
     {S(OFFERED), E(STOPPING), A(HURRY), S(OFFERED)},
     {S(OFFERED), E(QUICKLY), A(NONE), S(OFFERED)},
     {S(OFFERED), E(START), A(BUG), S(OFFERED)},
+    {S(OFFERED), E(EMPTIED), A(BUG), S(OFFERED)},
+    {S(OFFERED), E(OTHERS_READY), A(BUG), S(OFFERED)},
     {S(OFFERED), E(SENT), A(BUG), S(OFFERED)},
     {S(OFFERED), E(LATE), A(KILL), S(REVOKED)},
     {S(OFFERED), E(CLOSED), A(CLOSE), S(OFFERED)},
@@ -66,6 +98,8 @@ static const struct {
     {S(OFFERED), E(BREAK_DOWN), A(KILL), S(REVOKED)},
 
     {S(REJECTED), E(ALIVE), A(NONE), S(REJECTED)},
+    {S(REJECTED), E(YIELD), A(NONE), S(REJECTED)},
+    {S(REJECTED), E(YIELDED), A(NONE), S(REJECTED)},
     {S(REJECTED), E(READY), A(NONE), S(REJECTED)},
     {S(REJECTED), E(YOURS), A(NONE), S(REJECTED)},
     {S(REJECTED), E(MINE), A(NONE), S(REJECTED)},
@@ -73,6 +107,8 @@ static const struct {
     {S(REJECTED), E(STOPPING), A(HURRY), S(REJECTED)},
     {S(REJECTED), E(QUICKLY), A(NONE), S(REJECTED)},
     {S(REJECTED), E(START), A(BUG), S(REJECTED)},
+    {S(REJECTED), E(EMPTIED), A(BUG), S(REJECTED)},
+    {S(REJECTED), E(OTHERS_READY), A(BUG), S(REJECTED)},
     {S(REJECTED), E(SENT), A(BUG), S(REJECTED)},
     {S(REJECTED), E(LATE), A(BUG), S(REJECTED)},
     {S(REJECTED), E(CLOSED), A(CLOSE), S(REJECTED)},
@@ -82,6 +118,8 @@ static const struct {
     {S(REJECTED), E(BREAK_DOWN), A(NONE), S(REJECTED)},
 
     {S(REVOKED), E(ALIVE), A(NONE), S(REVOKED)},
+    {S(REVOKED), E(YIELD), A(NONE), S(REVOKED)},
+    {S(REVOKED), E(YIELDED), A(NONE), S(REVOKED)},
     {S(REVOKED), E(READY), A(NONE), S(REVOKED)},
     {S(REVOKED), E(YOURS), A(NONE), S(REVOKED)},
     {S(REVOKED), E(MINE), A(NONE), S(REVOKED)},
@@ -89,6 +127,8 @@ static const struct {
     {S(REVOKED), E(STOPPING), A(HURRY), S(REVOKED)},
     {S(REVOKED), E(QUICKLY), A(NONE), S(REVOKED)},
     {S(REVOKED), E(START), A(BUG), S(REVOKED)},
+    {S(REVOKED), E(EMPTIED), A(BUG), S(REVOKED)},
+    {S(REVOKED), E(OTHERS_READY), A(BUG), S(REVOKED)},
     {S(REVOKED), E(SENT), A(BUG), S(REVOKED)},
     {S(REVOKED), E(LATE), A(BUG), S(REVOKED)},
     {S(REVOKED), E(CLOSED), A(CLOSE), S(REVOKED)},
@@ -98,6 +138,8 @@ static const struct {
     {S(REVOKED), E(BREAK_DOWN), A(NONE), S(REVOKED)},
 
     {S(HANDED_OVER), E(ALIVE), A(NONE), S(HANDED_OVER)},
+    {S(HANDED_OVER), E(YIELD), A(NONE), S(HANDED_OVER)},
+    {S(HANDED_OVER), E(YIELDED), A(NONE), S(HANDED_OVER)},
     {S(HANDED_OVER), E(READY), A(NONE), S(HANDED_OVER)},
     {S(HANDED_OVER), E(YOURS), A(NONE), S(HANDED_OVER)},
     {S(HANDED_OVER), E(MINE), A(NONE), S(HANDED_OVER)},
@@ -105,6 +147,8 @@ static const struct {
     {S(HANDED_OVER), E(STOPPING), A(HURRY), S(ENDING)},
     {S(HANDED_OVER), E(QUICKLY), A(STOP_AT_ONCE), S(HANDED_OVER)},
     {S(HANDED_OVER), E(START), A(BUG), S(HANDED_OVER)},
+    {S(HANDED_OVER), E(EMPTIED), A(BUG), S(HANDED_OVER)},
+    {S(HANDED_OVER), E(OTHERS_READY), A(BUG), S(HANDED_OVER)},
     {S(HANDED_OVER), E(SENT), A(BUG), S(HANDED_OVER)},
     {S(HANDED_OVER), E(LATE), A(BUG), S(HANDED_OVER)},
     {S(HANDED_OVER), E(CLOSED), A(CLOSE), S(HANDED_OVER)},
@@ -114,6 +158,8 @@ static const struct {
     {S(HANDED_OVER), E(BREAK_DOWN), A(BUG), S(HANDED_OVER)},
 
     {S(ENDING), E(ALIVE), A(NONE), S(ENDING)},
+    {S(ENDING), E(YIELD), A(NONE), S(ENDING)},
+    {S(ENDING), E(YIELDED), A(NONE), S(ENDING)},
     {S(ENDING), E(READY), A(NONE), S(ENDING)},
     {S(ENDING), E(YOURS), A(NONE), S(ENDING)},
     {S(ENDING), E(MINE), A(NONE), S(ENDING)},
@@ -121,6 +167,8 @@ static const struct {
     {S(ENDING), E(STOPPING), A(HURRY), S(ENDING)},
     {S(ENDING), E(QUICKLY), A(STOP_AT_ONCE), S(ENDING)},
     {S(ENDING), E(START), A(BUG), S(ENDING)},
+    {S(ENDING), E(EMPTIED), A(BUG), S(ENDING)},
+    {S(ENDING), E(OTHERS_READY), A(BUG), S(ENDING)},
     {S(ENDING), E(SENT), A(BUG), S(ENDING)},
     {S(ENDING), E(LATE), A(BUG), S(ENDING)},
     {S(ENDING), E(CLOSED), A(CLOSE), S(ENDING)},
@@ -130,6 +178,8 @@ static const struct {
     {S(ENDING), E(BREAK_DOWN), A(BUG), S(ENDING)},
 
     {S(OUTLIVED), E(ALIVE), A(BUG), S(OUTLIVED)},
+    {S(OUTLIVED), E(YIELD), A(BUG), S(OUTLIVED)},
+    {S(OUTLIVED), E(YIELDED), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(READY), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(YOURS), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(MINE), A(BUG), S(OUTLIVED)},
@@ -137,6 +187,8 @@ static const struct {
     {S(OUTLIVED), E(STOPPING), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(QUICKLY), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(START), A(BUG), S(OUTLIVED)},
+    {S(OUTLIVED), E(EMPTIED), A(BUG), S(OUTLIVED)},
+    {S(OUTLIVED), E(OTHERS_READY), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(SENT), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(LATE), A(BUG), S(OUTLIVED)},
     {S(OUTLIVED), E(CLOSED), A(BUG), S(OUTLIVED)},
@@ -146,6 +198,8 @@ static const struct {
     {S(OUTLIVED), E(BREAK_DOWN), A(BUG), S(OUTLIVED)},
 
     {S(CANDIDATE), E(ALIVE), A(NONE), S(CANDIDATE)},
+    {S(CANDIDATE), E(YIELD), A(NONE), S(CANDIDATE)},
+    {S(CANDIDATE), E(YIELDED), A(NONE), S(CANDIDATE)},
     {S(CANDIDATE), E(READY), A(NONE), S(CANDIDATE)},
     {S(CANDIDATE), E(YOURS), A(CLAIM), S(CLAIMED)},
     {S(CANDIDATE), E(MINE), A(NONE), S(CANDIDATE)},
@@ -153,6 +207,8 @@ static const struct {
     {S(CANDIDATE), E(STOPPING), A(NONE), S(CANDIDATE)},
     {S(CANDIDATE), E(QUICKLY), A(NONE), S(CANDIDATE)},
     {S(CANDIDATE), E(START), A(BUG), S(CANDIDATE)},
+    {S(CANDIDATE), E(EMPTIED), A(BUG), S(CANDIDATE)},
+    {S(CANDIDATE), E(OTHERS_READY), A(SEND_YIELD), S(ASKING)},
     {S(CANDIDATE), E(SENT), A(BUG), S(CANDIDATE)},
     {S(CANDIDATE), E(LATE), A(BUG), S(CANDIDATE)},
     {S(CANDIDATE), E(CLOSED), A(TAKE_OVER_ALONE), S(IN_CHARGE)},
@@ -161,7 +217,29 @@ static const struct {
     {S(CANDIDATE), E(STOP), A(SEND_STOPPING), S(WITHDRAWN)},
     {S(CANDIDATE), E(BREAK_DOWN), A(NONE), S(WITHDRAWN)},
 
+    {S(ASKING), E(ALIVE), A(NONE), S(ASKING)},
+    {S(ASKING), E(YIELD), A(NONE), S(ASKING)},
+    {S(ASKING), E(YIELDED), A(START_SINGLES), S(CANDIDATE)},
+    {S(ASKING), E(READY), A(NONE), S(ASKING)},
+    {S(ASKING), E(YOURS), A(CLAIM), S(CLAIMED)},
+    {S(ASKING), E(MINE), A(NONE), S(ASKING)},
+    {S(ASKING), E(FAILED), A(NONE), S(ASKING)},
+    {S(ASKING), E(STOPPING), A(NONE), S(ASKING)},
+    {S(ASKING), E(QUICKLY), A(NONE), S(ASKING)},
+    {S(ASKING), E(START), A(BUG), S(ASKING)},
+    {S(ASKING), E(EMPTIED), A(BUG), S(ASKING)},
+    {S(ASKING), E(OTHERS_READY), A(BUG), S(ASKING)},
+    {S(ASKING), E(SENT), A(BUG), S(ASKING)},
+    {S(ASKING), E(LATE), A(BUG), S(ASKING)},
+    {S(ASKING), E(CLOSED), A(TAKE_OVER_ALONE), S(IN_CHARGE)},
+    {S(ASKING), E(EXITED), A(BUG), S(ASKING)},
+    {S(ASKING), E(DIED), A(BUG), S(ASKING)},
+    {S(ASKING), E(STOP), A(SEND_STOPPING), S(WITHDRAWN)},
+    {S(ASKING), E(BREAK_DOWN), A(NONE), S(WITHDRAWN)},
+
     {S(WITHDRAWN), E(ALIVE), A(NONE), S(WITHDRAWN)},
+    {S(WITHDRAWN), E(YIELD), A(NONE), S(WITHDRAWN)},
+    {S(WITHDRAWN), E(YIELDED), A(NONE), S(WITHDRAWN)},
     {S(WITHDRAWN), E(READY), A(NONE), S(WITHDRAWN)},
     {S(WITHDRAWN), E(YOURS), A(NONE), S(WITHDRAWN)},
     {S(WITHDRAWN), E(MINE), A(NONE), S(WITHDRAWN)},
@@ -169,6 +247,8 @@ static const struct {
     {S(WITHDRAWN), E(STOPPING), A(NONE), S(WITHDRAWN)},
     {S(WITHDRAWN), E(QUICKLY), A(NONE), S(WITHDRAWN)},
     {S(WITHDRAWN), E(START), A(BUG), S(WITHDRAWN)},
+    {S(WITHDRAWN), E(EMPTIED), A(BUG), S(WITHDRAWN)},
+    {S(WITHDRAWN), E(OTHERS_READY), A(BUG), S(WITHDRAWN)},
     {S(WITHDRAWN), E(SENT), A(BUG), S(WITHDRAWN)},
     {S(WITHDRAWN), E(LATE), A(BUG), S(WITHDRAWN)},
     {S(WITHDRAWN), E(CLOSED), A(FORGET), S(IN_CHARGE)},
@@ -178,6 +258,8 @@ static const struct {
     {S(WITHDRAWN), E(BREAK_DOWN), A(BUG), S(WITHDRAWN)},
 
     {S(CLAIMED), E(ALIVE), A(NONE), S(CLAIMED)},
+    {S(CLAIMED), E(YIELD), A(NONE), S(CLAIMED)},
+    {S(CLAIMED), E(YIELDED), A(NONE), S(CLAIMED)},
     {S(CLAIMED), E(READY), A(NONE), S(CLAIMED)},
     {S(CLAIMED), E(YOURS), A(SEND_MINE), S(CLAIMED)},
     {S(CLAIMED), E(MINE), A(NONE), S(CLAIMED)},
@@ -185,6 +267,8 @@ static const struct {
     {S(CLAIMED), E(STOPPING), A(NONE), S(CLAIMED)},
     {S(CLAIMED), E(QUICKLY), A(NONE), S(CLAIMED)},
     {S(CLAIMED), E(START), A(BUG), S(CLAIMED)},
+    {S(CLAIMED), E(EMPTIED), A(BUG), S(CLAIMED)},
+    {S(CLAIMED), E(OTHERS_READY), A(BUG), S(CLAIMED)},
     {S(CLAIMED), E(SENT), A(TAKE_OVER), S(SUCCESSOR)},
     {S(CLAIMED), E(LATE), A(BUG), S(CLAIMED)},
     {S(CLAIMED), E(CLOSED), A(TAKE_OVER_ALONE), S(IN_CHARGE)},
@@ -194,6 +278,8 @@ static const struct {
     {S(CLAIMED), E(BREAK_DOWN), A(NONE), S(CLOSING)},
 
     {S(CLOSING), E(ALIVE), A(NONE), S(CLOSING)},
+    {S(CLOSING), E(YIELD), A(NONE), S(CLOSING)},
+    {S(CLOSING), E(YIELDED), A(NONE), S(CLOSING)},
     {S(CLOSING), E(READY), A(NONE), S(CLOSING)},
     {S(CLOSING), E(YOURS), A(NONE), S(CLOSING)},
     {S(CLOSING), E(MINE), A(NONE), S(CLOSING)},
@@ -201,6 +287,8 @@ static const struct {
     {S(CLOSING), E(STOPPING), A(NONE), S(CLOSING)},
     {S(CLOSING), E(QUICKLY), A(NONE), S(CLOSING)},
     {S(CLOSING), E(START), A(BUG), S(CLOSING)},
+    {S(CLOSING), E(EMPTIED), A(BUG), S(CLOSING)},
+    {S(CLOSING), E(OTHERS_READY), A(BUG), S(CLOSING)},
     {S(CLOSING), E(SENT), A(NONE), S(SUCCESSOR)},
     {S(CLOSING), E(LATE), A(BUG), S(CLOSING)},
     {S(CLOSING), E(CLOSED), A(FORGET), S(IN_CHARGE)},
@@ -210,6 +298,8 @@ static const struct {
     {S(CLOSING), E(BREAK_DOWN), A(BUG), S(CLOSING)},
 
     {S(SUCCESSOR), E(ALIVE), A(NONE), S(SUCCESSOR)},
+    {S(SUCCESSOR), E(YIELD), A(NONE), S(SUCCESSOR)},
+    {S(SUCCESSOR), E(YIELDED), A(NONE), S(SUCCESSOR)},
     {S(SUCCESSOR), E(READY), A(NONE), S(SUCCESSOR)},
     {S(SUCCESSOR), E(YOURS), A(NONE), S(SUCCESSOR)},
     {S(SUCCESSOR), E(MINE), A(NONE), S(SUCCESSOR)},
@@ -217,6 +307,8 @@ static const struct {
     {S(SUCCESSOR), E(STOPPING), A(NONE), S(SUCCESSOR)},
     {S(SUCCESSOR), E(QUICKLY), A(NONE), S(SUCCESSOR)},
     {S(SUCCESSOR), E(START), A(BUG), S(SUCCESSOR)},
+    {S(SUCCESSOR), E(EMPTIED), A(BUG), S(SUCCESSOR)},
+    {S(SUCCESSOR), E(OTHERS_READY), A(BUG), S(SUCCESSOR)},
     {S(SUCCESSOR), E(SENT), A(BUG), S(SUCCESSOR)},
     {S(SUCCESSOR), E(LATE), A(BUG), S(SUCCESSOR)},
     {S(SUCCESSOR), E(CLOSED), A(FORGET), S(IN_CHARGE)},
@@ -272,6 +364,7 @@ static void test_states(void)
     } states[] = {
         [S(IN_CHARGE)] = {"in charge", .in_charge = true, .may_reload = true},
         [S(STARTING)] = {"starting", .in_charge = true, .awaits_end = true},
+        [S(YIELDING)] = {"yielding", .in_charge = true, .awaits_end = true},
         [S(OFFERED)] = {"offered", .in_charge = true, .awaits_end = true},
         [S(REJECTED)] = {"rejected", .in_charge = true, .awaits_end = true},
         [S(REVOKED)] = {"revoked", .in_charge = true, .awaits_end = true},
@@ -279,6 +372,7 @@ static void test_states(void)
         [S(ENDING)] = {"ending", .handed_over = true, .successor = true, .awaits_end = true},
         [S(OUTLIVED)] = {"outlived", .handed_over = true},
         [S(CANDIDATE)] = {"candidate", .candidate = true, .predecessor = true},
+        [S(ASKING)] = {"asking", .candidate = true, .predecessor = true},
         [S(WITHDRAWN)] = {"withdrawn", .candidate = true, .predecessor = true},
         [S(CLAIMED)] = {"claimed", .candidate = true, .claimed = true, .predecessor = true},
         [S(CLOSING)] = {"closing", .candidate = true, .claimed = true, .predecessor = true},
@@ -311,6 +405,8 @@ static void give(enum handover_state *to, enum handover_event event)
     enum handover_state *other = to == &old ? &new : &old;
 
     switch (handover_handle(to, event)) {
+    case A(SEND_YIELD): give(other, E(YIELD)); break;
+    case A(SEND_YIELDED): give(other, E(YIELDED)); break;
     case A(OFFER): give(other, E(YOURS)); break;
     case A(SEND_STOPPING): give(other, E(STOPPING)); break;
     case A(CLAIM):
@@ -347,6 +443,23 @@ static void test_upgrade(void)
     CU_ASSERT_EQUAL(new, S(IN_CHARGE));
     give(&new, E(START)); /* the next one */
     CU_ASSERT_EQUAL(new, S(STARTING));
+}
+
+/* What there may be only one of: it leaves for the candidate's, and only then the candidate is READY. */
+static void test_yielding(void)
+{
+    begin();
+    give(&new, E(OTHERS_READY));
+    CU_ASSERT_EQUAL(old, S(YIELDING));
+    CU_ASSERT_EQUAL(new, S(ASKING));
+    give(&old, E(LATE)); /* the candidate waits for us */
+    CU_ASSERT_EQUAL(old, S(YIELDING));
+    give(&old, E(EMPTIED));
+    CU_ASSERT_EQUAL(old, S(STARTING));
+    CU_ASSERT_EQUAL(new, S(CANDIDATE));
+    give(&old, E(READY));
+    CU_ASSERT_EQUAL(old, S(HANDED_OVER));
+    CU_ASSERT_EQUAL(new, S(SUCCESSOR));
 }
 
 static void test_candidate_fails(void)
@@ -406,6 +519,7 @@ int main(void)
         {"no word is fatal", test_no_word_is_fatal},
         {"states", test_states},
         {"upgrade", test_upgrade},
+        {"yielding", test_yielding},
         {"a candidate fails", test_candidate_fails},
         {"stop of both", test_stop_of_both},
         {"break-down of the successor", test_break_down_of_the_successor},
