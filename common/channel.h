@@ -7,6 +7,7 @@
  *     | <------------- LEAVING ---------------- |  somebody else has told it to stop: it drains
  *     | <------------- SHUTDOWN --------------- |  a client asked for the whole server to stop
  *     | -------------- ADOPT(n) + queues -----> |  accept from these queues of slot n, too: nobody else does
+ *     | -------------- SIBLING + inboxes -----> |  publish to these, too
  *     | -------------- RELEASE(n) ------------> |  no longer
  *     | -------------- REFUSE(i) -------------> |  address i has left the configuration: close it when you drain
  *     | -------------- DRAIN(time) -----------> |  stop accepting, finish sessions, exit 0; the sockets live on
@@ -29,6 +30,7 @@
     X(LEAVING, "child")                                                                                                \
     X(SHUTDOWN, "child")                                                                                               \
     X(ADOPT, "master")                                                                                                 \
+    X(SIBLING, "master")                                                                                               \
     X(RELEASE, "master")                                                                                               \
     X(REFUSE, "master")                                                                                                \
     X(DRAIN, "master")                                                                                                 \
@@ -48,9 +50,9 @@ struct channel_message {
     uint32_t type;  /* enum channel_type */
     uint32_t value; /* ADOPT, RELEASE, MISSED: slot number. REFUSE: index of the address. DRAIN, STOP: milliseconds
                        until what is left is closed. Otherwise 0 */
-    uint32_t count; /* ADOPT: descriptors that come along */
+    uint32_t count; /* ADOPT, SIBLING: descriptors that come along */
     uint32_t lost;  /* when received: how many of them this process had no room for */
-    uint16_t address[CHANNEL_FDS_MAX]; /* index of the address that each of them listens on */
+    uint16_t address[CHANNEL_FDS_MAX]; /* ADOPT: index of the address that each of them listens on */
 };
 
 enum channel_result {

@@ -233,6 +233,8 @@ static void read_listener(struct stats_listener *copy, const struct stats_listen
 #define X(name, help) copy->name = stats_read(&listener->name);
     STATS_COUNTERS(X)
 #undef X
+    for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
+        copy->own[i] = stats_read(&listener->own[i]);
 }
 
 /* More than any process can have counted: sums of such numbers would overflow. */
@@ -249,6 +251,8 @@ static bool contradicts_itself(const struct stats_listener *listener)
 #define X(name, help) largest |= listener->name;
     STATS_COUNTERS(X)
 #undef X
+    for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
+        largest |= listener->own[i];
     return largest >= IMPOSSIBLE || ended > listener->accepted;
 }
 
@@ -309,6 +313,8 @@ void stats_add(struct stats_listener *total, const struct stats_listener *listen
 #define X(name, help) atomic_fetch_add(&total->name, stats_read(&listener->name));
     STATS_COUNTERS(X)
 #undef X
+    for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
+        atomic_fetch_add(&total->own[i], stats_read(&listener->own[i]));
 }
 
 static void add_process(struct stats_block *total, const struct process_counts *counts)

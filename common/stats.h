@@ -3,7 +3,7 @@
  * answer. A worker is trusted with nothing but its own counters, so there are two kinds of memory:
  *
  *   area: a memory file that only masters map                 block: a memory file for each worker
- *     names of listeners, slots, totals of the dead                    mapped by its worker, which writes it,
+ *     names of listeners, slots, totals of the dead           mapped by its worker, which writes it,
  *     entries[]: number, pid, owner of each worker                and by the masters, which only read its counters
  *
  *   master                             worker (the one writer of its block)
@@ -32,6 +32,7 @@ enum {
     STATS_LISTENERS_MAX = 128, /* names in one area: those of two generations of a configuration */
     STATS_NAME_SIZE = 48,
     STATS_NUMBERS_MAX = 2048,   /* numbers of slots: twice as many as there are workers at a time */
+    STATS_OWN_COUNTERS = 16,    /* of a service */
     STATS_POOL_SIZE = 32,       /* the name of a pool */
     STATS_PROCESSES_MAX = 4096, /* at the same time: also those that drain */
 };
@@ -46,7 +47,9 @@ enum {
     X(bytes_in, "bytes received from clients")                                                                         \
     X(bytes_out, "bytes the kernel took for clients")                                                                  \
     X(protocol_errors, "messages that were answered with an error")                                                    \
-    X(upstream_failures, "upstream connections that could not be made")
+    X(upstream_failures, "upstream connections that could not be made")                                                \
+    X(published, "messages published to the other workers")                                                            \
+    X(publications_lost, "published messages that another worker had no room for, once for each")
 
 /* Why a process was started, other than as the first of its slot. */
 #define STATS_RESPAWNS(X)                                                                                              \
@@ -73,6 +76,7 @@ struct stats_listener {
     STATS_COUNTERS(X)
 #undef X
     stats_counter closed[CLOSE_REASONS];
+    stats_counter own[STATS_OWN_COUNTERS]; /* what its service counts */
 };
 
 /*

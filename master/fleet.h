@@ -34,9 +34,9 @@ struct fleet {
     struct slot_list leaving;
     struct endpoints endpoints;
     struct slot_context context;
-    uint64_t next_due_ms; /* real time; `next` must be READY by then */
+    uint64_t next_due_ms;    /* real time; `next` must be READY by then */
     uint64_t recycle_due_ms; /* by the supervisor's clock */
-    bool singles_wait;    /* single pools of this master have to wait for those of its predecessor */
+    bool singles_wait;       /* single pools of this master have to wait for those of its predecessor */
 };
 
 /* NULL when out of memory. The names and the configuration, which are empty at first, are freed with it. */

@@ -13,6 +13,7 @@
 #include "master/limit.h"
 #include "master/master.h"
 #include "master/options.h"
+#include "master/shared.h"
 #include "master/upgrade_fork.h"
 #include "worker/service_check.h"
 #include <errno.h>
@@ -210,7 +211,8 @@ static void bind_all(void)
 
     upgrade_first_workers(&master, workers);
     if (endpoints_claim(&master.fleet.endpoints, conf, workers, error, sizeof(error)) < 0 ||
-        endpoints_renew(&master.fleet.endpoints, conf, error, sizeof(error)) < 0) {
+        endpoints_renew(&master.fleet.endpoints, conf, error, sizeof(error)) < 0 ||
+        shared_claim(conf, error, sizeof(error)) < 0) {
         pid_remove(&master.pidfile, master.fleet.current->conf.pidfile);
         fail("", error);
     }
@@ -224,11 +226,12 @@ static void check_stats_file(void)
         fail("statistics", error);
 }
 
-static void close_channel(struct fleet *fleet, struct slot *slot)
+static void close_descriptors(struct fleet *fleet, struct slot *slot)
 {
     (void)fleet;
     if (slot->channel >= 0)
         close(slot->channel);
+    inbox_close(&slot->inbox);
 }
 
 /* What a worker must not share with the master. */
@@ -241,7 +244,7 @@ static void leave_to_master(void)
     guardian_close(&master.guardian);
     pid_close(&master.pidfile);
     daemon_close();
-    fleet_each_slot(&master.fleet, close_channel);
+    fleet_each_slot(&master.fleet, close_descriptors);
 }
 
 static void report_started(bool ready)

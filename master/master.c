@@ -7,6 +7,7 @@
 #include "master/report.h"
 #include "master/resize.h"
 #include "master/rollout.h"
+#include "master/siblings.h"
 #include "master/workers.h"
 #include <errno.h>
 #include <poll.h>
@@ -351,6 +352,7 @@ int master_run(struct master *master)
         upgrade_tick(master);
         if (master_is_serving(master))
             adopt_sync(&master->fleet);
+        siblings_sync(&master->fleet);
         fleet_free_gone_slots(&master->fleet);
         notify_alive(master);
         if (master_is_serving(master) && generation_is_down(master->fleet.current)) {

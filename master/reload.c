@@ -16,6 +16,7 @@
 #include "master/conf/conf.h"
 #include "master/master.h"
 #include "master/rollout.h"
+#include "master/shared.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -118,7 +119,9 @@ static int claim(struct master *master, struct generation *next, char *error, si
     }
     conf_each_pool_workers(&next->conf, workers);
     if (endpoints_claim(&master->fleet.endpoints, &next->conf, workers, error, error_size) < 0 ||
-        endpoints_renew(&master->fleet.endpoints, &next->conf, error, error_size) < 0) {
+        endpoints_renew(&master->fleet.endpoints, &next->conf, error, error_size) < 0 ||
+        shared_claim(&next->conf, error, error_size) < 0) {
+        shared_keep(&master->fleet.current->conf);
         log_open(master->fleet.current->conf.log);
         return -1;
     }

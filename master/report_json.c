@@ -154,6 +154,15 @@ static void json_workers(FILE *out, const struct master *master, const struct re
 
 /* ---- the document ---- */
 
+/* What the listener's service counts itself. */
+static void json_own(FILE *out, const struct service *service, const struct stats_listener *traffic)
+{
+    fprintf(out, ", \"own\": {");
+    for (unsigned i = 0; service->counters && service->counters[i].name; i++)
+        fprintf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", service->counters[i].name, stats_read(&traffic->own[i]));
+    fprintf(out, "}");
+}
+
 static void json_listener(FILE *out, const struct listener_config *listener, const struct stats_listener *traffic)
 {
     fprintf(out, "{\"name\": ");
@@ -167,6 +176,7 @@ static void json_listener(FILE *out, const struct listener_config *listener, con
     }
     fprintf(out, "], ");
     json_traffic(out, traffic);
+    json_own(out, listener->service, traffic);
     fprintf(out, "}");
 }
 

@@ -279,6 +279,18 @@ static void log_kinds(const struct stats_listener *traffic)
     list_add_count(&list, "refused", stats_read(&traffic->refused));
     list_add_count(&list, "protocol errors", stats_read(&traffic->protocol_errors));
     list_add_count(&list, "upstream failures", stats_read(&traffic->upstream_failures));
+    list_add_count(&list, "publications lost", stats_read(&traffic->publications_lost));
+    list_end(&list);
+}
+
+/* What the listener's service counts itself. */
+static void log_own(const struct service *service, const struct stats_listener *traffic)
+{
+    struct list list;
+
+    list_begin(&list, "    ", "    ");
+    for (unsigned i = 0; service->counters && service->counters[i].name; i++)
+        list_add_count(&list, service->counters[i].name, stats_read(&traffic->own[i]));
     list_end(&list);
 }
 
@@ -357,9 +369,11 @@ static void log_listeners_traffic(const struct master *master, const struct repo
     struct stats_listener gone, gone_before;
 
     log_traffic_heading("listener");
-    for (unsigned i = 0; i < conf->listener_count; i++)
-        log_traffic(conf->listeners[i].name, report_sums_listener(sums, &conf->listeners[i]),
-                    report_sums_listener(before, &conf->listeners[i]), ms);
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        const struct stats_listener *traffic = report_sums_listener(sums, &conf->listeners[i]);
+        log_traffic(conf->listeners[i].name, traffic, report_sums_listener(before, &conf->listeners[i]), ms);
+        log_own(conf->listeners[i].service, traffic);
+    }
     report_sums_gone_listeners(master, sums, &gone);
     report_sums_gone_listeners(master, before, &gone_before);
     if (has_traffic(&gone))

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/limit.h"
+#include "master/shared.h"
 #include "master/single.h"
 
 enum {
@@ -28,6 +29,7 @@ void rollout_give_up(struct fleet *fleet, const char *error)
     fleet_retire_all(fleet, next); /* some may serve already: they drain */
     fleet_release(fleet, RESPAWN_reload);
     endpoints_forget_added(&fleet->endpoints);
+    shared_keep(&fleet->current->conf);
     log_open(fleet->current->conf.log);
     rollout_refuse(fleet, next, error);
 }
@@ -99,6 +101,7 @@ static void take_over(struct fleet *fleet)
     for (unsigned i = 0; i < fleet->current->pool_count; i++)
         fleet->current->pools[i].alone = fleet->current->pools[i].config->single;
     endpoints_keep_claimed(&fleet->endpoints, &fleet->current->conf);
+    shared_keep(&fleet->current->conf);
     log_set_level((enum log_level)fleet->current->conf.log_level);
     atomic_fetch_add(&fleet->context.stats->service.reloads, 1);
     log_notice("reload: generation %u serves, generation %u drains", fleet->current->number, old->number);

@@ -1,10 +1,13 @@
 #include "master/slot.h"
 #include "common/clock.h"
+#include "common/container_of.h"
 #include "common/log.h"
 #include "common/stats_number.h"
 #include "master/placement.h"
 #include "master/process.h"
+#include "master/shared.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +33,10 @@ struct slot *slot_new(unsigned id, unsigned generation, const struct pool *pool,
 
     if (!slot)
         return NULL;
+    if (pool->config->publishes && inbox_open(&slot->inbox) < 0) {
+        free(slot);
+        return NULL;
+    }
     slot->role = &worker;
     slot->id = id;
     slot->generation = generation;
@@ -55,8 +62,10 @@ void slot_close_channel(struct slot *slot)
 
 void slot_free(struct slot *slot)
 {
-    if (slot)
-        slot_close_channel(slot);
+    if (!slot)
+        return;
+    slot_close_channel(slot);
+    inbox_close(&slot->inbox);
     free(slot);
 }
 
@@ -85,6 +94,35 @@ static struct worker_socket *sockets_of(const struct slot_context *context, cons
     return sockets;
 }
 
+bool slot_are_siblings(const struct slot *slot, const struct slot *other)
+{
+    return slot != other && strcmp(slot->pool_name, other->pool_name) == 0;
+}
+
+/* Copies of the inboxes of the siblings that there are already, for the worker. NULL with errno. */
+static int *copy_siblings(const struct slot *slot, unsigned *count)
+{
+    const struct inbox *inbox;
+    unsigned all = 1;
+
+    *count = 0;
+    TAILQ_FOREACH(inbox, &inboxes, link)
+    all++;
+    int *copies = calloc(all, sizeof(*copies));
+    TAILQ_FOREACH(inbox, &inboxes, link)
+    {
+        if (!copies || slot->inbox.number == 0 || !slot_are_siblings(slot, container_of(inbox, struct slot, inbox)))
+            continue;
+        copies[*count] = fcntl(inbox->writer, F_DUPFD_CLOEXEC, 0);
+        if (copies[*count] < 0) {
+            free(copies);
+            return NULL;
+        }
+        ++*count;
+    }
+    return copies;
+}
+
 /* What the child needs is on our stack, of which it has a copy. */
 struct child {
     const struct slot_context *context;
@@ -105,19 +143,26 @@ static int run_child(void *user, int channel)
                              .drain_spread_ms = slot->conf->drain_spread_ms,
                              .busy_poll_us = slot->conf->busy_poll_us};
     struct worker_socket *sockets = sockets_of(context, slot, &env.socket_count);
+    int *siblings = copy_siblings(slot, &env.sibling_count);
 
-    if (!env.stats || !sockets) {
+    if (slot->inbox.number)
+        env.inbox = fcntl(slot->inbox.reader, F_DUPFD_CLOEXEC, 0);
+    if (!env.stats || !sockets || !siblings || env.inbox < 0) {
         log_error("%s cannot start: %s", slot->name, strerror(errno));
         free(sockets);
+        free(siblings);
         return EXIT_FAILURE;
     }
     context->in_child();
+    shared_leave(slot->pool_name);
     log_set_role(slot->name);
     placement_apply(slot->pool->config, slot->id);
     log_set_level((enum log_level)slot->conf->log_level);
     endpoints_close_others(context->endpoints, sockets, env.socket_count);
     env.sockets = sockets;
+    env.siblings = siblings;
     int code = slot->role->run(&env);
+    free(siblings);
     free(sockets);
     return code;
 }
@@ -132,6 +177,7 @@ static int spawn(const struct slot_context *context, struct slot *slot)
     if (!slot->block)
         return -1;
     slot->number = (unsigned)number;
+    slot->siblings_known = inbox_newest();
     pid_t pid = process_start(run_child, &child, &slot->channel);
     if (pid < 0)
         return -1;

@@ -14,6 +14,7 @@
 #include "common/stats.h"
 #include "master/conf/conf.h"
 #include "master/endpoint.h"
+#include "master/inbox.h"
 #include "master/pool.h"
 #include "master/supervisor.h"
 #include <stdint.h>
@@ -51,6 +52,7 @@ struct slot {
     struct supervisor_patience patience;
     struct supervisor_slot supervised;
     enum stats_respawn reason; /* why its process will be, or was, started */
+    struct inbox inbox;        /* open when a service of the pool publishes */
 
     /* Its process; reset when the next one starts. */
     pid_t pid;                 /* 0: none */
@@ -63,6 +65,8 @@ struct slot {
     uint8_t assigned[CONF_WORKERS_MAX / 8]; /* bits, by id: slots whose queues it has been sent to adopt */
     unsigned assigned_count;
     uint64_t adopt_again_ms; /* real time; until then nothing is sent to adopt: it had no room for descriptors */
+
+    uint32_t siblings_known; /* number of the newest inbox that it has been sent, or that is none of a sibling */
 
     /* What the process has done so far, to hold its messages against. */
     unsigned adopts_sent, adopts_missed; /* messages */
@@ -107,6 +111,9 @@ void slot_close_channel(struct slot *slot);
 /* Have it reopen its log; have it close the address with this index when it drains. Sent again until it could be. */
 void slot_send_reopen_log(struct slot_context *context, struct slot *slot);
 void slot_send_refuse(struct slot_context *context, struct slot *slot, uint32_t index);
+
+/* Two workers of one pool, of whichever generation. */
+bool slot_are_siblings(const struct slot *slot, const struct slot *other);
 
 /* Send a message. False when it must be sent again; true also when the process is gone. */
 bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value);

@@ -45,6 +45,17 @@ const char *section_name(const struct section *section)
     return section->config->name;
 }
 
+void *section_shared(struct section *section)
+{
+    return section->config->shared;
+}
+
+void section_count(struct section *section, unsigned counter, uint64_t amount)
+{
+    if (counter < STATS_OWN_COUNTERS)
+        stats_count(&section->stats->own[counter], amount);
+}
+
 void section_beat(struct section *section)
 {
     stats_count(&section->core->loop.reactor.stats->turns, 1);

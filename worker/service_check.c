@@ -1,4 +1,5 @@
 #include "worker/service_check.h"
+#include "common/stats.h"
 #include <stdarg.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@ enum {
     MAX_FRAME_MIN = 16,
     MAX_FRAME_MAX = 64 << 20,
     TICK_MIN_MS = 8,
+    SHARED_MAX = 1 << 30,
     STATE_MAX = 1 << 20, /* bytes; a session's state is there also while it is idle */
 };
 
@@ -65,6 +67,9 @@ static int check_sizes(const struct service *service, char *error, size_t error_
     if (service->state_size > STATE_MAX)
         return fail(error, error_size, service->name, "state_size = %zu: every session would take that, %d at most",
                     service->state_size, STATE_MAX);
+    if (service->shared_size > SHARED_MAX)
+        return fail(error, error_size, service->name, "shared_size = %zu: %d at most", service->shared_size,
+                    SHARED_MAX);
     if ((service->configure || service->unconfigure) && service->config_size == 0)
         return fail(error, error_size, service->name, "`configure` without a config_size");
     return 0;
@@ -87,6 +92,25 @@ static int check_option(const struct service *service, const struct option_row *
     return 0;
 }
 
+static int check_counters(const struct service *service, char *error, size_t error_size)
+{
+    const struct counter_row *rows = service->counters;
+
+    for (unsigned i = 0; rows && rows[i].name; i++) {
+        if (i == STATS_OWN_COUNTERS)
+            return fail(error, error_size, service->name, "more than %d counters", STATS_OWN_COUNTERS);
+        if (!is_name(rows[i].name))
+            return fail(error, error_size, service->name, "'%s' is no name for a counter: a-z, 0-9, _ and -",
+                        rows[i].name);
+        if (!rows[i].help || !rows[i].help[0])
+            return fail(error, error_size, service->name, "the counter %s has no line of help", rows[i].name);
+        for (unsigned j = 0; j < i; j++)
+            if (strcmp(rows[j].name, rows[i].name) == 0)
+                return fail(error, error_size, service->name, "the counter %s stands in its table twice", rows[i].name);
+    }
+    return 0;
+}
+
 int service_check(const struct service *const *services, const struct option_row *general, char *error,
                   size_t error_size)
 {
@@ -97,7 +121,8 @@ int service_check(const struct service *const *services, const struct option_row
         for (const struct service *const *other = services; other < each; other++)
             if (strcmp((*other)->name, service->name) == 0)
                 return fail(error, error_size, service->name, "there are two of that name");
-        if (check_callbacks(service, error, error_size) < 0 || check_sizes(service, error, error_size) < 0)
+        if (check_callbacks(service, error, error_size) < 0 || check_sizes(service, error, error_size) < 0 ||
+            check_counters(service, error, error_size) < 0)
             return -1;
         for (const struct option_row *row = service->options; row && row->name; row++)
             if (check_option(service, row, general, error, error_size) < 0)

@@ -73,6 +73,12 @@ struct framing {
     size_t block_size; /* FRAMING_BLOCK; at least 1 */
 };
 
+/* A number that only grows: what it counts. */
+struct counter_row {
+    const char *name; /* a-z, 0-9, _ and - */
+    const char *help;
+};
+
 struct service {
     const char *name;
     struct framing framing;
@@ -94,6 +100,15 @@ struct service {
     void (*unconfigure)(void *config);
 
     /*
+     * Zeroed bytes for each section that all workers of its pool share, see section_shared(). What is not used takes no
+     * memory.
+     */
+    size_t shared_size;
+
+    /* Your own counters, which appear in the statistics of each section, see section_count(). */
+    const struct counter_row *counters; /* at most 16; ends with a row without name; NULL: none */
+
+    /*
      * The life of a worker, once for each section with this service. `start` comes before the first session: open
      * files, connect to databases, build tables; it may block. 0, or -1 with a sentence in `error`: the worker stays
      * down. `tick` comes every `tick_ms` milliseconds (at least 8), `turn_end` after each batch of events in which the
@@ -104,6 +119,9 @@ struct service {
     uint32_t tick_ms;
     void (*turn_end)(struct section *section);
     void (*stop)(struct section *section);
+
+    /* What another worker of the pool has published for this section, see section_publish(). */
+    void (*published)(struct section *section, const char *bytes, size_t size);
 
     enum verdict (*open)(struct session *session);
     enum verdict (*message)(struct session *session, const char *bytes, size_t size); /* mandatory, but for relays */
@@ -140,6 +158,28 @@ struct section *session_section(const struct session *session);
 const void *section_config(const struct section *section);
 void *section_state(struct section *section);
 const char *section_name(const struct section *section);
+
+/*
+ * The section's `shared_size` bytes, which it has in common with all other workers of its pool, also with those of the
+ * last and the next configuration, and which outlive them: a worker may die in the middle of a change. Atomic members
+ * are what works here; locks that a dead process has taken do not. They begin anew when the section goes to another
+ * pool or service, and with another binary.
+ */
+void *section_shared(struct section *section);
+
+/*
+ * Have `published` called in each other worker of the pool, also in those that drain, with these bytes for the section
+ * of this name: at most once, in the order in which this worker publishes. It never blocks: what a worker that is busy
+ * cannot take any more (some hundred datagrams, one for each turn of this worker) is lost for it, and counted as
+ * publications_lost. What waits for a worker that dies is given to the one that replaces it. Workers of another binary
+ * do not hear of it. `bytes` is the caller's again on return. -1 with errno: EMSGSIZE for more than SECTION_PUBLISH_MAX
+ * bytes, ENOTSUP without `published`.
+ */
+enum { SECTION_PUBLISH_MAX = 32 << 10 };
+int section_publish(struct section *section, const void *bytes, size_t size);
+
+/* Add to one of the service's counters, by its place in `counters`. */
+void section_count(struct section *section, unsigned counter, uint64_t amount);
 
 /* While something takes long, such as `start`: the worker lives. */
 void section_beat(struct section *section);

@@ -10,6 +10,7 @@
 #include "worker/identity.h"
 #include "worker/life.h"
 #include "worker/link.h"
+#include "worker/publish.h"
 #include "worker/turn.h"
 #include "worker/words.h"
 #include <errno.h>
@@ -121,6 +122,14 @@ static void adopt(struct worker *worker, const struct channel_message *message, 
     words_miss(&worker->words, message->value);
 }
 
+static void meet(struct worker *worker, const struct channel_message *message, const int *fds)
+{
+    for (uint32_t i = 0; i < message->count; i++)
+        publish_add_sibling(&worker->core, fds[i]);
+    if (message->lost > 0)
+        log_error("nothing can be published to %u siblings: no descriptors", message->lost);
+}
+
 /*
  * Whatever is wrong with the control pipe, or with the master: the sessions are sound, so they may finish, as at the
  * end of the master. Nothing that comes from there counts any more.
@@ -137,6 +146,7 @@ static void obey(struct worker *worker, const struct channel_message *message, c
 
     switch (message->type) {
     case CHANNEL_ADOPT: adopt(worker, message, fds); break;
+    case CHANNEL_SIBLING: meet(worker, message, fds); break;
     case CHANNEL_RELEASE: adoption_release(&worker->listeners, message->value); break;
     case CHANNEL_REFUSE:
         if (message->value < worker->listeners.env->socket_count)
@@ -187,6 +197,7 @@ static void after_batch(struct reactor *reactor)
     }
     if (worker->has_turn_end)
         life_end_turn(&worker->listeners);
+    publish_end_turn(core);
     turn_end(core);
     link_end_turn(core);
     listener_resume(&worker->listeners, session_free_dead(core));
@@ -223,7 +234,7 @@ static int start(struct worker *worker, const struct worker_env *env)
     if (watch(core, &worker->signals, signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready) < 0 ||
         watch(core, &worker->channel, env->channel, channel_ready) < 0)
         return -1;
-    return listener_start(listeners);
+    return listener_start(listeners) < 0 ? -1 : publish_start(listeners);
 }
 
 static pid_t master_pid;
@@ -279,6 +290,7 @@ int worker_run(const struct worker_env *env)
     drain_end(&worker->core);
     session_free_dead(&worker->core);
     life_stop(&worker->listeners);
+    publish_fini(&worker->core);
     turn_fini(&worker->core);
     identity_fini();
     adoption_free_released(&worker->listeners);

@@ -18,6 +18,7 @@ struct listener_config {
     char name[LISTENER_NAME_SIZE];
     const struct service *service;
     void *service_config; /* `service->config_size` bytes */
+    void *shared;         /* `service->shared_size` bytes, see master/shared.h */
     unsigned index;       /* into stats_block.listeners */
     char pool_name[OPTION_STRING_SIZE];
     unsigned pool;                 /* whose workers serve it: the index of a pool of the configuration */
@@ -48,9 +49,12 @@ struct worker_socket {
 
 /* Everything a worker is given. Owned by the master's side of the fork; valid for the worker's life. */
 struct worker_env {
-    unsigned slot;    /* in its pool */
-    const char *name; /* "worker 0", "bank worker 1": for the log and the title */
-    int channel;      /* the child's end */
+    unsigned slot;       /* in its pool */
+    const char *name;    /* "worker 0", "bank worker 1": for the log and the title */
+    int channel;         /* the child's end */
+    int inbox;           /* what siblings publish; 0: there is none */
+    const int *siblings; /* inboxes of those that there are already, each the worker's from now on */
+    unsigned sibling_count;
     struct stats_block *stats;
     const struct worker_socket *sockets; /* the ones this slot accepts from */
     unsigned socket_count;

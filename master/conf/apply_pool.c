@@ -134,6 +134,7 @@ static void find_pool(struct conf_reader *reader, unsigned index)
     for (listener->pool = 0; listener->pool < conf->pool_count; listener->pool++)
         if (strcmp(conf->pools[listener->pool].name, listener->pool_name) == 0) {
             conf->pools[listener->pool].listener_count++;
+            conf->pools[listener->pool].publishes |= listener->service && listener->service->published;
             return;
         }
     listener->pool = 0;

@@ -26,6 +26,7 @@ struct conf_overrides {
 struct pool_config {
     char name[POOL_NAME_SIZE];
     unsigned listener_count; /* that belong to it; a pool without one has no workers */
+    bool publishes;          /* a service of theirs has something to say to other workers */
     uint32_t workers;        /* 0 in the file ("auto") has become the number of online CPUs */
     uint32_t max_sessions;
     uint32_t drain_timeout_ms;

@@ -450,6 +450,13 @@ static void test_single_that_cannot_start(void)
     end();
 }
 
+/* A second later. */
+static void check_recycling(void)
+{
+    fleet.context.now_ms += 1000;
+    recycle_check(&fleet);
+}
+
 /* Where there may be only one, the next one comes when it is gone. */
 static void test_recycle(void)
 {
@@ -462,12 +469,12 @@ static void test_recycle(void)
     stats_count(&first->block->listeners[3].accepted, 99);
     stats_count(&second->block->listeners[3].accepted, 100);
     pid_t old = other_of(fleet.current)->pid;
-    recycle_check(&fleet);
+    check_recycling();
     CU_ASSERT(pool->slots[0] == first && pool->slots[1] != second);
     CU_ASSERT_PTR_NULL(other_of(fleet.current));
     CU_ASSERT_EQUAL(leaving(), 2);
     stats_count(&first->block->listeners[3].accepted, 1);
-    recycle_check(&fleet); /* one at a time */
+    check_recycling(); /* one at a time */
     CU_ASSERT_PTR_EQUAL(pool->slots[0], first);
     end_process(second->pid);
     fleet_start_some(&fleet, fleet.current);
@@ -475,10 +482,12 @@ static void test_recycle(void)
     end_process(old);
     fleet_start_some(&fleet, fleet.current);
     CU_ASSERT_PTR_NOT_NULL(other_of(fleet.current));
-    recycle_check(&fleet); /* its replacement is not READY */
+    check_recycling(); /* its replacement is not READY */
     CU_ASSERT_PTR_EQUAL(pool->slots[0], first);
     fleet_handle(&fleet, pool->slots[1], SUPERVISOR_EVENT_READY);
-    recycle_check(&fleet);
+    recycle_check(&fleet); /* it has been looked at a moment ago */
+    CU_ASSERT_PTR_EQUAL(pool->slots[0], first);
+    check_recycling();
     CU_ASSERT_PTR_NOT_EQUAL(pool->slots[0], first);
     end();
 }

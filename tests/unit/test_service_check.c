@@ -133,11 +133,38 @@ static void test_sizes(void)
     expect("max_frame = 15: must be 16 to 67108864");
     service.max_frame = (64 << 20) + 1;
     expect("max_frame");
+    service.shared_size = (1 << 30) + 1;
+    expect("shared_size = 1073741825: 1073741824 at most");
     service.state_size = (1 << 20) + 1;
     expect("state_size = 1048577");
     service.options = NULL;
     service.config_size = 0;
     expect("`configure` without a config_size");
+}
+
+static void test_counters(void)
+{
+    static const char names[17][3] = {"a", "b", "c", "d", "e", "f", "g", "h", "i",
+                                      "j", "k", "l", "m", "n", "o", "p", "q"};
+    struct counter_row counters[18] = {{0}};
+
+    make_sound();
+    for (unsigned i = 0; i < 16; i++)
+        counters[i] = (struct counter_row){.name = names[i], .help = "what it counts"};
+    service.counters = counters;
+    expect(NULL);
+    counters[16] = (struct counter_row){.name = names[16], .help = "one too many"};
+    service.counters = counters;
+    expect("more than 16 counters");
+    counters[2].help = "";
+    service.counters = counters;
+    expect("the counter c has no line of help");
+    counters[1].name = "a";
+    service.counters = counters;
+    expect("the counter a stands in its table twice");
+    counters[0].name = "\"";
+    service.counters = counters;
+    expect("'\"' is no name for a counter");
 }
 
 static void test_options(void)
@@ -162,8 +189,13 @@ static void test_options(void)
 int main(void)
 {
     static const struct unit_test tests[] = {
-        {"sound", test_sound}, {"names", test_names},     {"callbacks", test_callbacks},
-        {"sizes", test_sizes}, {"options", test_options}, {0},
+        {"sound", test_sound},
+        {"names", test_names},
+        {"callbacks", test_callbacks},
+        {"sizes", test_sizes},
+        {"options", test_options},
+        {"counters", test_counters},
+        {0},
     };
     return unit_main("service_check", tests);
 }

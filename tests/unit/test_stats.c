@@ -859,6 +859,8 @@ static unsigned fill(struct stats_listener *listener)
 #undef X
     for (unsigned i = 0; i < CLOSE_REASONS; i++)
         stats_count(&listener->closed[i], ++n);
+    for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
+        stats_count(&listener->own[i], ++n);
     return n;
 }
 

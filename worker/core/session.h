@@ -51,6 +51,7 @@ struct core {
     struct session_leaving leaving;
     struct session_set touched;
     struct link_list links, due; /* all; and those for which something is to be done at the end of the turn: link.c */
+    struct publisher *publisher; /* NULL: nobody publishes, see publish.c */
     bool shutdown_asked;         /* a service wants the whole server to stop: told at the end of the turn */
 };
 
