@@ -1,11 +1,14 @@
-"""tests/services/chat.c: everybody hears what one says."""
+"""tests/services/chat.c: everybody hears what one says, to whichever worker they are connected."""
+import os
+import re
 import signal
 import time
 
 import pytest
-from harness import listen
+from harness import DEADLINE, listen, pool
 
 MIB = 1 << 20
+WORKERS = 3
 
 
 @pytest.fixture
@@ -112,3 +115,188 @@ def test_a_drain_says_goodbye(server):
         assert each.recv_to_end().startswith(b"* the server leaves")
         each.close()
     assert server.wait() == 0
+
+
+# ---- several workers ----
+
+class Member:
+    """A client, its name, and whose it is."""
+
+    def __init__(self, server, name="chat"):
+        before = {each["pid"]: each["sessions_open"] for each in of_chat(server)}
+        self.client = server.connect(name)
+        self.name = re.search(rb"\* (guest\d+) has come\n$", self.lines_until(rb"has come")[-1])[1]
+        after = {each["pid"]: each["sessions_open"] for each in of_chat(server)}
+        self.worker = next(pid for pid in after if after[pid] > before.get(pid, 0))
+
+    def lines_until(self, pattern):
+        """What it has heard, up to and with a line like this."""
+        lines = []
+        while not lines or not re.search(pattern, lines[-1]):
+            line = b""
+            while not line.endswith(b"\n"):
+                line += self.client.recv_exactly(1)
+            lines.append(line)
+        return lines
+
+    def who(self):
+        """All names, in alphabetical order; and what has been said in between is dropped."""
+        self.client.send(b"/who\n")
+        return sorted(line[2:-1] for line in self.lines_until(rb"^>\n") if line.startswith(b"> "))
+
+
+def of_chat(server):
+    stats = server.stats()
+    return stats["workers"] + stats["leaving"]
+
+
+@pytest.fixture
+def room(example):
+    """room(): members at each of three workers, at least two at the first one's."""
+    def enter(**keys):
+        server = example(listen("chat"), workers=WORKERS, **keys)
+        members = [Member(server)]
+        while len({each.worker for each in members}) < WORKERS or not twins(members):
+            assert len(members) < 100
+            members.append(Member(server))
+        for each in members:
+            hush(members, each)
+        return server, members
+
+    return enter
+
+
+def twins(members):
+    """Two who are at the same worker."""
+    return [each for each in members[1:] if each.worker == members[0].worker]
+
+
+def hush(members, speaker):
+    """All have heard whatever was said so far."""
+    speaker.client.send(b"hush %s\n" % speaker.name)
+    for each in members:
+        each.lines_until(rb": hush %s\n" % speaker.name)
+
+
+def test_everybody_hears_at_all_workers(room):
+    """In the order in which each of them has said it; and once."""
+    server, members = room()
+    assert members[0].who() == sorted(each.name for each in members)
+    for number in range(100):
+        for each in members:
+            each.client.send(b"%d\n" % number)
+    for each in members:
+        heard = [line for _ in range(len(members)) for line in each.lines_until(rb": 99\n")]
+        assert len(heard) == 100 * len(members)
+        for other in members:
+            said = [line for line in heard if line.startswith(other.name + b": ")]
+            assert said == [b"%s: %d\n" % (other.name, number) for number in range(100)]
+    counted = server.listener("chat")
+    assert counted["own"] == {"lines": 101 * len(members)}
+    assert counted["published"] == 102 * len(members) and counted["publications_lost"] == 0
+    since = server.mark()
+    server.signal(signal.SIGUSR1)
+    server.wait_log(rf"^.*    lines {101 * len(members)}$", since=since)
+
+
+def test_a_name_is_taken_at_all_workers(room):
+    _, members = room()
+    stranger = next(each for each in members if each.worker != members[0].worker)
+    members[0].client.send(b"/nick Ada\n")
+    for each in members:
+        each.lines_until(rb"^\* %s is now Ada\n" % members[0].name)
+    stranger.client.ask(b"/nick Ada\n", b"* that name is taken\n")
+    members[0].client.send(b"/nick Eve\n")
+    for each in members:
+        each.lines_until(b"^\\* Ada is now Eve\n")
+    stranger.client.ask(b"/nick Ada\n", b"* %s is now Ada\n" % stranger.name)
+
+
+def test_a_worker_is_killed(room):
+    """Who was there has gone, exactly; the one that replaces it hears all."""
+    server, members = room()
+    victim = members[0].worker
+    gone = [each for each in members if each.worker == victim]
+    left = [each for each in members if each.worker != victim]
+    os.kill(victim, signal.SIGKILL)
+    for each in gone:
+        each.client.expect_gone()
+        server.clients.remove(each.client)
+    assert left[0].who() == sorted(each.name for each in left)
+    farewells = left[1].lines_until(rb"has gone")
+    while len(farewells) < len(gone):
+        farewells += left[1].lines_until(rb"has gone")
+    assert sorted(farewells) == sorted(b"* %s has gone\n" % each.name for each in gone)
+    server.await_stats(lambda stats: all(each["state"] == "ready" for each in stats["workers"]))
+    newcomers = []
+    while not any(each.worker not in [other.worker for other in left] for each in newcomers):
+        assert len(newcomers) < 100
+        newcomers.append(Member(server))
+    left[0].client.send(b"welcome\n")
+    newcomers[-1].lines_until(rb"^%s: welcome\n" % left[0].name)
+    newcomers[-1].client.send(b"thanks\n")
+    left[0].lines_until(rb"^%s: thanks\n" % newcomers[-1].name)
+    assert left[0].who() == sorted(each.name for each in left + newcomers)
+
+
+def test_two_generations_hear_each_other(room):
+    """And know of each other."""
+    server, members = room(drain_spread="1h", drain_timeout="1h")
+    server.reload()
+    newcomer = Member(server)
+    assert newcomer.worker not in [each.worker for each in members]
+    newcomer.client.send(b"hello\n")
+    for each in members:
+        each.lines_until(rb"^%s: hello\n" % newcomer.name)
+    members[0].client.send(b"welcome\n")
+    newcomer.lines_until(rb"^%s: welcome\n" % members[0].name)
+    assert newcomer.who() == sorted(each.name for each in [*members, newcomer])
+
+
+def test_one_worker_more(room):
+    server, members = room()
+    server.signal(signal.SIGTTIN)
+    server.wait_log(r"resize: 4 workers")
+    server.await_stats(lambda stats: [each["state"] for each in stats["workers"]] == ["ready"] * 4)
+    newcomers = [Member(server)]
+    while newcomers[-1].worker in [each.worker for each in members]:
+        assert len(newcomers) < 100
+        newcomers.append(Member(server))
+    for one, other in (newcomers[-1], members[0]), (members[0], newcomers[-1]):
+        one.client.send(b"here\n")
+        other.lines_until(rb"^%s: here\n" % one.name)
+
+
+def test_a_worker_that_stands_still_blocks_nobody(room):
+    """What its inbox takes it hears later, in order; the rest is counted."""
+    server, members = room(adopt_after="60s", watchdog_timeout="120s")
+    still = members[0]
+    speaker = next(each for each in members if each.worker != still.worker)
+    other = next(each for each in members if each.worker not in (still.worker, speaker.worker))
+    hush(members, speaker)
+    os.kill(still.worker, signal.SIGSTOP)
+    text, number = b"x" * 480, 0
+    try:
+        while server.listener("chat")["publications_lost"] == 0:
+            assert number < 20000
+            for _ in range(50):
+                speaker.client.send(b"%d %s\n" % (number, text))
+                speaker.lines_until(rb": %d " % number)
+                number += 1
+            other.lines_until(rb": %d " % (number - 1))
+        kept = number - server.listener("chat")["publications_lost"]
+    finally:
+        os.kill(still.worker, signal.SIGCONT)
+    heard = [still.lines_until(rb" x+\n")[-1] for _ in range(kept)]
+    assert heard == [b"%s: %d %s\n" % (speaker.name, number, text) for number in range(kept)]
+    speaker.client.send(b"end\n")
+    assert still.lines_until(rb": end\n") == [b"%s: end\n" % speaker.name]
+
+
+def test_pools_do_not_hear_each_other(example):
+    server = example(listen("chat"), listen("chat", "quiet", pool="quiet"), pool("quiet", workers=2), workers=2)
+    loud, quiet = Member(server), Member(server, "quiet")
+    loud.client.send(b"hello\n")
+    loud.lines_until(rb"hello")
+    quiet.client.ask(b"/who\n", b"> %s\n>\n" % quiet.name)
+    assert quiet.name == b"guest1"
