@@ -180,7 +180,9 @@ help:
 	@echo 'make bench      against the bare loop, libevent, libuv, nginx, HAProxy ...; QUICK=1: under five minutes'
 	@echo 'make bench-scaling  one worker to one per CPU'
 	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
+	@echo 'make older      upgrades from the binary of another commit and back: OLDER=$(OLDER)'
 	@echo 'make fuzz       every parser for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make mutants    changes of the program, one at a time, that the unit tests must notice: COUNT=, SEED='
 	@echo 'make coverage   the tests with line coverage of common, proto, the core and the master'
 	@echo 'make lint       include arrows, cycles of calls, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
@@ -200,7 +202,7 @@ unit: unit-programs
 
 # The chaos run has the machine to itself: it measures times.
 regress: all gate-driver
-	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -n 6 -p no:cacheprovider tests/regress \
+	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -rs -n 6 -p no:cacheprovider tests/regress \
 	    --ignore tests/regress/test_chaos.py
 	CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) -m pytest -q -p no:cacheprovider tests/regress/test_chaos.py
 
@@ -208,6 +210,15 @@ SECONDS := 600
 chaos: setup-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/chaos/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
+
+# From the binary of another commit to this one, and back. The default: the last one that knows no pools.
+OLDER ?= 2430c2e
+older: setup-test all
+	@rm -rf build/older && mkdir -p build/older
+	git archive $(OLDER) | tar -x -C build/older
+	@$(MAKE) --no-print-directory -s -C build/older -j$(JOBS) all
+	CCSERVER=$(abspath $(BUILD)/ccserver) CCSERVER_OLDER=$(abspath build/older/build/ccserver) \
+	    $(PYTHON) -m pytest -q -p no:cacheprovider tests/regress/test_older.py
 
 # ---- fuzzing ----
 
@@ -243,6 +254,13 @@ fuzz: setup-fuzz
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang BUILD=build/fuzz OPTIMISE='-O1 -g' \
 	    FLAVOUR='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined' fuzz-programs
 	@$(PYTHON) tests/fuzz/run.py --seconds $(FUZZ_SECONDS) build/fuzz
+
+# ---- what the unit programs notice ----
+
+COUNT ?= 200
+
+mutants: setup-test
+	@$(PYTHON) tests/mutants/mutants.py $(COUNT) $(or $(SEED),1) $(IDS)
 
 # ---- benchmarks ----
 
@@ -287,6 +305,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: mutants older all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-lint setup-cov
 .SECONDARY:

@@ -59,6 +59,8 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
     memcpy(text, bytes, size < sizeof(text) ? size : sizeof(text) - 1);
     while (strcmp(text, "loop") == 0)
         turns++;
+    if (strncmp(text, "hang ", 5) == 0)
+        usleep((useconds_t)atoi(text + 5) * 1000);
     if (strcmp(text, "crash") == 0)
         abort();
     if (strncmp(text, "exit ", 5) == 0)

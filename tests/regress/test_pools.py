@@ -131,6 +131,32 @@ def test_what_hurts_one_pool_does_not_touch_another(owned, wound):
         client.close()
 
 
+def p99(client):
+    """Of the time that an answer takes, seconds."""
+    times = []
+    for _ in range(500):
+        begun = time.monotonic()
+        client.ask(*PING)
+        times.append(time.monotonic() - begun)
+    return sorted(times)[-len(times) // 100]
+
+
+def test_a_pool_that_hangs_does_not_slow_another_down(owned):
+    """Within what the machine's other work makes of it: one of five tries must show no difference."""
+    server = owned(MAIN, listen("owner", "hurt", pool="hurt"), pool("hurt", workers=2), workers=1)
+    client, ratios = server.connect("pingpong"), []
+    while not ratios or min(ratios) > 1.5:
+        assert len(ratios) < 5, ratios
+        before, since = p99(client), server.mark()
+        victims = [server.connect("hurt") for _ in range(4)]
+        for each in victims:
+            each.send(b"hang 400\n")
+        server.wait_log(r"hurt worker \d \(pid \d+\) is silent", since=since)
+        ratios.append(p99(client) / before)
+        for each in victims:
+            pid_of(each)
+
+
 @pytest.mark.parametrize("order", ["hurt fail", "hurt crash"])
 def test_a_pool_that_cannot_run_at_the_start(owned, order):
     server = owned(MAIN, listen("owner", "hurt", pool="hurt"), pool("hurt"), order=order, workers=1)
