@@ -397,16 +397,17 @@ static void hold_up(struct client *client)
     note_cut(client);
 }
 
-static const struct framing framings[4];
+enum { FRAMINGS = 6 };
+static const struct framing framings[FRAMINGS];
 
 static void change_framing(struct client *client)
 {
-    unsigned which = next_byte() % 5;
+    unsigned which = next_byte() % (FRAMINGS + 1);
 
     if (client->coupled || !is_open(client))
         return;
-    session_set_framing(client->session, which == 4 ? NULL : &framings[which]);
-    client->framing = which == 4 ? &session_service(client->session)->framing : &framings[which];
+    session_set_framing(client->session, which == FRAMINGS ? NULL : &framings[which]);
+    client->framing = which == FRAMINGS ? &session_service(client->session)->framing : &framings[which];
     note_cut(client);
 }
 
@@ -421,6 +422,24 @@ static void skip_some(struct client *client)
     note_cut(client);
 }
 
+/* To other workers, of which there are none here. */
+static void speak(struct section *section)
+{
+    static char bytes[CONSTANT_SIZE];
+
+    section_count(section, next_byte() % (STATS_OWN_COUNTERS + 1), next_byte());
+    size_t size = some_size();
+    bool can = section->config->service->published && size <= SECTION_PUBLISH_MAX;
+    if ((section_publish(section, bytes, size) == 0) != can)
+        kernel_blame("what can be published is not, or the other way round");
+}
+
+static void on_published(struct section *section, const char *bytes, size_t size)
+{
+    (void)section, (void)bytes, (void)size;
+    kernel_blame("somebody has published");
+}
+
 static void ask(struct client *client)
 {
     struct session_info info;
@@ -428,6 +447,7 @@ static void ask(struct client *client)
     session_get_info(client->session, &info);
     session_peer(client->session);
     session_count_error(client->session);
+    speak(session_section(client->session));
     session_peer_is_local(client->session);
     if (session_now_ms(client->session) * 1000 > kernel.now_us)
         kernel_blame("the clock is early");
@@ -578,6 +598,8 @@ static enum verdict on_message(struct session *session, const char *bytes, size_
             kernel_blame("a line without its end");
     } else if (client->framing->kind == FRAMING_FUNCTION && size != (uint8_t)bytes[0] + 1u) {
         kernel_blame("a message of another size than was measured");
+    } else if (client->framing->kind == FRAMING_BLOCK && size != client->framing->block_size) {
+        kernel_blame("a block of another size");
     }
     return answer(client);
 }
@@ -778,11 +800,13 @@ static ssize_t measure_on(const char *bytes, size_t size, struct scan *scan)
     return 0;
 }
 
-static const struct framing framings[4] = {
+static const struct framing framings[FRAMINGS] = {
     {.kind = FRAMING_RAW},
     {.kind = FRAMING_LINE},
     {.kind = FRAMING_FUNCTION, .measure = measure},
     {.kind = FRAMING_FUNCTION, .measure_on = measure_on},
+    {.kind = FRAMING_BLOCK, .block_size = 64},
+    {.kind = FRAMING_BLOCK, .block_size = 3000}, /* more than some sections' max_frame */
 };
 
 static const struct upstream target = {
@@ -793,7 +817,8 @@ static const struct upstream target = {
     .open = on_open, .message = on_message, .oversize = on_oversize, .timeout = on_timeout, .timer = on_timer,         \
     .woken = on_woken, .close = scripted_close
 
-static const struct service service_raw = {.name = "raw", .framing = {.kind = FRAMING_RAW}, SERVICE};
+static const struct service service_raw = {
+    .name = "raw", .framing = {.kind = FRAMING_RAW}, .published = on_published, SERVICE};
 static const struct service service_line = {
     .name = "line", .framing = {.kind = FRAMING_LINE}, .draining = on_draining, SERVICE};
 static const struct service service_sized = {

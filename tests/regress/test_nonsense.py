@@ -9,13 +9,13 @@ import time
 import pytest
 from harness import DEADLINE, await_file, listen
 
-READY, MISSED, LEAVING, SHUTDOWN, ADOPT, REOPEN_LOG = 0, 1, 2, 3, 4, 9
+READY, MISSED, LEAVING, SHUTDOWN, ADOPT, SIBLING, REOPEN_LOG = 0, 1, 2, 3, 4, 5, 10
 
 LIES = {
     "size 1": "has sent what is no message",
     "size 143": "has sent what is no message",
     "size 1000": "has sent what is no message",
-    "say 10 0": "has sent what is no message",
+    f"say {REOPEN_LOG + 1} 0": "has sent what is no message",
     "say 4294967295 0": "has sent what is no message",
     "descriptor": "has sent what is no message",
     "descriptor unsaid": "has sent what is no message",
@@ -24,6 +24,7 @@ LIES = {
     f"say {MISSED} 77": "has missed queues that it was never sent",
     f"say {MISSED} 4294967295": "has missed queues that it was never sent",
     f"say {ADOPT} 0": "has said what only a master says",
+    f"say {SIBLING} 0": "has said what only a master says",
     f"say {REOPEN_LOG} 0": "has said what only a master says",
     f"flood {READY}": "has said READY twice",
     f"flood {MISSED}": "has missed queues that it was never sent",
