@@ -95,12 +95,12 @@ static void forget_listener(struct stats_area *area, unsigned index)
     forget_listener_of(&area->renumbered, index);
 }
 
-int stats_index(struct stats_area *area, const char *name, const bool *keep)
+int stats_index(struct stats_area *area, const char *name, uint32_t kind, const bool *keep)
 {
     int index = -1;
 
     for (int i = STATS_LISTENERS_MAX - 1; i >= 0; i--) {
-        if (strcmp(area->names[i], name) == 0)
+        if (strcmp(area->names[i], name) == 0 && area->kinds[i] == kind)
             return i;
         bool free = area->names[i][0] == '\0';
         if (free || (!keep[i] && (index < 0 || area->names[index][0])))
@@ -108,8 +108,10 @@ int stats_index(struct stats_area *area, const char *name, const bool *keep)
     }
     if (index >= 0 && area->names[index][0])
         forget_listener(area, (unsigned)index);
-    if (index >= 0)
+    if (index >= 0) {
         strlcpy(area->names[index], name, STATS_NAME_SIZE);
+        area->kinds[index] = kind;
+    }
     return index;
 }
 
@@ -326,9 +328,15 @@ static void add_process(struct stats_block *total, const struct process_counts *
         atomic_store(&total->longest_turn_us, counts->longest_turn_us);
 }
 
+/* Has anything been counted? A service may count what no client has asked for. */
 static bool is_used(const struct stats_listener *listener)
 {
-    return stats_read(&listener->accepted) || stats_read(&listener->refused);
+    const stats_counter *counters = (const stats_counter *)listener;
+
+    for (unsigned i = 0; i < sizeof(*listener) / sizeof(counters[0]); i++)
+        if (stats_read(&counters[i]))
+            return true;
+    return false;
 }
 
 void stats_add_totals(struct stats_block *total, const struct stats_totals *totals)
@@ -435,6 +443,16 @@ void stats_sweep(struct stats_area *area, pid_t self)
     for (uint32_t i = 0; i < area->blocks_used; i++)
         if (is_orphaned(&area->entries[i], self) && area->entries[i].pid > 0 && is_gone(area->entries[i].pid))
             fold(area, i);
+}
+
+const struct stats_entry *stats_other(const struct stats_area *area, pid_t self, uint32_t *at)
+{
+    while (*at < area->blocks_used) {
+        const struct stats_entry *entry = &area->entries[(*at)++];
+        if (entry->serial && entry->owner != self)
+            return entry;
+    }
+    return NULL;
 }
 
 const struct stats_entry *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at)

@@ -4,7 +4,7 @@
  *
  *   area: a memory file that only masters map                 block: a memory file for each worker
  *     names of listeners, slots, totals of the dead           mapped by its worker, which writes it,
- *     entries[]: number, pid, owner of each worker                and by the masters, which only read its counters
+ *     entries[]: number, pid, owner of each worker            and by the masters, which only read its counters
  *
  *   master                             worker (the one writer of its block)
  *   stats_take() -- fork() ----------> stats_enter(): unmaps the area, maps its own block and nobody else's
@@ -134,6 +134,7 @@ struct stats_area {
     _Atomic uint32_t numbers_used;                    /* nor for a slot with such a number */
     _Atomic uint64_t serials_used;                    /* workers that have been entered */
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of listeners; "": free */
+    uint32_t kinds[STATS_LISTENERS_MAX];              /* of their own counters */
     struct stats_slot slots[STATS_NUMBERS_MAX];
     struct stats_totals totals[STATS_NUMBERS_MAX];
     struct stats_totals renumbered; /* of slots whose number has been given to another one */
@@ -161,7 +162,7 @@ void stats_detach(struct stats_area *area);
  * of a name which is not marked in `keep` (STATS_LISTENERS_MAX flags): its counts move to `forgotten` of the totals, so
  * that no sum changes. -1: none is left.
  */
-int stats_index(struct stats_area *area, const char *name, const bool *keep);
+int stats_index(struct stats_area *area, const char *name, uint32_t kind, const bool *keep);
 
 /* ---- workers ---- */
 
@@ -211,6 +212,9 @@ void stats_sweep(struct stats_area *area, pid_t self);
  * pid is 0 when that master died in the moment of starting it, until the worker has entered it itself.
  */
 const struct stats_entry *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at);
+
+/* The same for workers of any other master, whether it lives or not. */
+const struct stats_entry *stats_other(const struct stats_area *area, pid_t self, uint32_t *at);
 
 /* ---- sums ---- */
 

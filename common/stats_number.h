@@ -1,8 +1,9 @@
 /*
  * Numbers of slots in the statistics: slots are numbered within their pool, and the totals are kept by one number.
  *
- *   main 0 -> 0      main 1 -> 1      bank 0 -> 2 ...      in the order of their first start; both masters use one
- * table
+ *   main 0 -> 0      main 1 -> 1      bank 0 -> 2 ...      in the order of their first start
+ *
+ * Both masters of an upgrade use one table.
  */
 #ifndef COMMON_STATS_NUMBER_H
 #define COMMON_STATS_NUMBER_H

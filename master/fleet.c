@@ -81,6 +81,17 @@ unsigned fleet_next_number(struct fleet *fleet)
     return (unsigned)atomic_fetch_add(&fleet->context.stats->service.generations, 1) + 1;
 }
 
+/* Which counters of its own a service has: those of one are not to be taken for those of another. 0: none. */
+static uint32_t kind_of(const struct service *service)
+{
+    uint32_t hash = 0;
+
+    for (const struct counter_row *row = service->counters; row && row->name; row++)
+        for (const char *at = row->name; at == row->name || at[-1]; at++)
+            hash = (hash ^ (uint8_t)*at) * 16777619 + 1;
+    return hash;
+}
+
 int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *error, size_t error_size)
 {
     bool keep[STATS_LISTENERS_MAX] = {false};
@@ -94,7 +105,8 @@ int fleet_index_listeners(const struct fleet *fleet, struct conf *conf, char *er
             for (unsigned k = 0; both[j] && k < both[j]->listener_count; k++)
                 keep[i] |= strcmp(fleet->context.stats->names[i], both[j]->listeners[k].name) == 0;
     for (unsigned i = 0; i < conf->listener_count; i++) {
-        int index = stats_index(fleet->context.stats, conf->listeners[i].name, keep);
+        int index = stats_index(fleet->context.stats, conf->listeners[i].name, kind_of(conf->listeners[i].service),
+                                keep);
         if (index < 0) {
             snprintf(error, error_size, "more than %d names of listeners", STATS_LISTENERS_MAX);
             return -1;
@@ -299,7 +311,7 @@ void fleet_hold(struct fleet *fleet, struct pool *pool)
 
 void fleet_release(struct fleet *fleet, enum stats_respawn reason)
 {
-    for (unsigned i = 0; i < fleet->current->pool_count; i++) {
+    for (unsigned i = 0; !fleet->context.for_good && i < fleet->current->pool_count; i++) {
         struct pool *pool = &fleet->current->pools[i];
         if (!pool->held)
             continue;

@@ -4,7 +4,9 @@
  *
  *   the predecessor, which starts the new binary
  *
- *                START             READY             MINE                  STOPPING
+ *                            YIELDING
+ *                    YIELD ^   | EMPTIED
+ *                START     |   v      READY             MINE                  STOPPING
  *   IN_CHARGE ----------> STARTING ------> OFFERED ---------> HANDED_OVER -----------> ENDING
  *    ^  ^  ^                 |                |                 |      |                 |
  *    |  |  |           FAILED, late, stop     |            DIED |      | EXITED          | its end
@@ -15,12 +17,15 @@
  *
  *   the candidate, which the predecessor has started and which becomes its successor
  *
- *               YOURS             MINE is sent
+ *    ASKING
+ *     ^  | YIELDED
+ *     |  v      YOURS             MINE is sent
  *   CANDIDATE ---------> CLAIMED --------------> SUCCESSOR ------ end of the predecessor ----> IN_CHARGE
  *       | stop             | stop                    ^
  *       v                  v       MINE is sent      |
  *   WITHDRAWN           CLOSING ---------------------'
  *
+ * A candidate asks when all its workers are READY but those of single pools (OTHERS_READY).
  * The end of the predecessor puts a candidate in charge from each of its states.
  */
 #ifndef MASTER_HANDOVER_H

@@ -1,4 +1,5 @@
 #include "master/inbox.h"
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ int inbox_open(struct inbox *inbox)
     const int room = ROOM;
     int ends[2];
 
-    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
     setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     inbox->reader = ends[0];
@@ -26,6 +27,13 @@ int inbox_open(struct inbox *inbox)
     inbox->number = ++opened;
     TAILQ_INSERT_TAIL(&inboxes, inbox, link);
     return 0;
+}
+
+bool inbox_is_shut(const struct inbox *inbox)
+{
+    struct pollfd ends[2] = {{.fd = inbox->reader}, {.fd = inbox->writer}};
+
+    return inbox->number > 0 && poll(ends, 2, 0) > 0;
 }
 
 void inbox_close(struct inbox *inbox)

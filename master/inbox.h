@@ -5,6 +5,7 @@
 #ifndef MASTER_INBOX_H
 #define MASTER_INBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <bsd/sys/queue.h>
@@ -26,6 +27,9 @@ int inbox_open(struct inbox *inbox);
 
 /* A mark for what is newer than all that there are now. */
 uint32_t inbox_newest(void);
+
+/* Somebody has shut it for good: whoever has one of its ends can do that. */
+bool inbox_is_shut(const struct inbox *inbox);
 
 /* Nothing happens when it is not open. */
 void inbox_close(struct inbox *inbox);

@@ -37,6 +37,8 @@ static uint64_t descriptors_wanted(const struct conf *conf, unsigned pool, unsig
         if (has_upstream(&conf->listeners[i]))
             *per_session = 2;
     }
+    if (conf->pools[pool].publishes) /* those of two generations, during a reload */
+        queues += UINT64_C(2) * conf->pools[pool].workers;
     return (uint64_t)conf->pools[pool].max_sessions * *per_session + queues + OTHERS;
 }
 

@@ -209,6 +209,12 @@ static void bind_all(void)
     unsigned workers[CONF_POOLS_MAX];
     char error[512];
 
+    const char *changed = upgrade_changed_single(&master);
+    if (changed) {
+        snprintf(error, sizeof(error), "[pool %s]: `single` changes, for which a reload is needed, not an upgrade",
+                 changed);
+        fail("", error);
+    }
     upgrade_first_workers(&master, workers);
     if (endpoints_claim(&master.fleet.endpoints, conf, workers, error, sizeof(error)) < 0 ||
         endpoints_renew(&master.fleet.endpoints, conf, error, sizeof(error)) < 0 ||

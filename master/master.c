@@ -20,7 +20,11 @@
 
 #include <bsd/stdlib.h>
 
-enum { TICK_MS = 50 }; /* how often heartbeats are looked at, at least */
+enum {
+    TICK_MS = 50, /* how often heartbeats are looked at, at least */
+    EXTEND_EACH_MS = 1000,
+    EXTEND_BY_US = 10 * 1000 * 1000,
+};
 
 /* ---- stopping ---- */
 
@@ -48,14 +52,24 @@ static void stop_at_once(struct master *master, const char *reason)
     fleet_kill(&master->fleet);
 }
 
+static uint32_t longest_drain_ms(const struct master *master)
+{
+    const struct conf *conf = &master->fleet.current->conf;
+    uint32_t longest_ms = 0;
+
+    for (unsigned i = 0; i < conf->pool_count; i++)
+        if (conf->pools[i].listener_count > 0 && conf->pools[i].drain_timeout_ms > longest_ms)
+            longest_ms = conf->pools[i].drain_timeout_ms;
+    return longest_ms;
+}
+
 static void begin_stop(struct master *master, const char *reason)
 {
+    master->fleet.context.for_good = handover_is_in_charge(master->upgrade.state);
     rollout_give_up(&master->fleet, "the server stops");
-    log_notice("stopping: %s; sessions may finish for %u ms", reason,
-               master->fleet.current->conf.pools[0].drain_timeout_ms);
+    log_notice("stopping: %s; sessions may finish for %u ms", reason, longest_drain_ms(master));
     master->phase = MASTER_STOPPING;
     master->stop_ms = clock_now_ms();
-    master->fleet.context.for_good = handover_is_in_charge(master->upgrade.state);
     fleet_retire_all(&master->fleet, master->fleet.current);
     fleet_hurry(&master->fleet);
 }
@@ -315,6 +329,18 @@ static void wait_and_receive(struct master *master)
         read_signals(master);
 }
 
+/* Ask the service manager for more time, as long as workers that start beat. */
+static void notify_starting(const struct master *master)
+{
+    static uint64_t next_ms;
+
+    if (master->was_ready || master->fleet.context.now_ms < next_ms || !handover_is_in_charge(master->upgrade.state) ||
+        !fleet_is_starting(&master->fleet, master->fleet.current))
+        return;
+    next_ms = master->fleet.context.now_ms + EXTEND_EACH_MS;
+    notify("EXTEND_TIMEOUT_USEC=%u", EXTEND_BY_US);
+}
+
 static void notify_alive(struct master *master)
 {
     static uint64_t next_ms;
@@ -355,6 +381,7 @@ int master_run(struct master *master)
         siblings_sync(&master->fleet);
         fleet_free_gone_slots(&master->fleet);
         notify_alive(master);
+        notify_starting(master);
         if (master_is_serving(master) && generation_is_down(master->fleet.current)) {
             break_down(master);
             code = EXIT_FAILURE;

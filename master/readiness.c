@@ -1,7 +1,10 @@
 #include "master/readiness.h"
 #include "common/log.h"
 
-enum { CRASHES = 8 }; /* in a row: more than a second has been given to what may pass */
+enum {
+    CRASHES = 8,    /* in a row: more than a second has been given to what may pass */
+    RUNS_MS = 1500, /* so long a worker must have lived: longer than the longest pause between two crashes */
+};
 
 static bool is_serving(const struct slot *slot)
 {
@@ -46,17 +49,31 @@ struct readiness readiness_of(const struct generation *generation)
     return readiness;
 }
 
+/* One that crashes again and again may seem to run for a moment. */
+static bool runs(const struct fleet *fleet, const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->count; i++) {
+        const struct supervisor_slot *supervised = &pool->slots[i]->supervised;
+        if (supervised->state == SUPERVISOR_RUNNING && fleet->context.now_ms - supervised->started_ms >= RUNS_MS)
+            return true;
+    }
+    return false;
+}
+
+static void watch(const struct fleet *fleet, struct pool *pool)
+{
+    if (!pool->failed && cannot_run(pool)) {
+        pool->failed = true;
+        log_error("the pool %s cannot run: its clients wait, the others are served", pool->config->name);
+    } else if (pool->failed && runs(fleet, pool)) {
+        pool->failed = false;
+        log_notice("the pool %s runs again", pool->config->name);
+    }
+}
+
 void readiness_watch(struct fleet *fleet)
 {
-    for (unsigned i = 0; i < fleet->current->pool_count; i++) {
-        struct pool *pool = &fleet->current->pools[i];
-        bool failed = cannot_run(pool);
-        if (failed == pool->failed || fleet->current->pool_count == 1)
-            continue;
-        pool->failed = failed;
-        if (failed)
-            log_error("the pool %s cannot run: its clients wait, the others are served", pool->config->name);
-        else
-            log_notice("the pool %s runs again", pool->config->name);
-    }
+    for (unsigned i = 0; fleet->current->pool_count > 1 && i < fleet->current->pool_count; i++)
+        if (fleet->current->pools[i].count > 0)
+            watch(fleet, &fleet->current->pools[i]);
 }

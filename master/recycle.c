@@ -4,22 +4,22 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_SIZE = 96, EACH_MS = 1000 };
+enum { TEXT_SIZE = 96, EACH_MS = 1000, REST_MS = 60 * 1000 };
 
-/* Bytes of resident memory; 0: nobody knows. */
+/* Bytes of resident memory that are the process's own, not shared with others; 0: nobody knows. */
 static uint64_t resident(pid_t pid)
 {
     char path[64];
-    uint64_t pages = 0;
+    uint64_t pages = 0, shared = 0;
 
     snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
     FILE *in = fopen(path, "re");
     if (!in)
         return 0;
-    if (fscanf(in, "%*u %" SCNu64, &pages) != 1)
-        pages = 0;
+    if (fscanf(in, "%*u %" SCNu64 " %" SCNu64, &pages, &shared) != 2 || shared > pages)
+        pages = shared = 0;
     fclose(in);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static uint64_t sessions(const struct stats_block *block)
@@ -32,12 +32,14 @@ static uint64_t sessions(const struct stats_block *block)
 }
 
 /* With the end of a sentence in `text`. */
-static bool is_due(const struct pool_config *config, const struct slot *slot, char *text)
+static bool is_due(const struct fleet *fleet, const struct pool_config *config, const struct slot *slot, char *text)
 {
     if (!slot->block || slot->supervised.state != SUPERVISOR_RUNNING)
         return false;
+    /* One that is too large again at once gains nothing by being replaced again and again. */
+    bool rests = slot->reason == RESPAWN_recycle && fleet->context.now_ms - slot->supervised.started_ms < REST_MS;
     uint64_t served = config->recycle_sessions ? sessions(slot->block) : 0;
-    uint64_t memory = config->recycle_memory ? resident(slot->pid) : 0;
+    uint64_t memory = config->recycle_memory && !rests ? resident(slot->pid) : 0;
     if (config->recycle_sessions && served >= config->recycle_sessions)
         snprintf(text, TEXT_SIZE, "has served %" PRIu64 " sessions", served);
     else if (config->recycle_memory && memory > config->recycle_memory)
@@ -47,14 +49,14 @@ static bool is_due(const struct pool_config *config, const struct slot *slot, ch
     return true;
 }
 
-/* All its workers are there, and nobody of it drains. */
+/* All its workers serve, or stay down, and none that has left still drains. */
 static bool is_settled(const struct fleet *fleet, const struct pool *pool)
 {
     const struct slot *slot;
 
     for (unsigned i = 0; i < pool->count; i++)
-        if (pool->slots[i]->supervised.state == SUPERVISOR_STARTING ||
-            pool->slots[i]->supervised.state == SUPERVISOR_SLOW)
+        if (pool->slots[i]->supervised.state != SUPERVISOR_RUNNING &&
+            pool->slots[i]->supervised.state != SUPERVISOR_DOWN)
             return false;
     LIST_FOREACH(slot, &fleet->leaving, link)
         if (strcmp(slot->pool_name, pool->config->name) == 0)
@@ -72,7 +74,7 @@ static void check_pool(struct fleet *fleet, const struct pool *pool)
         return;
     for (unsigned i = 0; i < pool->count; i++)
         if ((!oldest || pool->slots[i]->supervised.started_ms < oldest->supervised.started_ms) &&
-            is_due(pool->config, pool->slots[i], text)) {
+            is_due(fleet, pool->config, pool->slots[i], text)) {
             oldest = pool->slots[i];
             memcpy(why, text, sizeof(why));
         }

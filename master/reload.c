@@ -121,6 +121,7 @@ static int claim(struct master *master, struct generation *next, char *error, si
     if (endpoints_claim(&master->fleet.endpoints, &next->conf, workers, error, error_size) < 0 ||
         endpoints_renew(&master->fleet.endpoints, &next->conf, error, error_size) < 0 ||
         shared_claim(&next->conf, error, error_size) < 0) {
+        endpoints_forget_added(&master->fleet.endpoints);
         shared_keep(&master->fleet.current->conf);
         log_open(master->fleet.current->conf.log);
         return -1;

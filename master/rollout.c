@@ -63,6 +63,7 @@ void rollout_start(struct fleet *fleet, struct generation *next)
     generation_set_pools(next);
     conf_log_changes(&fleet->current->conf, &next->conf);
     limit_check(&next->conf, &fleet->current->conf);
+    conf_warn(&next->conf);
     log_notice("reload: generation %u starts", next->number);
     fleet->next = next;
     fleet->next_due_ms = clock_now_ms() + START_MS + (uint64_t)START_EACH_MS * conf_workers(&next->conf);
@@ -120,11 +121,14 @@ static bool is_ready(const struct pool *pool)
 }
 
 /* `all`: those, too, that have to wait for the current generation. */
-static bool are_ready(const struct generation *next, bool all)
+static bool are_ready(const struct fleet *fleet, bool all)
 {
-    for (unsigned i = 0; i < next->pool_count; i++)
-        if ((all || !next->pools[i].alone) && !is_ready(&next->pools[i]))
+    for (unsigned i = 0; i < fleet->next->pool_count; i++) {
+        const struct pool *pool = &fleet->next->pools[i];
+        bool waits = pool->alone && single_counterpart(fleet->current, pool);
+        if ((all || !waits) && !is_ready(pool))
             return false;
+    }
     return true;
 }
 
@@ -137,7 +141,6 @@ static void yield_singles(struct fleet *fleet)
         if (!old || old->held)
             continue;
         log_notice("reload: the pool %s makes room for its next worker", pool->config->name);
-        refuse_removed(fleet, old);
         fleet_hold(fleet, old);
         uint64_t due_ms = clock_now_ms() + old->config->drain_timeout_ms + SUPERVISOR_GRACE_MS + START_MS;
         if (due_ms > fleet->next_due_ms)
@@ -149,9 +152,9 @@ void rollout_check(struct fleet *fleet)
 {
     if (!fleet->next)
         return;
-    if (are_ready(fleet->next, true))
+    if (are_ready(fleet, true))
         take_over(fleet);
-    else if (are_ready(fleet->next, false))
+    else if (are_ready(fleet, false))
         yield_singles(fleet);
     if (fleet->next && clock_now_ms() >= fleet->next_due_ms && !fleet_is_starting(fleet, fleet->next))
         rollout_give_up(fleet, "its workers are not ready in time");

@@ -33,10 +33,6 @@ struct slot *slot_new(unsigned id, unsigned generation, const struct pool *pool,
 
     if (!slot)
         return NULL;
-    if (pool->config->publishes && inbox_open(&slot->inbox) < 0) {
-        free(slot);
-        return NULL;
-    }
     slot->role = &worker;
     slot->id = id;
     slot->generation = generation;
@@ -107,10 +103,9 @@ static int *copy_siblings(const struct slot *slot, unsigned *count)
 
     *count = 0;
     TAILQ_FOREACH(inbox, &inboxes, link)
-    all++;
+        all++;
     int *copies = calloc(all, sizeof(*copies));
-    TAILQ_FOREACH(inbox, &inboxes, link)
-    {
+    TAILQ_FOREACH(inbox, &inboxes, link) {
         if (!copies || slot->inbox.number == 0 || !slot_are_siblings(slot, container_of(inbox, struct slot, inbox)))
             continue;
         copies[*count] = fcntl(inbox->writer, F_DUPFD_CLOEXEC, 0);
@@ -172,6 +167,10 @@ static int spawn(const struct slot_context *context, struct slot *slot)
 {
     struct child child = {.context = context, .slot = slot};
 
+    if (inbox_is_shut(&slot->inbox))
+        inbox_close(&slot->inbox);
+    if (slot->pool->config->publishes && slot->inbox.number == 0 && inbox_open(&slot->inbox) < 0)
+        return -1;
     int number = stats_number(context->stats, slot->pool_name, slot->id);
     slot->block = number < 0 ? NULL : stats_take(context->stats, (unsigned)number, getpid());
     if (!slot->block)
@@ -449,7 +448,9 @@ void slot_reaped(struct slot_context *context, struct slot *slot, const int *sta
     slot->replace_due = false; /* what is started now replaces it */
     slot_close_channel(slot);
     slot->pid = 0;
-    if (event != SUPERVISOR_EVENT_GAVE_UP)
+    if (event == SUPERVISOR_EVENT_GAVE_UP)
+        inbox_close(&slot->inbox); /* nobody will read what siblings publish */
+    else
         slot->reason = reason_of(slot, status);
     slot_handle(context, slot, event);
 }

@@ -261,7 +261,8 @@ void upgrade_tick(struct master *master)
     check_claim(master);
     guardian_tick(&master->guardian);
     if (upgrade->due_ms && clock_now_ms() >= upgrade->due_ms) {
-        note_failure(upgrade, "silent for 10 s");
+        if (upgrade->state != HANDOVER_YIELDING) /* where it waits for us */
+            note_failure(upgrade, "silent for 10 s");
         handle(master, HANDOVER_EVENT_LATE);
     }
 }
@@ -321,7 +322,30 @@ void upgrade_hold_singles(struct master *master)
     const struct conf *conf = &master->fleet.current->conf;
 
     for (unsigned i = 0; i < conf->pool_count && handover_is_candidate(master->upgrade.state); i++)
-        master->fleet.singles_wait |= conf->pools[i].single && master->upgrade.yields;
+        master->fleet.singles_wait |= conf->pools[i].single && master->upgrade.pools[0] != '\0';
+}
+
+/* The character behind a pool's name in the list of the predecessor's; 0: it has had none of this name. */
+static int mark_of(const char *list, const char *name)
+{
+    size_t size = strlen(name);
+
+    for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+        if (strncmp(at, name, size) == 0 && (at[size] == ',' || at[size] == '!' || at[size] == '\0'))
+            return at[size] ? at[size] : ',';
+    return 0;
+}
+
+const char *upgrade_changed_single(const struct master *master)
+{
+    const struct conf *conf = &master->fleet.current->conf;
+
+    for (unsigned i = 0; i < conf->pool_count; i++) {
+        int mark = mark_of(master->upgrade.pools, conf->pools[i].name);
+        if (mark && conf->pools[i].single != (mark == '!'))
+            return conf->pools[i].name;
+    }
+    return NULL;
 }
 
 void upgrade_report_others_ready(struct master *master)

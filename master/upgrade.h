@@ -15,13 +15,16 @@
 struct master;
 
 /* The other master, while a binary takes over from another: the predecessor, or the candidate and later successor. */
+enum { UPGRADE_POOLS_SIZE = 640 };
+
 struct upgrade {
     enum handover_state state; /* who is in charge */
     int channel;               /* to the other master; -1: there is none, or it has closed its end */
     pid_t pid;                 /* of the other master; 0: there is none */
     struct file_id pid_file;   /* of the predecessor, as it has said */
     uint64_t due_ms;           /* real time until which a predecessor waits for the candidate; 0: it does not */
-    bool yields;               /* this candidate's predecessor knows YIELD */
+    /* Of this candidate's predecessor: "main,ledger!", those with a mark are single; "": it is too old to know any. */
+    char pools[UPGRADE_POOLS_SIZE];
     uint64_t alive_due_ms;     /* real time until which this candidate need not say that its workers still start */
     unsigned workers;          /* of this candidate that have been READY at a time */
     char error[512];           /* the candidate has failed */
@@ -47,6 +50,12 @@ void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all);
  * others are READY, so that the predecessor is asked, once, to let its own go.
  */
 void upgrade_hold_singles(struct master *master);
+
+/*
+ * The pool of this candidate that is single and was not, or the other way round; NULL: there is none. Neither side could
+ * see to it that there are no two workers: that takes a reload.
+ */
+const char *upgrade_changed_single(const struct master *master);
 void upgrade_report_others_ready(struct master *master);
 
 /*

@@ -13,6 +13,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <bsd/string.h>
+
 static const char variable[] = "CCSERVER_UPGRADE";
 
 /* ---- the predecessor ---- */
@@ -53,18 +55,30 @@ static int write_file(const struct master *master, int (*write)(const struct mas
     return -1;
 }
 
+/* "main,ledger!": those with a mark are single. */
+static void list_pools(const struct conf *conf, char list[UPGRADE_POOLS_SIZE])
+{
+    list[0] = '\0';
+    for (unsigned i = 0; i < conf->pool_count; i++) {
+        strlcat(list, i ? "," : "", UPGRADE_POOLS_SIZE);
+        strlcat(list, conf->pools[i].name, UPGRADE_POOLS_SIZE);
+        strlcat(list, conf->pools[i].single ? "!" : "", UPGRADE_POOLS_SIZE);
+    }
+}
+
 /* In the child: keep what the candidate inherits open across exec(), and tell it where it is. 0, or -1 with errno. */
 static int leave_to_candidate(const struct master *master, const int *left)
 {
     const struct file_id file = pid_file_id(master->pidfile);
-    char value[128];
+    char value[128 + UPGRADE_POOLS_SIZE], pools[UPGRADE_POOLS_SIZE];
 
+    list_pools(&master->fleet.current->conf, pools);
     for (unsigned i = 0; i < HEIRLOOMS; i++)
         if (left[i] >= 0 && fcntl(left[i], F_SETFD, 0) < 0) /* statistics need not have a descriptor */
             return -1;
     endpoints_inherit(&master->fleet.endpoints);
-    snprintf(value, sizeof(value), "%d %d %d %d %ju %ju yields", left[CHANNEL], left[MANIFEST], left[STATISTICS],
-             left[NAMES], (uintmax_t)file.device, (uintmax_t)file.inode);
+    snprintf(value, sizeof(value), "%d %d %d %d %ju %ju %s", left[CHANNEL], left[MANIFEST], left[STATISTICS],
+             left[NAMES], (uintmax_t)file.device, (uintmax_t)file.inode, pools);
     if (setenv(variable, value, 1) < 0 || guardian_hand_on(&master->guardian) < 0)
         return -1;
     snprintf(value, sizeof(value), "%d", (int)getpid());
@@ -141,20 +155,20 @@ int upgrade_inherit(struct master *master)
     const char *value = getenv(variable);
     int left[HEIRLOOMS] = {-1, -1, -1, -1};
     uintmax_t device = 0, inode = 0;
-    char more[16] = "";
+    char pools[UPGRADE_POOLS_SIZE] = "";
 
     master->upgrade.channel = -1;
     names_init(&master->known);
     if (!value)
         return 0;
-    if (sscanf(value, "%d %d %d %d %ju %ju %15s", &left[CHANNEL], &left[MANIFEST], &left[STATISTICS], &left[NAMES],
-               &device, &inode, more) < NAMES) {
+    if (sscanf(value, "%d %d %d %d %ju %ju %639s", &left[CHANNEL], &left[MANIFEST], &left[STATISTICS], &left[NAMES],
+               &device, &inode, pools) < NAMES) {
         errno = EINVAL;
         return -1;
     }
     unsetenv(variable);
     master->upgrade = (struct upgrade){.channel = left[CHANNEL], .pid = getppid(), .state = HANDOVER_CANDIDATE};
-    master->upgrade.yields = strcmp(more, "yields") == 0; /* an older binary says nothing, and has no pools */
+    strlcpy(master->upgrade.pools, pools, sizeof(master->upgrade.pools));
     master->upgrade.pid_file = (struct file_id){.device = (dev_t)device, .inode = (ino_t)inode};
     for (unsigned i = 0; i < HEIRLOOMS; i++)
         if (left[i] >= 0 && fcntl(left[i], F_SETFD, FD_CLOEXEC) < 0)

@@ -196,7 +196,10 @@ static void handle(struct master *master, struct slot *slot, const struct channe
         break;
     case CHANNEL_LEAVING:
         slot->left = true;
-        fleet_replace(&master->fleet, slot);
+        if (master->fleet.next && slot->conf == &master->fleet.next->conf)
+            rollout_give_up(&master->fleet, "a worker of it leaves");
+        else
+            fleet_replace(&master->fleet, slot);
         break;
     default: slot->shutdowns++; master->requests |= MASTER_SHUT_DOWN;
     }

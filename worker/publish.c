@@ -1,5 +1,6 @@
 #include "worker/publish.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -89,15 +90,19 @@ static bool send_batch(const struct publisher *publisher, int fd)
     return true;
 }
 
+static void drop_sibling(struct publisher *publisher, unsigned i)
+{
+    close(publisher->siblings[i]);
+    publisher->siblings[i] = publisher->siblings[--publisher->sibling_count];
+}
+
 static void flush(struct publisher *publisher)
 {
     for (unsigned i = 0; i < publisher->sibling_count && publisher->batch_size > 0;) {
-        if (send_batch(publisher, publisher->siblings[i])) {
+        if (send_batch(publisher, publisher->siblings[i]))
             i++;
-            continue;
-        }
-        close(publisher->siblings[i]);
-        publisher->siblings[i] = publisher->siblings[--publisher->sibling_count];
+        else
+            drop_sibling(publisher, i);
     }
     publisher->batch_size = 0;
 }
@@ -119,7 +124,8 @@ int section_publish(struct section *section, const void *bytes, size_t size)
     if (publisher->batch_size + sizeof(heading) + size > sizeof(publisher->batch))
         flush(publisher);
     memcpy(publisher->batch + publisher->batch_size, &heading, sizeof(heading));
-    memcpy(publisher->batch + publisher->batch_size + sizeof(heading), bytes, size);
+    if (size > 0)
+        memcpy(publisher->batch + publisher->batch_size + sizeof(heading), bytes, size);
     publisher->batch_size += sizeof(heading) + size;
     stats_count(&section->stats->published, 1);
     return 0;
@@ -131,10 +137,24 @@ void publish_end_turn(struct core *core)
         flush(core->publisher);
 }
 
+/* Inboxes that their readers have left are noticed when something is sent, or here: a worker may have nothing to say. */
+static void close_left(struct publisher *publisher)
+{
+    for (unsigned i = 0; i < publisher->sibling_count;) {
+        struct pollfd inbox = {.fd = publisher->siblings[i]};
+        if (poll(&inbox, 1, 0) == 1)
+            drop_sibling(publisher, i);
+        else
+            i++;
+    }
+}
+
 void publish_add_sibling(struct core *core, int fd)
 {
     struct publisher *publisher = core->publisher;
 
+    if (publisher)
+        close_left(publisher);
     if (publisher && publisher->sibling_count == publisher->sibling_room) {
         unsigned room = publisher->sibling_room ? 2 * publisher->sibling_room : 8;
         int *more = realloc(publisher->siblings, room * sizeof(*more));
@@ -168,14 +188,16 @@ static void deliver(const struct publisher *publisher, size_t size)
 static void inbox_ready(struct reactor_handler *handler, uint32_t events)
 {
     struct publisher *publisher = container_of(handler, struct publisher, inbox);
-    ssize_t size = 0;
+    ssize_t size = 1;
 
     (void)events;
-    for (unsigned i = 0; i < RECEIVED_MAX && size >= 0; i++) {
+    for (unsigned i = 0; i < RECEIVED_MAX && size > 0; i++) {
         size = recv(handler->fd, publisher->received, sizeof(publisher->received), MSG_DONTWAIT);
         if (size > 0)
             deliver(publisher, (size_t)size);
     }
+    if (size == 0) /* the master is gone, and so are all siblings */
+        reactor_want(&publisher->listeners->core->loop.reactor, handler, REACTOR_OFF);
 }
 
 /* ---- life ---- */

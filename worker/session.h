@@ -170,7 +170,8 @@ void *section_shared(struct section *section);
 /*
  * Have `published` called in each other worker of the pool, also in those that drain, with these bytes for the section
  * of this name: at most once, in the order in which this worker publishes. It never blocks: what a worker that is busy
- * cannot take any more (some hundred datagrams, one for each turn of this worker) is lost for it, and counted as
+ * cannot take any more (some hundred datagrams or some thousand, one for each turn of this worker, by the kernel's
+ * net.core.wmem_max) is lost for it, and counted as
  * publications_lost. What waits for a worker that dies is given to the one that replaces it. Workers of another binary
  * do not hear of it. `bytes` is the caller's again on return. -1 with errno: EMSGSIZE for more than SECTION_PUBLISH_MAX
  * bytes, ENOTSUP without `published`.
@@ -178,7 +179,7 @@ void *section_shared(struct section *section);
 enum { SECTION_PUBLISH_MAX = 32 << 10 };
 int section_publish(struct section *section, const void *bytes, size_t size);
 
-/* Add to one of the service's counters, by its place in `counters`. */
+/* Add to one of the service's counters, by its place in `counters`; nothing happens when it has no such place. */
 void section_count(struct section *section, unsigned counter, uint64_t amount);
 
 /* While something takes long, such as `start`: the worker lives. */

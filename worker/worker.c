@@ -122,7 +122,7 @@ static void adopt(struct worker *worker, const struct channel_message *message, 
     words_miss(&worker->words, message->value);
 }
 
-static void meet(struct worker *worker, const struct channel_message *message, const int *fds)
+static void add_siblings(struct worker *worker, const struct channel_message *message, const int *fds)
 {
     for (uint32_t i = 0; i < message->count; i++)
         publish_add_sibling(&worker->core, fds[i]);
@@ -146,7 +146,7 @@ static void obey(struct worker *worker, const struct channel_message *message, c
 
     switch (message->type) {
     case CHANNEL_ADOPT: adopt(worker, message, fds); break;
-    case CHANNEL_SIBLING: meet(worker, message, fds); break;
+    case CHANNEL_SIBLING: add_siblings(worker, message, fds); break;
     case CHANNEL_RELEASE: adoption_release(&worker->listeners, message->value); break;
     case CHANNEL_REFUSE:
         if (message->value < worker->listeners.env->socket_count)

@@ -101,6 +101,7 @@ static int check_files(struct conf_reader *reader)
 
 int apply_server(struct conf_reader *reader)
 {
+    reader->pool_lines[0] = line_of(reader, "cpus", NULL);
     for (unsigned i = 0; i < reader->row_count; i++) {
         const struct conf_row *row = &reader->rows[i];
         const struct option_row *option = option_find(conf_server_options, row->name);
@@ -113,7 +114,6 @@ int apply_server(struct conf_reader *reader)
     if (pool->adopt_after_ms >= pool->watchdog_timeout_ms)
         return reader_fail_at(reader, line_of(reader, "adopt_after", "watchdog_timeout"),
                               "adopt_after is not below watchdog_timeout");
-    reader->pool_lines[0] = line_of(reader, "cpus", NULL);
     return check_files(reader);
 }
 

@@ -2,7 +2,6 @@
  * Pools. What a pool does not say itself is what [server] says, which may stand behind it: so that is filled in, and
  * pools and listeners are brought together, when all sections have been read.
  */
-#include "common/log.h"
 #include "master/conf/apply.h"
 #include <stdlib.h>
 #include <string.h>
@@ -154,8 +153,6 @@ static void check_pool(struct conf_reader *reader, unsigned index)
         reader_fail_at(reader, line, "[pool %s]: single = on with %u workers", pool->name, pool->workers);
     if (reader->failed_line == 0 && pool->adopt_after_ms >= pool->watchdog_timeout_ms)
         reader_fail_at(reader, line, "[pool %s]: adopt_after is not below watchdog_timeout", pool->name);
-    if (reader->failed_line == 0 && pool->listener_count == 0)
-        log_warn("%s:%d: [pool %s] has no listener, and so no worker", reader->source->path, line, pool->name);
 }
 
 void apply_pools(struct conf_reader *reader)

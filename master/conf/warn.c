@@ -58,6 +58,9 @@ static void warn_of_door(const struct conf *conf, const struct listener_config *
 
 void conf_warn(const struct conf *conf)
 {
+    for (unsigned i = 1; i < conf->pool_count; i++)
+        if (conf->pools[i].listener_count == 0)
+            log_warn("[pool %s] has no listener, and so no worker", conf->pools[i].name);
     for (unsigned i = 0; i < conf->listener_count; i++)
         for (const struct option_row *row = conf->listeners[i].service->options; row && row->name; row++)
             if (row->type == OPTION_ADDRESS)

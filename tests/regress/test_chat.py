@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from harness import DEADLINE, listen, pool
+from harness import descriptors, listen, pool
 
 MIB = 1 << 20
 WORKERS = 3
@@ -14,6 +14,13 @@ WORKERS = 3
 @pytest.fixture
 def server(example):
     return example(listen("chat"), workers=1)
+
+
+def start(example, *sections, **keys):
+    """Its workers hear of each other after they are ready: that is when they have all their descriptors."""
+    server = example(*sections, **keys)
+    server.baseline.clear()
+    return server
 
 
 def join(server, *members):
@@ -154,7 +161,7 @@ def of_chat(server):
 def room(example):
     """room(): members at each of three workers, at least two at the first one's."""
     def enter(**keys):
-        server = example(listen("chat"), workers=WORKERS, **keys)
+        server = start(example, listen("chat"), workers=WORKERS, **keys)
         members = [Member(server)]
         while len({each.worker for each in members}) < WORKERS or not twins(members):
             assert len(members) < 100
@@ -293,8 +300,23 @@ def test_a_worker_that_stands_still_blocks_nobody(room):
     assert still.lines_until(rb": end\n") == [b"%s: end\n" % speaker.name]
 
 
+def test_siblings_that_are_gone_leave_nothing(room):
+    """Also in a worker that never publishes anything."""
+    server, members = room()
+    pid = server.worker_pids()[0]
+    before = len(descriptors(pid))
+    for _ in range(15):
+        for number, count in (signal.SIGTTIN, WORKERS + 1), (signal.SIGTTOU, WORKERS):
+            since = server.mark()
+            server.signal(number)
+            server.wait_log(rf"resize: {count} workers", since=since)
+            server.await_stats(lambda stats: not stats["leaving"] and
+                               all(each["state"] == "ready" for each in stats["workers"]))
+    assert len(descriptors(pid)) <= before + 3
+
+
 def test_pools_do_not_hear_each_other(example):
-    server = example(listen("chat"), listen("chat", "quiet", pool="quiet"), pool("quiet", workers=2), workers=2)
+    server = start(example, listen("chat"), listen("chat", "quiet", pool="quiet"), pool("quiet", workers=2), workers=2)
     loud, quiet = Member(server), Member(server, "quiet")
     loud.client.send(b"hello\n")
     loud.lines_until(rb"hello")

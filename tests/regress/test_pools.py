@@ -6,7 +6,7 @@ import time
 
 import owner
 import pytest
-from harness import DEADLINE, Load, connect_to, exit_code, listen, pool, title, wait_exit
+from harness import DEADLINE, Load, connect_to, exit_code, listen, own_address, pool, title, wait_exit
 
 PING = b"ping", b"ping"
 MAIN = listen("pingpong")
@@ -70,6 +70,7 @@ def test_titles_log_and_statistics_know_the_pool(serve):
     since = server.mark()
     os.kill(server.worker_pids("other")[1], signal.SIGTERM)
     server.wait_log(r"info other worker 1\[\d+\]: draining", since=since)
+    server.wait_log(r"other worker 1 \(pid \d+\) ready after", since=since)
 
 
 def test_numbers_are_those_of_the_pool(serve):
@@ -206,7 +207,7 @@ def test_pools_come_and_go_by_reload(serve):
 
 def test_a_pool_without_a_listener_has_no_workers(serve):
     server = serve(MAIN, pool("nobody", workers=3), workers=1)
-    server.wait_log(r"warn .*:\d+: \[pool nobody\] has no listener, and so no worker")
+    server.wait_log(r"warn .*\[pool nobody\] has no listener, and so no worker")
     assert len(server.stats()["workers"]) == 1
 
 
@@ -373,6 +374,85 @@ def test_a_master_that_dies_while_a_single_pool_changes(owned):
     exit_code(main)
     ask_pid(server, "owner")
     expect_one_owner(server)
+
+
+def test_a_master_that_dies_before_its_single_worker_has_gone(owned):
+    """The candidate does not start its own beside it, whether somebody has reaped that master or not."""
+    server = owned(*SINGLE, workers=1)
+    workers = [server.worker_pids()[0], server.worker_pids("single")[0]]
+    client = server.connect("owner")
+    client.send(b"half a line")
+    since = server.mark()
+    server.signal(signal.SIGUSR2)
+    pid = int(server.wait_log(r"upgrade: starting \S+ \(pid (\d+)\)", since=since)[1])
+    server.wait_log(r"the pool single makes room", since=since)
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_log("upgrade: this master is in charge")
+    server.process.wait()
+    server.pid, server.stays = pid, False
+    client.expect_gone()
+    server.clients.remove(client)
+    for pid in workers:
+        exit_code(pid)
+    ask_pid(server, "owner")
+    expect_one_owner(server)
+
+
+@pytest.mark.parametrize("before, after", [("on", "off"), ("off", "on")])
+def test_an_upgrade_does_not_change_single(owned, before, after):
+    """Which takes a reload, where both sides are known."""
+    sections = SINGLE[:-1]
+    server = owned(*sections, pool("single", single=before), workers=1)
+    server.configure(*sections, pool("single", single=after))
+    since = server.mark()
+    server.signal(signal.SIGUSR2)
+    server.wait_log(r"upgrade failed: .*\[pool single\]: `single` changes, for which a reload is needed", since=since)
+    server.reload()
+    ask_pid(server, "owner")
+    expect_one_owner(server)
+
+
+def test_a_listener_that_a_refused_reload_removes_goes_on(owned):
+    """Its clients wait while the single worker is changed, and back."""
+    extra = own_address(), own_address()
+    server = owned(MAIN, listen("owner", bind=extra[0], pool="single"), listen("pingpong", "extra", bind=extra[1], pool="single"),
+                   pool("single", single="on"), workers=1)
+    with Load(server, "extra", *PING) as load:
+        load.wait_more(50)
+        server.order.write_text("owner fail-once")
+        server.configure(MAIN, listen("owner", bind=extra[0], pool="single"), pool("single", single="on"))
+        since = server.mark()
+        server.signal(signal.SIGHUP)
+        server.wait_log("reload refused", since=since)
+        server.wait_log("the worker of the pool single is started again", since=since)
+        load.wait_more(50)
+    load.expect_perfect()
+
+
+def test_a_stop_says_nothing_of_workers_that_start(owned):
+    server = owned(*SINGLE, listen("owner", "hurt", pool="hurt"), pool("hurt"), order="hurt fail", workers=1)
+    server.baseline.clear()
+    server.wait_log("the pool hurt cannot run")
+    server.order.unlink()
+    begin_slow_change(server, "reload")
+    since = server.mark()
+    server.signal(signal.SIGTERM)
+    server.wait()
+    said = "\n".join(server.lines[since:])
+    assert "is started again" not in said and "runs again" not in said
+
+
+def test_a_worker_of_the_next_generation_that_leaves(owned):
+    """Before it serves: the reload is refused."""
+    server = owned(MAIN, listen("owner", "hurt", pool="hurt"), pool("hurt", workers=1), workers=1)
+    server.order.write_text("hurt slow 20")
+    server.touch()
+    since = server.mark()
+    server.signal(signal.SIGHUP)
+    pid = int(server.wait_log(r" worker 0 \(pid (\d+)\) ready", since=since)[1])
+    os.kill(pid, signal.SIGTERM)
+    server.wait_log("reload refused: a worker of it leaves", since=since)
+    server.connect("pingpong").ask(*PING)
 
 
 # ---- recycling ----

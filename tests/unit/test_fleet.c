@@ -22,7 +22,8 @@
 enum { WORKERS = 3, MANY = 40, NONE = -1 };
 
 static struct fleet fleet;
-static struct listener_config listener;
+static const struct service test_service = {.name = "test"};
+static struct listener_config listener = {.service = &test_service};
 static int exit_code; /* of children that are started from now on; NONE: they pause */
 static char error[256];
 
@@ -505,6 +506,20 @@ static void test_index_of_listeners(void)
     listener.index = STATS_LISTENERS_MAX;
     CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, error, sizeof(error)), 0);
     CU_ASSERT_EQUAL(listener.index, index);
+    /* Another service counts otherwise: it has a place of its own. */
+    static const struct counter_row jobs[] = {{"jobs", "done"}, {0}}, mails[] = {{"mails", "sent"}, {0}};
+    static const struct service one = {.name = "one", .counters = jobs}, two = {.name = "two", .counters = mails};
+    unsigned places[2];
+    for (unsigned i = 0; i < 2; i++) {
+        listener.service = i ? &two : &one;
+        CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, error, sizeof(error)), 0);
+        places[i] = listener.index;
+    }
+    CU_ASSERT(places[0] != places[1] && places[0] != index && places[1] != index);
+    listener.service = &one;
+    CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, error, sizeof(error)), 0);
+    CU_ASSERT_EQUAL(listener.index, places[0]);
+    listener.service = &test_service;
     end();
 }
 
@@ -514,8 +529,10 @@ static void test_too_many_listeners(void)
 
     begin(1);
     struct conf conf = {.listeners = many, .listener_count = STATS_LISTENERS_MAX + 1};
-    for (unsigned i = 0; i < conf.listener_count; i++)
+    for (unsigned i = 0; i < conf.listener_count; i++) {
+        many[i].service = &test_service;
         snprintf(many[i].name, sizeof(many[i].name), "listener %u", i);
+    }
     CU_ASSERT_EQUAL(fleet_index_listeners(&fleet, &conf, error, sizeof(error)), -1);
     CU_ASSERT_PTR_NOT_NULL(strstr(error, "more than"));
     end();

@@ -20,7 +20,7 @@ static void published(struct section *section, const char *bytes, size_t size)
 
 static void open_inbox(void)
 {
-    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
 }
 
 /* With so many siblings, all of which are this worker. */
@@ -176,7 +176,7 @@ static void test_gone(void)
     int other[2];
 
     begin(0);
-    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, other), 0);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, other), 0);
     publish_add_sibling(&core, other[1]);
     publish_add_sibling(&core, dup(ends[1]));
     close(other[0]);
@@ -218,7 +218,6 @@ static void test_nonsense(void)
     send_changed(2, 1, "too short");
     send_changed(2, UINT32_MAX - 40, "a size that wraps around"); /* behind its heading */
     CU_ASSERT_EQUAL(send(ends[1], "12345678901", 11, 0), 11);
-    CU_ASSERT_EQUAL(send(ends[1], "", 0, 0), 0);
     run_turns(4);
     CU_ASSERT_EQUAL(heard_count, 0);
     say_to_all("sound");

@@ -142,7 +142,7 @@ static void test_sums(void)
     keep[1] = false;
     for (unsigned i = LISTENERS; i < STATS_LISTENERS_MAX; i++)
         master.fleet.context.stats->names[i][0] = 'x';
-    CU_ASSERT_EQUAL(stats_index(master.fleet.context.stats, "another", keep), 1);
+    CU_ASSERT_EQUAL(stats_index(master.fleet.context.stats, "another", 0, keep), 1);
     check_sums_agree(accepted);
     current.pools[0].count = 0; /* a stop */
     check_sums_agree(accepted);

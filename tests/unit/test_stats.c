@@ -456,7 +456,7 @@ static void test_counters_of_the_process(void)
 
     for (unsigned i = 0; i < sizeof(forgeries) / sizeof(forgeries[0]); i++) {
         begin();
-        stats_index(area, "echo", keep);
+        stats_index(area, "echo", 0, keep);
         struct stats_block *block = take(NUMBER);
         stats_count(&block->listeners[0].accepted, 3);
         CU_ASSERT_PTR_NULL(stats_counters_error(area, block));
@@ -485,7 +485,7 @@ static void test_counters(void)
     begin();
     for (int i = 0; i < 9; i++) {
         snprintf(name, sizeof(name), "%d", i);
-        CU_ASSERT_EQUAL(stats_index(area, name, keep), i);
+        CU_ASSERT_EQUAL(stats_index(area, name, 0, keep), i);
     }
     for (unsigned i = 0; i < sizeof(forgeries) / sizeof(forgeries[0]); i++) {
         struct stats_block *block = take(NUMBER);
@@ -757,7 +757,7 @@ static void fill_names(void)
 
     for (int i = 0; i < STATS_LISTENERS_MAX; i++) {
         snprintf(name, sizeof(name), "name %d", i);
-        CU_ASSERT_EQUAL(stats_index(area, name, keep), i); /* a free one is taken before one that is not kept */
+        CU_ASSERT_EQUAL(stats_index(area, name, 0, keep), i); /* a free one is taken before one that is not kept */
     }
 }
 
@@ -769,15 +769,15 @@ static void test_index(void)
     begin();
     memset(longest, 'x', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
-    int echo = stats_index(area, "echo", keep), bank = stats_index(area, "bank", keep),
-        long_one = stats_index(area, longest, keep);
+    int echo = stats_index(area, "echo", 0, keep), bank = stats_index(area, "bank", 0, keep),
+        long_one = stats_index(area, longest, 0, keep);
     CU_ASSERT_FATAL(echo >= 0 && bank >= 0 && long_one >= 0);
     CU_ASSERT(echo != bank && echo != long_one && bank != long_one);
     CU_ASSERT_STRING_EQUAL(area->names[bank], "bank");
-    CU_ASSERT_EQUAL(stats_index(area, "bank", keep), bank);
-    CU_ASSERT_EQUAL(stats_index(area, "echo", keep), echo);
-    CU_ASSERT_EQUAL(stats_index(area, longest, keep), long_one);
-    CU_ASSERT_NOT_EQUAL(stats_index(area, "ech", keep), echo);
+    CU_ASSERT_EQUAL(stats_index(area, "bank", 0, keep), bank);
+    CU_ASSERT_EQUAL(stats_index(area, "echo", 0, keep), echo);
+    CU_ASSERT_EQUAL(stats_index(area, longest, 0, keep), long_one);
+    CU_ASSERT_NOT_EQUAL(stats_index(area, "ech", 0, keep), echo);
     end();
 }
 
@@ -789,11 +789,11 @@ static void test_names_are_kept(void)
     begin();
     fill_names();
     memset(keep, true, sizeof(keep));
-    CU_ASSERT_EQUAL(stats_index(area, "one more", keep), -1);
+    CU_ASSERT_EQUAL(stats_index(area, "one more", 0, keep), -1);
     for (int i = 0; i < STATS_LISTENERS_MAX; i++) {
         snprintf(name, sizeof(name), "name %d", i);
         CU_ASSERT_STRING_EQUAL(area->names[i], name);
-        CU_ASSERT_EQUAL(stats_index(area, name, keep), i);
+        CU_ASSERT_EQUAL(stats_index(area, name, 0, keep), i);
     }
     end();
 }
@@ -826,9 +826,9 @@ static void test_names_are_recycled(void)
     }
     memset(keep, true, sizeof(keep));
     keep[GONE] = false;
-    CU_ASSERT_EQUAL(stats_index(area, "name 77", keep), GONE); /* still there: nothing is forgotten */
+    CU_ASSERT_EQUAL(stats_index(area, "name 77", 0, keep), GONE); /* still there: nothing is forgotten */
     CU_ASSERT_EQUAL(stats_read(&area->totals[0].total.listeners[GONE].accepted), GONE + 1);
-    CU_ASSERT_EQUAL(stats_index(area, "one more", keep), GONE);
+    CU_ASSERT_EQUAL(stats_index(area, "one more", 0, keep), GONE);
     CU_ASSERT_STRING_EQUAL(area->names[GONE], "one more");
     for (unsigned i = 0; i < NUMBERS; i++) {
         const struct stats_listener *listeners = area->totals[numbers[i]].total.listeners;
@@ -841,10 +841,10 @@ static void test_names_are_recycled(void)
         CU_ASSERT_EQUAL(stats_read(&area->totals[numbers[i]].forgotten.lost), GONE);
         CU_ASSERT_EQUAL(accepted_by(numbers[i]), STATS_LISTENERS_MAX * (STATS_LISTENERS_MAX + 1) / 2);
     }
-    CU_ASSERT_EQUAL(stats_index(area, "yet another", keep), GONE);
+    CU_ASSERT_EQUAL(stats_index(area, "yet another", 0, keep), GONE);
     CU_ASSERT_EQUAL(stats_read(&area->totals[0].forgotten.accepted), GONE + 1); /* nothing was added to it */
     keep[GONE] = true;
-    CU_ASSERT_EQUAL(stats_index(area, "name 77", keep), -1);
+    CU_ASSERT_EQUAL(stats_index(area, "name 77", 0, keep), -1);
     end();
 }
 
