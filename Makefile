@@ -105,7 +105,7 @@ $(BUILD)/gen/build_info.h: FORCE
 	   echo '#define CCSERVER_CONF "$(SYSCONFDIR)/ccserver.conf"'; } > $@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 
-$(addprefix $(BUILD)/master/,main.o options.o report_json.o): | $(BUILD)/gen/build_info.h
+$(addprefix $(BUILD)/master/,main.o options.o state.o): | $(BUILD)/gen/build_info.h
 $(BUILD)/master/conf/default.o: | $(BUILD)/gen/build_info.h
 $(patsubst %.c,$(BUILD)/%.o,$(SERVICES) $(PARTS)): | $(BUILD)/gen/bank.pb-c.c
 

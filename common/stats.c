@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bsd/string.h>
@@ -39,18 +40,29 @@ int stats_create(void)
     return -1;
 }
 
-struct stats_area *stats_attach(int fd)
+static struct stats_area *attach(int fd, int access)
 {
+    struct stat status;
     uint64_t layout = 0;
 
     if (pread(fd, &layout, sizeof(layout), offsetof(struct stats_area, layout)) < 0)
         return NULL;
-    if (layout != STATS_LAYOUT) {
+    if (layout != STATS_LAYOUT || fstat(fd, &status) < 0 || status.st_size < (off_t)sizeof(struct stats_area)) {
         errno = EPROTO;
         return NULL;
     }
-    void *memory = mmap(NULL, sizeof(struct stats_area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void *memory = mmap(NULL, sizeof(struct stats_area), access, MAP_SHARED | MAP_NORESERVE, fd, 0);
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+struct stats_area *stats_attach(int fd)
+{
+    return attach(fd, PROT_READ | PROT_WRITE);
+}
+
+struct stats_area *stats_view(int fd)
+{
+    return attach(fd, PROT_READ);
 }
 
 struct stats_area *stats_without_file(void)
@@ -216,6 +228,19 @@ struct stats_block *stats_enter(struct stats_area *area, const struct stats_bloc
     return mapped;
 }
 
+uint64_t stats_serial(const struct stats_area *area, const struct stats_block *block)
+{
+    return views[index_of(area, block)].serial;
+}
+
+const struct stats_block *stats_block_of(const struct stats_area *area, uint64_t serial)
+{
+    for (uint32_t i = 0; serial && i < area->blocks_used; i++)
+        if (views[i].block && views[i].serial == serial)
+            return views[i].block;
+    return NULL;
+}
+
 /* ---- what a worker has written ---- */
 
 const char *stats_error(const struct stats_block *block, unsigned number, pid_t owner)
@@ -232,7 +257,7 @@ static void read_listener(struct stats_listener *copy, const struct stats_listen
         copy->closed[i] = stats_read(&listener->closed[i]);
     copy->lost = stats_read(&listener->lost);
     atomic_thread_fence(memory_order_acquire);
-#define X(name, help) copy->name = stats_read(&listener->name);
+#define X(name, metric, help) copy->name = stats_read(&listener->name);
     STATS_COUNTERS(X)
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
@@ -250,7 +275,7 @@ static bool contradicts_itself(const struct stats_listener *listener)
         ended += listener->closed[i];
         largest |= listener->closed[i];
     }
-#define X(name, help) largest |= listener->name;
+#define X(name, metric, help) largest |= listener->name;
     STATS_COUNTERS(X)
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
@@ -312,7 +337,7 @@ void stats_add(struct stats_listener *total, const struct stats_listener *listen
     /* Ends before beginnings: a session that comes and goes meanwhile must not seem to have ended only. */
     for (unsigned i = 0; i < CLOSE_REASONS; i++)
         atomic_fetch_add(&total->closed[i], stats_read(&listener->closed[i]));
-#define X(name, help) atomic_fetch_add(&total->name, stats_read(&listener->name));
+#define X(name, metric, help) atomic_fetch_add(&total->name, stats_read(&listener->name));
     STATS_COUNTERS(X)
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)

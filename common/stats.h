@@ -23,6 +23,7 @@
 #define COMMON_STATS_H
 
 #include "common/close_reason.h"
+#include "common/state.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,17 +40,17 @@ enum {
 
 /* What is counted for each listener (and so for each service). */
 #define STATS_COUNTERS(X)                                                                                              \
-    X(accepted, "connections accepted")                                                                                \
-    X(refused, "connections closed at once: no memory or no descriptor for a session")                                 \
-    X(lost, "sessions that ended with their worker")                                                                   \
-    X(messages_in, "messages handed to the service (raw framing: reads)")                                              \
-    X(messages_out, "messages sent by the service")                                                                    \
-    X(bytes_in, "bytes received from clients")                                                                         \
-    X(bytes_out, "bytes the kernel took for clients")                                                                  \
-    X(protocol_errors, "messages that were answered with an error")                                                    \
-    X(upstream_failures, "upstream connections that could not be made")                                                \
-    X(published, "messages published to the other workers")                                                            \
-    X(publications_lost, "published messages that another worker had no room for, once for each")
+    X(accepted, sessions_accepted, "connections accepted")                                                             \
+    X(refused, sessions_refused, "connections closed at once: no memory or no descriptor for a session")               \
+    X(lost, sessions_lost, "sessions that ended with their worker")                                                    \
+    X(messages_in, messages_received, "messages handed to the service (raw framing: reads)")                           \
+    X(messages_out, messages_sent, "messages sent by the service")                                                     \
+    X(bytes_in, received_bytes, "bytes received from clients")                                                         \
+    X(bytes_out, sent_bytes, "bytes the kernel took for clients")                                                      \
+    X(protocol_errors, protocol_errors, "messages that were answered with an error")                                   \
+    X(upstream_failures, upstream_failures, "upstream connections that could not be made")                             \
+    X(published, publications, "messages published to the other workers")                                              \
+    X(publications_lost, publications_lost, "published messages that another worker had no room for, once for each")
 
 /* Why a process was started, other than as the first of its slot. */
 #define STATS_RESPAWNS(X)                                                                                              \
@@ -72,7 +73,7 @@ enum stats_respawn {
 };
 
 struct stats_listener {
-#define X(name, help) stats_counter name;
+#define X(name, metric, help) stats_counter name;
     STATS_COUNTERS(X)
 #undef X
     stats_counter closed[CLOSE_REASONS];
@@ -121,6 +122,7 @@ struct stats_totals {
 
 /* What concerns the service as a whole. It survives an upgrade: two masters may count here at the same time. */
 struct stats_service {
+    struct state_change last_reload, last_upgrade;
     stats_counter started_ms;  /* monotonic, when the first master started; 0: not yet */
     stats_counter generations; /* numbers given to generations: no two have the same */
     stats_counter reloads, reload_failures, upgrade_failures;
@@ -139,10 +141,11 @@ struct stats_area {
     struct stats_totals totals[STATS_NUMBERS_MAX];
     struct stats_totals renumbered; /* of slots whose number has been given to another one */
     struct stats_entry entries[STATS_PROCESSES_MAX];
+    struct state_record state; /* of the server, as the master in charge knows it */
 };
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(6) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(7) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 
@@ -151,6 +154,9 @@ int stats_create(void);
 
 /* Map it. NULL with errno; EPROTO when its layout is that of another binary. A process has one area at a time. */
 struct stats_area *stats_attach(int fd);
+
+/* The same, only to be read, by somebody who is no master. */
+struct stats_area *stats_view(int fd);
 
 /* An area that processes forked later share as well, but no binary that takes over. NULL with errno. */
 struct stats_area *stats_without_file(void);
@@ -220,6 +226,10 @@ const struct stats_entry *stats_other(const struct stats_area *area, pid_t self,
 
 /* What the living and the dead of slot `number` have counted. */
 void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total);
+
+/* Which of all workers `block` belongs to; the block of a worker that is mapped here, NULL: it is not. */
+uint64_t stats_serial(const struct stats_area *area, const struct stats_block *block);
+const struct stats_block *stats_block_of(const struct stats_area *area, uint64_t serial);
 
 /* Sessions of this listener that have neither been closed nor lost. */
 uint64_t stats_open(const struct stats_listener *listener);

@@ -8,6 +8,7 @@
 #include "master/resize.h"
 #include "master/rollout.h"
 #include "master/siblings.h"
+#include "master/state.h"
 #include "master/workers.h"
 #include <errno.h>
 #include <poll.h>
@@ -380,6 +381,7 @@ int master_run(struct master *master)
             adopt_sync(&master->fleet);
         siblings_sync(&master->fleet);
         fleet_free_gone_slots(&master->fleet);
+        state_publish(master);
         notify_alive(master);
         notify_starting(master);
         if (master_is_serving(master) && generation_is_down(master->fleet.current)) {

@@ -85,6 +85,7 @@ static void start_given_up(struct fleet *fleet, struct slot *slot)
 static void change_nothing(struct master *master)
 {
     stop_resolving(master);
+    state_note_change(&master->fleet.context.stats->service.last_reload, false, "nothing has changed");
     log_notice("reload: nothing has changed; logs reopened");
     generation_each_slot(&master->fleet, master->fleet.current, start_given_up);
     notify("READY=1\nSTATUS=%u workers, generation %u", generation_count(master->fleet.current),

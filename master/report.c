@@ -1,8 +1,10 @@
 #include "master/report.h"
 #include "common/clock.h"
 #include "common/file.h"
-#include "master/report_json.h"
-#include "master/report_table.h"
+#include "common/log.h"
+#include "common/report_json.h"
+#include "common/report_table.h"
+#include "master/state.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,11 +12,20 @@
 
 /* Allocated once and for all: a report must not fail for want of memory. Pages that nobody touches cost nothing. */
 static struct report_sums sums, before;
+static struct state state;
+static struct report report = {.state = &state, .sums = &sums};
 
 static void take(struct master *master)
 {
+    report.area = master->fleet.context.stats;
     stats_sweep(master->fleet.context.stats, getpid());
-    report_sums_take(master, &sums);
+    state_take(master, &state);
+    report_sums_take(report.area, &sums);
+}
+
+static void log_line(const char *line)
+{
+    log_always("%s", line);
 }
 
 void report_start(struct master *master)
@@ -23,18 +34,18 @@ void report_start(struct master *master)
 
     if (stats_read(&service->started_ms) == 0)
         stats_count(&service->started_ms, clock_now_ms());
-    report_sums_take(master, &before);
+    report_sums_take(master->fleet.context.stats, &before);
 }
 
 void report_log(struct master *master)
 {
     take(master);
-    report_table(master, &sums, &before);
+    report_table(&report, &before, log_line);
     report_sums_copy(&before, &sums);
 }
 
 /* Beside the file, which is replaced by it: complete, or not at all. */
-static int write_beside(const struct master *master, const char *path, char *temporary)
+static int write_beside(const char *path, char *temporary)
 {
     int fd = file_create_beside(path, 0644, temporary);
     FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
@@ -48,7 +59,7 @@ static int write_beside(const struct master *master, const char *path, char *tem
         errno = error;
         return -1;
     }
-    report_json(out, master, &sums);
+    report_json(out, &report);
     bool failed = fflush(out) != 0 || ferror(out);
     int error = errno;
     failed |= fclose(out) != 0;
@@ -66,7 +77,7 @@ int report_file(struct master *master, const char *path, char *error, size_t err
     take(master);
     if (!file_is_replaceable(path, error, error_size))
         return -1;
-    if (write_beside(master, path, temporary) == 0) {
+    if (write_beside(path, temporary) == 0) {
         if (rename(temporary, path) == 0)
             return 0;
         int rename_error = errno;

@@ -14,6 +14,7 @@ enum {
 void rollout_refuse(struct fleet *fleet, struct generation *next, const char *error)
 {
     atomic_fetch_add(&fleet->context.stats->service.reload_failures, 1);
+    state_note_change(&fleet->context.stats->service.last_reload, true, error);
     log_error("reload refused: %s", error);
     notify("READY=1\nSTATUS=reload refused: %s", error);
     generation_free(next);
@@ -105,6 +106,7 @@ static void take_over(struct fleet *fleet)
     shared_keep(&fleet->current->conf);
     log_set_level((enum log_level)fleet->current->conf.log_level);
     atomic_fetch_add(&fleet->context.stats->service.reloads, 1);
+    state_note_change(&fleet->context.stats->service.last_reload, false, "a new generation serves");
     log_notice("reload: generation %u serves, generation %u drains", fleet->current->number, old->number);
     notify("READY=1\nSTATUS=%u workers, generation %u", generation_count(fleet->current), fleet->current->number);
     generation_free(old);

@@ -81,6 +81,7 @@ static void wait_longer(struct upgrade *upgrade)
 static void log_failure(struct master *master, const char *error)
 {
     atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
+    state_note_change(&master->fleet.context.stats->service.last_upgrade, true, error);
     log_error("upgrade failed: %s; this master goes on", error);
     notify("STATUS=upgrade failed: %s", error);
 }
@@ -206,6 +207,7 @@ static void resume_service(struct master *master)
 
     log_error("upgrade failed: pid %d died in charge; this master serves again", (int)master->upgrade.pid);
     atomic_fetch_add(&master->fleet.context.stats->service.upgrade_failures, 1);
+    state_note_change(&master->fleet.context.stats->service.last_upgrade, true, "the new master died in charge");
     forget(&master->upgrade);
     guardian_resume(&master->guardian);
     if (replace_pid_file(master, error, sizeof(error)) < 0)
@@ -403,6 +405,7 @@ static void claim(struct master *master)
 static void take_over(struct master *master)
 {
     stats_count(&master->fleet.context.stats->upgrades, 1);
+    state_note_change(&master->fleet.context.stats->service.last_upgrade, false, "a new binary serves");
     master->fleet.singles_wait = false;
     endpoints_yield_covered(&master->fleet.endpoints);
     endpoints_shut_unclaimed(&master->fleet.endpoints);

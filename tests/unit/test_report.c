@@ -4,9 +4,10 @@
  */
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/report_json.h"
+#include "common/report_table.h"
 #include "common/stats_number.h"
-#include "master/report_json.h"
-#include "master/report_table.h"
+#include "master/state.h"
 #include "tests/unit/unit.h"
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +24,8 @@ static struct generation current;
 static struct slot slots[WORKERS];
 static struct master master;
 static struct report_sums sums, before;
+static struct state state;
+static struct report report = {.state = &state, .sums = &sums};
 static int fd;
 
 static void begin(void)
@@ -59,6 +62,18 @@ static void begin(void)
     master.phase = MASTER_SERVING;
 }
 
+static void take(struct report_sums *taken)
+{
+    report.area = master.fleet.context.stats;
+    state_take(&master, &state);
+    report_sums_take(report.area, taken);
+}
+
+static void log_line(const char *line)
+{
+    log_always("%s", line);
+}
+
 static void end(void)
 {
     munmap(master.fleet.context.stats, sizeof(struct stats_area));
@@ -90,7 +105,7 @@ static void add_rows(struct stats_listener *total)
     memset(total, 0, sizeof(*total));
     for (unsigned i = 0; i < current.pools[0].count; i++)
         stats_add(total, &sums.rows[i].traffic);
-    report_sums_gone_workers(&master, &sums, &gone);
+    report_sums_gone_workers(&report, &gone);
     stats_add(total, &gone.traffic);
 }
 
@@ -100,8 +115,8 @@ static void add_listeners(struct stats_listener *total)
 
     memset(total, 0, sizeof(*total));
     for (unsigned i = 0; i < current.conf.listener_count; i++)
-        stats_add(total, report_sums_listener(&sums, &listeners[i]));
-    report_sums_gone_listeners(&master, &sums, &gone);
+        stats_add(total, report_sums_listener(&sums, &state.listeners[i]));
+    report_sums_gone_listeners(&report, &gone);
     stats_add(total, &gone);
 }
 
@@ -109,7 +124,7 @@ static void check_sums_agree(uint64_t accepted)
 {
     struct stats_listener by_worker, by_listener;
 
-    report_sums_take(&master, &sums);
+    take(&sums);
     add_rows(&by_worker);
     add_listeners(&by_listener);
     CU_ASSERT_EQUAL(stats_read(&by_worker.accepted), accepted);
@@ -131,7 +146,8 @@ static void test_sums(void)
     check_sums_agree(accepted);
     current.pools[0].count--; /* a resize */
     check_sums_agree(accepted);
-    report_sums_gone_workers(&master, &sums, &gone);
+    take(&sums);
+    report_sums_gone_workers(&report, &gone);
     CU_ASSERT_EQUAL(stats_read(&gone.traffic.accepted), 300 + 1300 + LISTENERS * OPEN);
     current.conf.listener_count--; /* a removed listener */
     check_sums_agree(accepted);
@@ -154,10 +170,11 @@ static void test_the_place_of_another_name(void)
 {
     begin();
     count_all(&slots[0].block->listeners[0], 5000);
-    report_sums_take(&master, &before);
-    CU_ASSERT_EQUAL(stats_read(&report_sums_listener(&before, &listeners[0])->accepted), 5000 + OPEN);
+    take(&before);
+    CU_ASSERT_EQUAL(stats_read(&report_sums_listener(&before, &state.listeners[0])->accepted), 5000 + OPEN);
     memcpy(listeners[0].name, "another", sizeof("another"));
-    CU_ASSERT_EQUAL(stats_read(&report_sums_listener(&before, &listeners[0])->accepted), 0);
+    state_take(&master, &state);
+    CU_ASSERT_EQUAL(stats_read(&report_sums_listener(&before, &state.listeners[0])->accepted), 0);
     end();
 }
 
@@ -272,8 +289,8 @@ static void test_the_widest_table(void)
     stats_count(&area->service.upgrade_failures, UINT64_MAX);
     open_log_file();
     log_set_level(LOG_LEVEL_ERROR); /* which does not hold it back */
-    report_sums_take(&master, &sums);
-    report_table(&master, &sums, &before);
+    take(&sums);
+    report_table(&report, &before, log_line);
     const char *text = logged(&longest);
     CU_ASSERT(longest <= REPORT_TABLE_WIDTH);
     if (longest > REPORT_TABLE_WIDTH)
@@ -300,13 +317,13 @@ static void test_rates(void)
     stats_count(&listener->accepted, 1000);
     stats_count(&listener->closed[CLOSE_peer], 1000);
     stats_count(&listener->bytes_in, 1 << 20);
-    report_sums_take(&master, &before);
+    take(&before);
     stats_count(&listener->accepted, 3);
     stats_count(&listener->messages_in, 5000);
     stats_count(&listener->bytes_in, 20480);
-    report_sums_take(&master, &sums);
+    take(&sums);
     sums.at_ms = before.at_ms + 2000;
-    report_table(&master, &sums, &before);
+    report_table(&report, &before, log_line);
     const char *text = logged(&longest);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "rates over 2.0s"));
     const char *row = "      3     1003   1.5  5000  2500     0     0  1.02MiB 10.0KiB      0B      0B      0\n";

@@ -854,7 +854,7 @@ static unsigned fill(struct stats_listener *listener)
 {
     unsigned n = 0;
 
-#define X(name, help) stats_count(&listener->name, ++n);
+#define X(name, metric, help) stats_count(&listener->name, ++n);
     STATS_COUNTERS(X)
 #undef X
     for (unsigned i = 0; i < CLOSE_REASONS; i++)

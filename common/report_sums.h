@@ -10,10 +10,11 @@
  *
  * A forgotten name is one that was removed from the configuration long ago, and whose place another one has taken.
  */
-#ifndef MASTER_REPORT_SUMS_H
-#define MASTER_REPORT_SUMS_H
+#ifndef COMMON_REPORT_SUMS_H
+#define COMMON_REPORT_SUMS_H
 
-#include "master/master.h"
+#include "common/state.h"
+#include "common/stats.h"
 
 /* The number of a slot (common/stats_number.h): all processes it has had. Or one process. */
 struct report_row {
@@ -31,42 +32,39 @@ struct report_sums {
     struct report_row rows[STATS_NUMBERS_MAX];
 };
 
+/* What a report is about: who reads it has mapped the area, and taken a copy of the state and of the counters. */
+struct report {
+    const struct stats_area *area;
+    const struct state *state;
+    const struct report_sums *sums;
+};
+
 /* Read all counters. */
-void report_sums_take(const struct master *master, struct report_sums *sums);
+void report_sums_take(const struct stats_area *area, struct report_sums *sums);
 
 void report_sums_copy(struct report_sums *to, const struct report_sums *from);
 
 /* What the process that has `block` has counted, all listeners together. */
 void report_sums_process(const struct stats_block *block, struct report_row *row);
 
-/* The row of a slot, zeros when it has none; why its processes were started; the sum of those that have no worker in
- * the current generation. */
-const struct report_row *report_sums_slot(const struct master *master, const struct report_sums *sums,
-                                          const struct slot *slot);
-void report_slot_respawns(const struct master *master, const struct slot *slot, uint64_t respawns[RESPAWNS]);
-void report_sums_gone_workers(const struct master *master, const struct report_sums *sums, struct report_row *gone);
+/* The row of a worker's slot, zeros when it has none; why its processes were started. */
+const struct report_row *report_sums_worker(const struct report *report, const struct state_worker *worker);
+void report_respawns(const struct report *report, const struct state_worker *worker, uint64_t respawns[RESPAWNS]);
 
-/* The sum of the listeners that the current configuration does not have. */
-void report_sums_gone_listeners(const struct master *master, const struct report_sums *sums,
-                                struct stats_listener *gone);
+/* The sum of the slots that have no worker that serves; of the listeners that the configuration does not have. */
+void report_sums_gone_workers(const struct report *report, struct report_row *gone);
+void report_sums_gone_listeners(const struct report *report, struct stats_listener *gone);
 
 /* The traffic of `listener` in `sums`; nothing when its place belonged to another name by then. */
 const struct stats_listener *report_sums_listener(const struct report_sums *sums,
-                                                  const struct listener_config *listener);
+                                                  const struct state_listener *listener);
 
 /* ---- words and times that the table and the JSON share ---- */
 
-const char *report_master_state(const struct master *master);
-const char *report_respawn_name(enum stats_respawn reason);
+/* Of a number that may have come from another process. */
+const char *report_respawn_name(uint32_t reason);
 
 /* Milliseconds of real time; 0 for a `then_ms` of 0, which means "not yet". */
 uint64_t report_ms_since(uint64_t then_ms);
-
-/* How long its process has been there, and ready. */
-uint64_t report_slot_up_ms(const struct master *master, const struct slot *slot);
-uint64_t report_slot_ready_ms(const struct slot *slot);
-
-/* True when its accept queues are served by its siblings. */
-bool report_is_adopted(const struct master *master, const struct slot *slot);
 
 #endif

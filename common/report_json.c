@@ -1,10 +1,6 @@
-#include "master/report_json.h"
-#include "build_info.h"
-#include "common/log.h"
-#include "master/adopt.h"
+#include "common/report_json.h"
 #include <inttypes.h>
 #include <time.h>
-#include <unistd.h>
 
 /* ---- strings ---- */
 
@@ -57,7 +53,7 @@ static void json_traffic(FILE *out, const struct stats_listener *traffic)
     const char *comma = "";
 
     fprintf(out, "\"sessions_open\": %" PRIu64, stats_open(traffic));
-#define X(name, help) fprintf(out, ", \"" #name "\": %" PRIu64, stats_read(&traffic->name));
+#define X(name, metric, help) fprintf(out, ", \"" #name "\": %" PRIu64, stats_read(&traffic->name));
     STATS_COUNTERS(X)
 #undef X
     fprintf(out, ", \"closed\": {");
@@ -87,118 +83,106 @@ static void json_respawns(FILE *out, const uint64_t *respawns)
 
 /* ---- workers ---- */
 
-static void json_process(FILE *out, const struct master *master, const struct slot *slot)
+static void json_process(FILE *out, const struct state_worker *worker)
 {
-    fprintf(out, "\"pool\": \"%s\", \"slot\": %u, \"pid\": %d, \"generation\": %u, ", slot->pool_name, slot->id,
-            (int)slot->pid, slot->generation);
-    fprintf(out, "\"state\": \"%s\", \"uptime_s\": %.3f, ", supervisor_state_name(slot->supervised.state),
-            (double)report_slot_up_ms(master, slot) / 1000);
+    fprintf(out, "\"pool\": \"%s\", \"slot\": %u, \"pid\": %d, \"generation\": %u, ", worker->pool, worker->id,
+            (int)worker->pid, worker->generation);
+    fprintf(out, "\"state\": \"%s\", \"uptime_s\": %.3f, ", worker->state,
+            (double)report_ms_since(worker->started_ms) / 1000);
     fprintf(out, "\"ready_s\": %.3f, \"adopted\": %s, \"adopted_queues\": %u, ",
-            (double)report_slot_ready_ms(slot) / 1000, report_is_adopted(master, slot) ? "true" : "false",
-            adopt_count(slot));
+            (double)report_ms_since(worker->ready_ms) / 1000, worker->is_adopted ? "true" : "false", worker->adopts);
 }
 
-/* A slot of the current generation: the process it has now, and what all that it has had have counted. */
-static void json_worker(FILE *out, const struct master *master, const struct slot *slot, const struct report_row *row)
+/* A slot that serves: the process it has now, and what all that it has had have counted. */
+static void json_worker(FILE *out, const struct report *report, const struct state_worker *worker)
 {
     uint64_t respawns[RESPAWNS];
 
-    report_slot_respawns(master, slot, respawns);
-    fprintf(out, "{");
-    json_process(out, master, slot);
+    report_respawns(report, worker, respawns);
+    json_process(out, worker);
     json_respawns(out, respawns);
-    fprintf(out, ", \"last_reason\": \"%s\", ", report_respawn_name(slot->reason));
-    json_row(out, row);
-    fprintf(out, "}");
+    fprintf(out, ", \"last_reason\": \"%s\", ", report_respawn_name(worker->reason));
+    json_row(out, report_sums_worker(report, worker));
 }
 
 /* A process beside the current one of its slot: it starts or drains. */
-static void json_other(FILE *out, const struct master *master, const struct slot *slot, const char **comma)
+static void json_other(FILE *out, const struct state_worker *worker, const struct stats_block *block)
 {
     struct report_row row;
 
-    if (!slot->block)
-        return;
-    report_sums_process(slot->block, &row);
-    fprintf(out, "%s\n  {", *comma);
-    json_process(out, master, slot);
+    report_sums_process(block, &row);
+    json_process(out, worker);
     json_row(out, &row);
-    fprintf(out, "}");
-    *comma = ",";
 }
 
-static void json_workers(FILE *out, const struct master *master, const struct report_sums *sums)
+static void json_part(FILE *out, const struct report *report, enum state_part part, const char *name)
 {
-    const struct generation *current = master->fleet.current, *next = master->fleet.next;
-    const struct slot *slot;
     const char *comma = "";
 
-    fprintf(out, " \"workers\": [");
-    for (unsigned i = 0; i < current->pool_count; i++)
-        for (unsigned j = 0; j < current->pools[i].count; j++, comma = ",") {
-            fprintf(out, "%s\n  ", comma);
-            json_worker(out, master, current->pools[i].slots[j],
-                        report_sums_slot(master, sums, current->pools[i].slots[j]));
-        }
-    fprintf(out, "],\n \"starting\": [");
-    comma = "";
-    for (unsigned i = 0; next && i < next->pool_count; i++)
-        for (unsigned j = 0; j < next->pools[i].count; j++)
-            json_other(out, master, next->pools[i].slots[j], &comma);
-    fprintf(out, "],\n \"leaving\": [");
-    comma = "";
-    LIST_FOREACH(slot, &master->fleet.leaving, link)
-        json_other(out, master, slot, &comma);
+    fprintf(out, " \"%s\": [", name);
+    for (unsigned i = 0; i < report->state->worker_count; i++) {
+        const struct state_worker *worker = &report->state->workers[i];
+        const struct stats_block *block = stats_block_of(report->area, worker->serial);
+        if (worker->part != part || (part != STATE_SERVES && !block))
+            continue;
+        fprintf(out, "%s\n  {", comma);
+        comma = ",";
+        if (part == STATE_SERVES)
+            json_worker(out, report, worker);
+        else
+            json_other(out, worker, block);
+        fprintf(out, "}");
+    }
     fprintf(out, "],\n");
 }
 
 /* ---- the document ---- */
 
 /* What the listener's service counts itself. */
-static void json_own(FILE *out, const struct service *service, const struct stats_listener *traffic)
+static void json_own(FILE *out, const struct state_listener *listener, const struct stats_listener *traffic)
 {
     fprintf(out, ", \"own\": {");
-    for (unsigned i = 0; service->counters && service->counters[i].name; i++)
-        fprintf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", service->counters[i].name, stats_read(&traffic->own[i]));
+    for (unsigned i = 0; i < listener->counter_count; i++)
+        fprintf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", listener->counters[i].name, stats_read(&traffic->own[i]));
     fprintf(out, "}");
 }
 
-static void json_listener(FILE *out, const struct listener_config *listener, const struct stats_listener *traffic)
+static void json_listener(FILE *out, const struct state_listener *listener, const struct stats_listener *traffic)
 {
     fprintf(out, "{\"name\": ");
     report_json_string(out, listener->name);
     fprintf(out, ", \"service\": ");
-    report_json_string(out, listener->service->name);
+    report_json_string(out, listener->service);
     fprintf(out, ", \"addresses\": [");
     for (unsigned i = 0; i < listener->address_count; i++) {
         fprintf(out, "%s", i ? ", " : "");
-        report_json_string(out, listener->addresses[i].text);
+        report_json_string(out, listener->addresses[i]);
     }
     fprintf(out, "], ");
     json_traffic(out, traffic);
-    json_own(out, listener->service, traffic);
+    json_own(out, listener, traffic);
     fprintf(out, "}");
 }
 
-static void json_listeners(FILE *out, const struct master *master, const struct report_sums *sums)
+static void json_listeners(FILE *out, const struct report *report)
 {
-    const struct conf *conf = &master->fleet.current->conf;
+    const struct state *state = report->state;
 
     fprintf(out, " \"listeners\": [");
-    for (unsigned i = 0; i < conf->listener_count; i++) {
+    for (unsigned i = 0; i < state->listener_count; i++) {
         fprintf(out, "%s\n  ", i ? "," : "");
-        json_listener(out, &conf->listeners[i], report_sums_listener(sums, &conf->listeners[i]));
+        json_listener(out, &state->listeners[i], report_sums_listener(report->sums, &state->listeners[i]));
     }
     fprintf(out, "],\n");
 }
 
-static void json_gone(FILE *out, const struct master *master, const struct report_sums *sums)
+static void json_gone(FILE *out, const struct report *report)
 {
     struct stats_listener listeners;
     struct report_row workers;
 
-    report_sums_gone_workers(master, sums, &workers);
-    report_sums_gone_listeners(master, sums, &listeners);
+    report_sums_gone_workers(report, &workers);
+    report_sums_gone_listeners(report, &listeners);
     fprintf(out, " \"gone\": {\"workers\": {");
     json_row(out, &workers);
     fprintf(out, "},\n  \"listeners\": {");
@@ -206,27 +190,26 @@ static void json_gone(FILE *out, const struct master *master, const struct repor
     fprintf(out, "}}");
 }
 
-static void json_master(FILE *out, const struct master *master, const struct report_sums *sums)
+static void json_master(FILE *out, const struct report *report)
 {
-    const struct generation *current = master->fleet.current;
-    const struct stats_area *area = master->fleet.context.stats;
+    const struct state *state = report->state;
+    const struct stats_area *area = report->area;
     const struct stats_service *service = &area->service;
 
     fprintf(out, " \"master\": {\"pid\": %d, \"state\": \"%s\", \"uptime_s\": %.3f, \"master_uptime_s\": %.3f, ",
-            (int)getpid(), report_master_state(master),
-            (double)report_ms_since(stats_read(&service->started_ms)) / 1000,
-            (double)report_ms_since(master->started_ms) / 1000);
-    fprintf(out, "\"workers\": %u, \"generation\": %u, ", generation_count(current), current->number);
+            (int)state->pid, state->phase, (double)report_ms_since(stats_read(&service->started_ms)) / 1000,
+            (double)report_ms_since(state->master_started_ms) / 1000);
+    fprintf(out, "\"workers\": %u, \"generation\": %u, ", state_serving(state), state->generation);
     fprintf(out, "\"reloads\": %" PRIu64 ", \"reload_failures\": %" PRIu64 ", ", stats_read(&service->reloads),
             stats_read(&service->reload_failures));
     fprintf(out, "\"upgrades\": %" PRIu64 ", \"upgrade_failures\": %" PRIu64 ", ", stats_read(&area->upgrades),
             stats_read(&service->upgrade_failures));
-    fprintf(out, "\"log_dropped\": %" PRIu64 ", ", log_dropped());
-    json_respawns(out, sums->respawns);
+    fprintf(out, "\"log_dropped\": %" PRIu64 ", ", state->log_dropped);
+    json_respawns(out, report->sums->respawns);
     fprintf(out, "},\n");
 }
 
-void report_json(FILE *out, const struct master *master, const struct report_sums *sums)
+void report_json(FILE *out, const struct report *report)
 {
     struct timespec now;
     struct tm date;
@@ -234,12 +217,14 @@ void report_json(FILE *out, const struct master *master, const struct report_sum
 
     clock_gettime(CLOCK_REALTIME, &now);
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now.tv_sec, &date));
-    fprintf(out, "{\"layout\": %d, \"version\": \"" CCSERVER_VERSION "\", ", REPORT_JSON_LAYOUT);
+    fprintf(out, "{\"layout\": %d, \"version\": \"%s\", ", REPORT_JSON_LAYOUT, report->state->version);
     fprintf(out, "\"time\": \"%s\", \"time_ms\": %" PRIu64 ",\n", text,
             (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
-    json_master(out, master, sums);
-    json_workers(out, master, sums);
-    json_listeners(out, master, sums);
-    json_gone(out, master, sums);
+    json_master(out, report);
+    json_part(out, report, STATE_SERVES, "workers");
+    json_part(out, report, STATE_STARTS, "starting");
+    json_part(out, report, STATE_LEAVES, "leaving");
+    json_listeners(out, report);
+    json_gone(out, report);
     fprintf(out, "}\n");
 }

@@ -1,10 +1,10 @@
 /*
  * The statistics as JSON, for programs. docs/statistics.md describes every member.
  */
-#ifndef MASTER_REPORT_JSON_H
-#define MASTER_REPORT_JSON_H
+#ifndef COMMON_REPORT_JSON_H
+#define COMMON_REPORT_JSON_H
 
-#include "master/report_sums.h"
+#include "common/report_sums.h"
 #include <stdio.h>
 
 /*
@@ -14,7 +14,7 @@
 enum { REPORT_JSON_LAYOUT = 1 };
 
 /* Write the document. Errors are those of `out`. */
-void report_json(FILE *out, const struct master *master, const struct report_sums *sums);
+void report_json(FILE *out, const struct report *report);
 
 /* Write `text` as a JSON string: valid UTF-8, whatever bytes it has. U+FFFD stands for each byte that is not UTF-8. */
 void report_json_string(FILE *out, const char *text);

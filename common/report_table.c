@@ -1,11 +1,23 @@
-#include "master/report_table.h"
-#include "common/log.h"
-#include "master/adopt.h"
+#include "common/report_table.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+static void (*print_line)(const char *line); /* where the lines of the present report go */
+
+static void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void print(const char *format, ...)
+{
+    char line[2 * REPORT_TABLE_WIDTH];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    print_line(line);
+}
 
 /* ---- numbers in narrow cells ---- */
 
@@ -109,7 +121,7 @@ static void list_add(struct list *list, const char *format, ...)
     va_end(arguments);
     size_t used = strlen(list->line), size = strlen(item) + strlen(", ,"); /* a comma may follow */
     if (list->items > 0 && used + size > REPORT_TABLE_WIDTH) {
-        log_always("%s,", list->line);
+        print("%s,", list->line);
         list_begin(list, list->indent, list->indent);
         used = strlen(list->line);
     }
@@ -127,28 +139,29 @@ static void list_add_count(struct list *list, const char *name, uint64_t count)
 static void list_end(struct list *list)
 {
     if (list->items > 0)
-        log_always("%s", list->line);
+        print("%s", list->line);
 }
 
 /* ---- the summary ---- */
 
-static void log_summary(const struct master *master, const struct report_sums *sums, const struct report_sums *before)
+static void print_summary(const struct report *report, const struct report_sums *before)
 {
-    const struct stats_area *area = master->fleet.context.stats;
+    const struct stats_area *area = report->area;
+    const struct state *state = report->state;
     const struct stats_service *service = &area->service;
     char up[REPORT_CELL_SIZE], own[REPORT_CELL_SIZE], since[REPORT_CELL_SIZE];
     struct list list;
 
     report_time(up, report_ms_since(stats_read(&service->started_ms)) * 1000);
-    report_time(own, report_ms_since(master->started_ms) * 1000);
-    report_time(since, (sums->at_ms - before->at_ms) * 1000);
+    report_time(own, report_ms_since(state->master_started_ms) * 1000);
+    report_time(since, (report->sums->at_ms - before->at_ms) * 1000);
     list_begin(&list, "statistics: ", "  ");
     list_add(&list, "up %s", up);
-    list_add(&list, "master %d", (int)getpid());
-    list_add(&list, "%s", report_master_state(master));
+    list_add(&list, "master %d", (int)state->pid);
+    list_add(&list, "%s", state->phase);
     list_add(&list, "up %s", own);
-    list_add(&list, "generation %u", master->fleet.current->number);
-    list_add(&list, "%u workers", generation_count(master->fleet.current));
+    list_add(&list, "generation %u", state->generation);
+    list_add(&list, "%u workers", state_serving(state));
     list_end(&list);
     list_begin(&list, "  ", "  ");
     list_add(&list, "rates over %s", since);
@@ -156,11 +169,11 @@ static void log_summary(const struct master *master, const struct report_sums *s
     list_add(&list, "refused %" PRIu64, stats_read(&service->reload_failures));
     list_add(&list, "upgrades %" PRIu64, stats_read(&area->upgrades));
     list_add(&list, "failed %" PRIu64, stats_read(&service->upgrade_failures));
-    list_add_count(&list, "log lines dropped", log_dropped());
+    list_add_count(&list, "log lines dropped", state->log_dropped);
     list_end(&list);
     list_begin(&list, "  workers started again by: ", "    ");
     for (unsigned i = 0; i < RESPAWNS; i++)
-        list_add_count(&list, report_respawn_name(i), sums->respawns[i]);
+        list_add_count(&list, report_respawn_name(i), report->sums->respawns[i]);
     list_end(&list);
 }
 
@@ -168,17 +181,17 @@ static void log_summary(const struct master *master, const struct report_sums *s
 
 /* "1" in the pool main, "bank/1" elsewhere. What the column has no room for has a line of its own. */
 struct label {
-    char text[POOL_NAME_SIZE + 16];
+    char text[STATE_POOL_SIZE + 16];
 };
 
-static struct label label_of(const struct slot *slot, unsigned width)
+static struct label label_of(const struct state_worker *worker, unsigned width)
 {
-    bool is_main = slot->pool_name[0] == '\0' || strcmp(slot->pool_name, "main") == 0;
+    bool is_main = strcmp(worker->pool, "main") == 0;
     struct label label;
 
-    snprintf(label.text, sizeof(label.text), "%s%s%u", is_main ? "" : slot->pool_name, is_main ? "" : "/", slot->id);
+    snprintf(label.text, sizeof(label.text), "%s%s%u", is_main ? "" : worker->pool, is_main ? "" : "/", worker->id);
     if (strlen(label.text) > width) {
-        log_always("  %s", label.text);
+        print("  %s", label.text);
         label.text[0] = '\0';
     }
     return label;
@@ -187,72 +200,68 @@ static struct label label_of(const struct slot *slot, unsigned width)
 enum { WORKER_WIDTH = 6 };
 #define WORKER_ROW "  %-6s %5s %7s %-8s %7s %7s %5s %5s %7s %6s %6s %7s"
 
-/* What has happened to a number, and who serves its queues; only what is out of the ordinary. */
-static void log_history(const struct master *master, const struct slot *slot)
+/* What has happened to a slot, and who serves its queues; only what is out of the ordinary. */
+static void print_history(const struct report *report, const struct state_worker *worker)
 {
     uint64_t respawns[RESPAWNS];
     struct list list;
 
-    report_slot_respawns(master, slot, respawns);
+    report_respawns(report, worker, respawns);
     list_begin(&list, "         started again by: ", "           ");
     for (unsigned i = 0; i < RESPAWNS; i++)
         list_add_count(&list, report_respawn_name(i), respawns[i]);
     if (list.items > 0)
-        list_add(&list, "the last time: %s", report_respawn_name(slot->reason));
+        list_add(&list, "the last time: %s", report_respawn_name(worker->reason));
     list_end(&list);
-    if (report_is_adopted(master, slot))
-        log_always("         its accept queues are adopted by its siblings");
+    if (worker->is_adopted)
+        print("         its accept queues are adopted by its siblings");
 }
 
-static void log_worker(const struct master *master, const struct slot *slot, const struct report_row *row)
+static void print_worker(const struct state_worker *worker, const struct report_row *row)
 {
-    const struct label label = label_of(slot, WORKER_WIDTH);
+    const struct label label = label_of(worker, WORKER_WIDTH);
     char generation[REPORT_CELL_SIZE], pid[REPORT_CELL_SIZE], up[REPORT_CELL_SIZE], ready[REPORT_CELL_SIZE],
         open[REPORT_CELL_SIZE], turns[REPORT_CELL_SIZE], longest[REPORT_CELL_SIZE], pauses[REPORT_CELL_SIZE],
         adopted[REPORT_CELL_SIZE], dropped[REPORT_CELL_SIZE];
 
-    report_count(generation, slot->generation);
-    snprintf(pid, sizeof(pid), "%d", (int)slot->pid);
-    report_time(up, report_slot_up_ms(master, slot) * 1000);
-    report_time(ready, report_slot_ready_ms(slot) * 1000);
+    report_count(generation, worker->generation);
+    snprintf(pid, sizeof(pid), "%d", (int)worker->pid);
+    report_time(up, report_ms_since(worker->started_ms) * 1000);
+    report_time(ready, report_ms_since(worker->ready_ms) * 1000);
     report_count(open, stats_open(&row->traffic));
     report_count(turns, row->turns);
     report_time(longest, row->longest_turn_us);
     report_count(pauses, row->accept_pauses);
-    report_count(adopted, adopt_count(slot));
+    report_count(adopted, worker->adopts);
     report_count(dropped, row->log_dropped);
-    log_always(WORKER_ROW, label.text, generation, slot->pid ? pid : "-", supervisor_state_name(slot->supervised.state),
-               slot->pid ? up : "-", slot->ready_ms ? ready : "-", open, turns, longest, pauses, adopted, dropped);
+    print(WORKER_ROW, label.text, generation, worker->pid ? pid : "-", worker->state, worker->pid ? up : "-",
+          worker->ready_ms ? ready : "-", open, turns, longest, pauses, adopted, dropped);
 }
 
-static void log_process(const struct master *master, const struct slot *slot)
+static void print_process(const struct report *report, const struct state_worker *worker)
 {
+    const struct stats_block *block = stats_block_of(report->area, worker->serial);
     struct report_row row;
 
-    if (!slot->block)
+    if (!block)
         return;
-    report_sums_process(slot->block, &row);
-    log_worker(master, slot, &row);
+    report_sums_process(block, &row);
+    print_worker(worker, &row);
 }
 
-static void log_workers(const struct master *master, const struct report_sums *sums)
+static void print_workers(const struct report *report)
 {
-    const struct generation *current = master->fleet.current, *next = master->fleet.next;
-    const struct slot *slot;
-
-    log_always(WORKER_ROW, "worker", "gen", "pid", "state", "up", "ready", "open", "turns", "longest", "pauses",
-               "adopts", "dropped");
-    for (unsigned i = 0; i < current->pool_count; i++)
-        for (unsigned j = 0; j < current->pools[i].count; j++) {
-            slot = current->pools[i].slots[j];
-            log_worker(master, slot, report_sums_slot(master, sums, slot));
-            log_history(master, slot);
+    print(WORKER_ROW, "worker", "gen", "pid", "state", "up", "ready", "open", "turns", "longest", "pauses", "adopts",
+          "dropped");
+    for (unsigned i = 0; i < report->state->worker_count; i++) {
+        const struct state_worker *worker = &report->state->workers[i];
+        if (worker->part == STATE_SERVES) {
+            print_worker(worker, report_sums_worker(report, worker));
+            print_history(report, worker);
+        } else {
+            print_process(report, worker);
         }
-    for (unsigned i = 0; next && i < next->pool_count; i++)
-        for (unsigned j = 0; j < next->pools[i].count; j++)
-            log_process(master, next->pools[i].slots[j]);
-    LIST_FOREACH(slot, &master->fleet.leaving, link)
-        log_process(master, slot);
+    }
 }
 
 /* ---- the table of traffic ---- */
@@ -260,14 +269,14 @@ static void log_workers(const struct master *master, const struct report_sums *s
 enum { NAME_WIDTH = 13 };
 #define TRAFFIC_ROW "  %-13s %5s %8s %5s %5s %5s %5s %5s %8s %7s %7s %7s %6s"
 
-static void log_traffic_heading(const char *what)
+static void print_traffic_heading(const char *what)
 {
-    log_always(TRAFFIC_ROW, what, "open", "accepted", "acc/s", "in", "in/s", "out", "out/s", "received", "recv/s",
-               "sent", "sent/s", "errors");
+    print(TRAFFIC_ROW, what, "open", "accepted", "acc/s", "in", "in/s", "out", "out/s", "received", "recv/s", "sent",
+          "sent/s", "errors");
 }
 
 /* How sessions have ended and what went wrong, by kind; only what has happened. */
-static void log_kinds(const struct stats_listener *traffic)
+static void print_kinds(const struct stats_listener *traffic)
 {
     struct list list;
 
@@ -284,13 +293,13 @@ static void log_kinds(const struct stats_listener *traffic)
 }
 
 /* What the listener's service counts itself. */
-static void log_own(const struct service *service, const struct stats_listener *traffic)
+static void print_own(const struct state_listener *listener, const struct stats_listener *traffic)
 {
     struct list list;
 
     list_begin(&list, "    ", "    ");
-    for (unsigned i = 0; service->counters && service->counters[i].name; i++)
-        list_add_count(&list, service->counters[i].name, stats_read(&traffic->own[i]));
+    for (unsigned i = 0; i < listener->counter_count; i++)
+        list_add_count(&list, listener->counters[i].name, stats_read(&traffic->own[i]));
     list_end(&list);
 }
 
@@ -317,8 +326,8 @@ static struct pair bytes(const stats_counter *now, const stats_counter *before, 
     return pair;
 }
 
-static void log_traffic(const char *name, const struct stats_listener *now, const struct stats_listener *before,
-                        uint64_t ms)
+static void print_traffic(const char *name, const struct stats_listener *now, const struct stats_listener *before,
+                          uint64_t ms)
 {
     const struct pair accepted = counts(&now->accepted, &before->accepted, ms),
                       in = counts(&now->messages_in, &before->messages_in, ms),
@@ -330,12 +339,12 @@ static void log_traffic(const char *name, const struct stats_listener *now, cons
     report_count(open, stats_open(now));
     report_count(errors, stats_read(&now->protocol_errors) + stats_read(&now->upstream_failures));
     if (strlen(name) > NAME_WIDTH) { /* a line of its own, so that the columns stay where they are */
-        log_always("  %s", name);
+        print("  %s", name);
         name = "";
     }
-    log_always(TRAFFIC_ROW, name, open, accepted.total, accepted.rate, in.total, in.rate, out.total, out.rate,
-               received.total, received.rate, sent.total, sent.rate, errors);
-    log_kinds(now);
+    print(TRAFFIC_ROW, name, open, accepted.total, accepted.rate, in.total, in.rate, out.total, out.rate,
+          received.total, received.rate, sent.total, sent.rate, errors);
+    print_kinds(now);
 }
 
 static bool has_traffic(const struct stats_listener *traffic)
@@ -343,49 +352,62 @@ static bool has_traffic(const struct stats_listener *traffic)
     return stats_read(&traffic->accepted) > 0 || stats_read(&traffic->refused) > 0;
 }
 
-static void log_workers_traffic(const struct master *master, const struct report_sums *sums,
-                                const struct report_sums *before, uint64_t ms)
+static void print_workers_traffic(const struct report *report, const struct report_sums *before, uint64_t ms)
 {
-    const struct generation *current = master->fleet.current;
+    const struct report then = {.area = report->area, .state = report->state, .sums = before};
     struct report_row gone, gone_before;
 
-    log_traffic_heading("worker");
-    for (unsigned i = 0; i < current->pool_count; i++)
-        for (unsigned j = 0; j < current->pools[i].count; j++) {
-            const struct slot *slot = current->pools[i].slots[j];
-            log_traffic(label_of(slot, NAME_WIDTH).text, &report_sums_slot(master, sums, slot)->traffic,
-                        &report_sums_slot(master, before, slot)->traffic, ms);
-        }
-    report_sums_gone_workers(master, sums, &gone);
-    report_sums_gone_workers(master, before, &gone_before);
+    print_traffic_heading("worker");
+    for (unsigned i = 0; i < report->state->worker_count; i++) {
+        const struct state_worker *worker = &report->state->workers[i];
+        if (worker->part == STATE_SERVES)
+            print_traffic(label_of(worker, NAME_WIDTH).text, &report_sums_worker(report, worker)->traffic,
+                          &report_sums_worker(&then, worker)->traffic, ms);
+    }
+    report_sums_gone_workers(report, &gone);
+    report_sums_gone_workers(&then, &gone_before);
     if (has_traffic(&gone.traffic))
-        log_traffic("gone", &gone.traffic, &gone_before.traffic, ms);
+        print_traffic("gone", &gone.traffic, &gone_before.traffic, ms);
 }
 
-static void log_listeners_traffic(const struct master *master, const struct report_sums *sums,
-                                  const struct report_sums *before, uint64_t ms)
+static void print_listeners_traffic(const struct report *report, const struct report_sums *before, uint64_t ms)
 {
-    const struct conf *conf = &master->fleet.current->conf;
+    const struct report then = {.area = report->area, .state = report->state, .sums = before};
     struct stats_listener gone, gone_before;
 
-    log_traffic_heading("listener");
-    for (unsigned i = 0; i < conf->listener_count; i++) {
-        const struct stats_listener *traffic = report_sums_listener(sums, &conf->listeners[i]);
-        log_traffic(conf->listeners[i].name, traffic, report_sums_listener(before, &conf->listeners[i]), ms);
-        log_own(conf->listeners[i].service, traffic);
+    print_traffic_heading("listener");
+    for (unsigned i = 0; i < report->state->listener_count; i++) {
+        const struct state_listener *listener = &report->state->listeners[i];
+        const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
+        print_traffic(listener->name, traffic, report_sums_listener(before, listener), ms);
+        print_own(listener, traffic);
     }
-    report_sums_gone_listeners(master, sums, &gone);
-    report_sums_gone_listeners(master, before, &gone_before);
+    report_sums_gone_listeners(report, &gone);
+    report_sums_gone_listeners(&then, &gone_before);
     if (has_traffic(&gone))
-        log_traffic("gone", &gone, &gone_before, ms);
+        print_traffic("gone", &gone, &gone_before, ms);
 }
 
-void report_table(const struct master *master, const struct report_sums *sums, const struct report_sums *before)
+void report_table(const struct report *report, const struct report_sums *before, void (*line)(const char *line))
 {
-    uint64_t ms = sums->at_ms - before->at_ms;
+    uint64_t ms = report->sums->at_ms - before->at_ms;
 
-    log_summary(master, sums, before);
-    log_workers(master, sums);
-    log_workers_traffic(master, sums, before, ms);
-    log_listeners_traffic(master, sums, before, ms);
+    print_line = line;
+    print_summary(report, before);
+    print_workers(report);
+    print_workers_traffic(report, before, ms);
+    print_listeners_traffic(report, before, ms);
+}
+
+void report_table_workers(const struct report *report, void (*line)(const char *line))
+{
+    print_line = line;
+    print_workers(report);
+}
+
+void report_table_listeners(const struct report *report, const struct report_sums *before,
+                            void (*line)(const char *line))
+{
+    print_line = line;
+    print_listeners_traffic(report, before, report->sums->at_ms - before->at_ms);
 }

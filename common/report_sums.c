@@ -1,4 +1,4 @@
-#include "master/report_sums.h"
+#include "common/report_sums.h"
 #include "common/clock.h"
 #include "common/stats_number.h"
 #include <stddef.h>
@@ -44,10 +44,8 @@ static void take_renumbered(const struct stats_area *area, struct report_sums *s
     take(&copy, &area->renumbered, sums, &sums->renumbered);
 }
 
-void report_sums_take(const struct master *master, struct report_sums *sums)
+void report_sums_take(const struct stats_area *area, struct report_sums *sums)
 {
-    const struct stats_area *area = master->fleet.context.stats;
-
     memset(sums, 0, offsetof(struct report_sums, rows));
     sums->at_ms = clock_now_ms();
     sums->numbers = area->numbers_used < STATS_NUMBERS_MAX ? area->numbers_used : STATS_NUMBERS_MAX;
@@ -72,39 +70,38 @@ static void add_row(struct report_row *total, const struct report_row *row)
         total->longest_turn_us = row->longest_turn_us;
 }
 
-static int number_of(const struct master *master, const struct slot *slot)
+static int number_of(const struct stats_area *area, const struct state_worker *worker)
 {
-    return stats_find(master->fleet.context.stats, slot->pool_name, slot->id);
+    return stats_find(area, worker->pool, worker->id);
 }
 
-const struct report_row *report_sums_slot(const struct master *master, const struct report_sums *sums,
-                                          const struct slot *slot)
+const struct report_row *report_sums_worker(const struct report *report, const struct state_worker *worker)
 {
     static const struct report_row nothing;
-    int number = number_of(master, slot);
+    int number = number_of(report->area, worker);
 
-    return number >= 0 ? &sums->rows[number] : &nothing;
+    return number >= 0 ? &report->sums->rows[number] : &nothing;
 }
 
-void report_slot_respawns(const struct master *master, const struct slot *slot, uint64_t respawns[RESPAWNS])
+void report_respawns(const struct report *report, const struct state_worker *worker, uint64_t respawns[RESPAWNS])
 {
-    int number = number_of(master, slot);
+    int number = number_of(report->area, worker);
 
     for (unsigned i = 0; i < RESPAWNS; i++)
-        respawns[i] = number < 0 ? 0 : stats_read(&master->fleet.context.stats->totals[number].respawns[i]);
+        respawns[i] = number < 0 ? 0 : stats_read(&report->area->totals[number].respawns[i]);
 }
 
-void report_sums_gone_workers(const struct master *master, const struct report_sums *sums, struct report_row *gone)
+void report_sums_gone_workers(const struct report *report, struct report_row *gone)
 {
-    const struct generation *current = master->fleet.current;
+    const struct report_sums *sums = report->sums;
+    const struct state *state = report->state;
     bool present[STATS_NUMBERS_MAX] = {false};
 
-    for (unsigned i = 0; i < current->pool_count; i++)
-        for (unsigned j = 0; j < current->pools[i].count; j++) {
-            int number = number_of(master, current->pools[i].slots[j]);
-            if (number >= 0)
-                present[number] = true;
-        }
+    for (unsigned i = 0; i < state->worker_count; i++) {
+        int number = state->workers[i].part == STATE_SERVES ? number_of(report->area, &state->workers[i]) : -1;
+        if (number >= 0)
+            present[number] = true;
+    }
     memset(gone, 0, sizeof(*gone));
     add_row(gone, &sums->renumbered);
     for (unsigned i = 0; i < sums->numbers; i++)
@@ -112,43 +109,31 @@ void report_sums_gone_workers(const struct master *master, const struct report_s
             add_row(gone, &sums->rows[i]);
 }
 
-void report_sums_gone_listeners(const struct master *master, const struct report_sums *sums,
-                                struct stats_listener *gone)
+void report_sums_gone_listeners(const struct report *report, struct stats_listener *gone)
 {
-    const struct conf *conf = &master->fleet.current->conf;
+    const struct report_sums *sums = report->sums;
+    const struct state *state = report->state;
     bool configured[STATS_LISTENERS_MAX] = {false};
 
-    for (unsigned i = 0; i < conf->listener_count; i++)
-        configured[conf->listeners[i].index] = true;
+    for (unsigned i = 0; i < state->listener_count; i++)
+        configured[state->listeners[i].index % STATS_LISTENERS_MAX] = true;
     *gone = sums->forgotten;
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         if (!configured[i])
             stats_add(gone, &sums->listeners[i]);
 }
 
-const struct stats_listener *report_sums_listener(const struct report_sums *sums,
-                                                  const struct listener_config *listener)
+const struct stats_listener *report_sums_listener(const struct report_sums *sums, const struct state_listener *listener)
 {
     static const struct stats_listener nothing;
+    uint32_t index = listener->index % STATS_LISTENERS_MAX;
 
-    return strcmp(sums->names[listener->index], listener->name) == 0 ? &sums->listeners[listener->index] : &nothing;
+    return strcmp(sums->names[index], listener->name) == 0 ? &sums->listeners[index] : &nothing;
 }
 
 /* ---- words and times ---- */
 
-const char *report_master_state(const struct master *master)
-{
-    static const char *const states[] = {
-        [MASTER_SERVING] = "serving",
-        [MASTER_STOPPING] = "stopping",
-        [MASTER_KILLING] = "killing",
-    };
-    if (handover_has_handed_over(master->upgrade.state))
-        return "handed over";
-    return master->phase == MASTER_SERVING && !master->was_ready ? "starting" : states[master->phase];
-}
-
-const char *report_respawn_name(enum stats_respawn reason)
+const char *report_respawn_name(uint32_t reason)
 {
     static const char *const names[] = {
 #define X(name, help) #name,
@@ -156,7 +141,7 @@ const char *report_respawn_name(enum stats_respawn reason)
 #undef X
             "none",
     };
-    return names[reason];
+    return names[reason <= RESPAWNS ? reason : RESPAWNS];
 }
 
 uint64_t report_ms_since(uint64_t then_ms)
@@ -164,22 +149,4 @@ uint64_t report_ms_since(uint64_t then_ms)
     uint64_t now_ms = clock_now_ms();
 
     return then_ms && now_ms > then_ms ? now_ms - then_ms : 0;
-}
-
-/* The supervisor's clock is not the real one, but it is the one that `started_ms` is of. */
-uint64_t report_slot_up_ms(const struct master *master, const struct slot *slot)
-{
-    uint64_t now_ms = master->fleet.context.now_ms, started_ms = slot->supervised.started_ms;
-
-    return slot->pid && now_ms > started_ms ? now_ms - started_ms : 0;
-}
-
-uint64_t report_slot_ready_ms(const struct slot *slot)
-{
-    return report_ms_since(slot->ready_ms);
-}
-
-bool report_is_adopted(const struct master *master, const struct slot *slot)
-{
-    return slot->conf == &master->fleet.current->conf && slot->pool->adopted[slot->id];
 }

@@ -1,0 +1,132 @@
+/*
+ * The state in shared memory: what is read is what was written, whole, also while it is written again and again.
+ */
+#include "common/state.h"
+#include "tests/unit/unit.h"
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { READS = 2000 };
+
+static struct state_record *record;
+static struct state state, copy;
+
+static void begin(void)
+{
+    record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_FATAL(record != MAP_FAILED);
+    memset(&state, 0, sizeof(state));
+    memset(&copy, 0, sizeof(copy));
+}
+
+static void end(void)
+{
+    munmap(record, sizeof(*record));
+}
+
+/* Every part says the same number. */
+static void fill(uint32_t number)
+{
+    state.generation = number;
+    state.worker_count = number % 7;
+    state.pool_count = 1;
+    state.pools[0].wanted = number;
+    for (unsigned i = 0; i < state.worker_count; i++)
+        state.workers[i] = (struct state_worker){.id = i, .generation = number, .part = i % 3};
+}
+
+static bool is_whole(const struct state *read)
+{
+    bool whole = read->pools[0].wanted == read->generation && read->worker_count == read->generation % 7;
+
+    for (unsigned i = 0; i < read->worker_count; i++)
+        whole &= read->workers[i].generation == read->generation && read->workers[i].id == i;
+    return whole;
+}
+
+static void test_nobody_has_written(void)
+{
+    begin();
+    CU_ASSERT_FALSE(state_read(record, &copy));
+    end();
+}
+
+static void test_write_and_read(void)
+{
+    begin();
+    for (uint32_t i = 1; i < 20; i++) {
+        fill(i);
+        state_write(record, &state);
+        CU_ASSERT_TRUE(state_read(record, &copy));
+        CU_ASSERT_TRUE(is_whole(&copy) && copy.generation == i);
+        CU_ASSERT_EQUAL(state_serving(&copy), (copy.worker_count + 2) / 3);
+    }
+    end();
+}
+
+/* A writer that has died in the middle is no reason to wait for ever; the next one puts it right. */
+static void test_a_writer_that_died(void)
+{
+    begin();
+    fill(5);
+    state_write(record, &state);
+    atomic_fetch_add(&record->sequence, 1);
+    CU_ASSERT_FALSE(state_read(record, &copy));
+    fill(6);
+    state_write(record, &state);
+    CU_ASSERT_TRUE(state_read(record, &copy));
+    CU_ASSERT_EQUAL(copy.generation, 6);
+    end();
+}
+
+static void test_while_it_is_written(void)
+{
+    begin();
+    fill(1);
+    state_write(record, &state);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (uint32_t i = 2;; i++) {
+            fill(i);
+            state_write(record, &state);
+            usleep(1);
+        }
+    }
+    for (unsigned i = 0; i < READS; i++)
+        if (state_read(record, &copy))
+            CU_ASSERT_TRUE_FATAL(is_whole(&copy));
+    while (copy.generation < 3)
+        state_read(record, &copy);
+    kill(pid, SIGKILL);
+    CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+    end();
+}
+
+static void test_changes(void)
+{
+    static struct state_change change;
+
+    state_note_change(&change, true, "because");
+    CU_ASSERT_TRUE(change.count == 1 && change.failed && change.at_ms > 1600000000000);
+    CU_ASSERT_STRING_EQUAL(change.text, "because");
+    state_note_change(&change, false, "well");
+    CU_ASSERT_TRUE(change.count == 2 && !change.failed);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"nobody has written", test_nobody_has_written},
+        {"write and read", test_write_and_read},
+        {"a writer that died", test_a_writer_that_died},
+        {"while it is written", test_while_it_is_written},
+        {"changes", test_changes},
+        {0},
+    };
+    return unit_main("state", tests);
+}
