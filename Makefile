@@ -10,7 +10,7 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
 # Debian packages, by what they are needed for.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-c-dev libbsd-dev zlib1g-dev libinih-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
+TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev python3-prometheus-client redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
                   curl wrk python3-pymemcache python3-websockets libsqlite3-dev libssl-dev
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
@@ -51,10 +51,15 @@ OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:%.c=%.o)
 LIBRARY  := $(BUILD)/libccserver.a
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
-all: need-modules $(BUILD)/ccserver $(BUILD)/bench/ccpp_client
+all: need-modules $(BUILD)/ccserver $(BUILD)/ccserverctl $(BUILD)/bench/ccpp_client
 
 $(BUILD)/ccserver: $(BUILD)/master/main.o $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The command that operates it: what it reads is common, and it needs none of the libraries of services.
+CTL_SOURCES := $(wildcard master/ctl/*.c)
+$(BUILD)/ccserverctl: $(CTL_SOURCES:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CC) $(LDFLAGS) -o $@ $^ -lbsd
 
 $(LIBRARY): $(filter-out %/main.o,$(OBJECTS))
 	rm -f $@
@@ -105,11 +110,11 @@ $(BUILD)/gen/build_info.h: FORCE
 	   echo '#define CCSERVER_CONF "$(SYSCONFDIR)/ccserver.conf"'; } > $@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 
-$(addprefix $(BUILD)/master/,main.o options.o state.o): | $(BUILD)/gen/build_info.h
+$(addprefix $(BUILD)/master/,main.o options.o state.o ctl/ccserverctl.o): | $(BUILD)/gen/build_info.h
 $(BUILD)/master/conf/default.o: | $(BUILD)/gen/build_info.h
 $(patsubst %.c,$(BUILD)/%.o,$(SERVICES) $(PARTS)): | $(BUILD)/gen/bank.pb-c.c
 
--include $(OBJECTS:.o=.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c)) $(wildcard $(BUILD)/tests/fuzz/*.d)
+-include $(OBJECTS:.o=.d) $(CTL_SOURCES:%.c=$(BUILD)/%.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c)) $(wildcard $(BUILD)/tests/fuzz/*.d)
 
 # ---- what a person types ----
 
@@ -138,16 +143,16 @@ coverage: setup-cov
 	    --filter 'master/' --fail-under-line 90
 
 EXAMPLES  := $(sort $(wildcard tests/services/*.c))
-FORMATTED = $(SOURCES) $(BENCH_SOURCES) $(EXAMPLES) bench/gates/driver.c \
+FORMATTED = $(SOURCES) $(CTL_SOURCES) $(wildcard master/ctl/*.h) $(BENCH_SOURCES) $(EXAMPLES) bench/gates/driver.c \
             $(wildcard */*.h worker/core/*.h worker/services/*/*.h master/*/*.h tests/unit/*.[ch] tests/fuzz/*.[ch])
 
 lint: setup-lint
 	@$(MAKE) --no-print-directory all
 	tests/lint/arrows
 	tests/lint/core-size
-	tests/lint/cycles $(BUILD) master master/conf worker,worker/core
+	tests/lint/cycles $(BUILD) master master/conf master/ctl worker,worker/core
 	clang-format --dry-run --Werror $(FORMATTED)
-	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) $(EXAMPLES) | xargs -P$(JOBS) -n4 sh -c \
+	@echo 'clang-tidy ...'; printf '%s\n' $(SOURCES) $(CTL_SOURCES) $(EXAMPLES) | xargs -P$(JOBS) -n4 sh -c \
 	    'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) -std=c11 2>&1 | \
 	     grep -v "warnings generated" || :; ' tidy > $(BUILD)/clang-tidy.log; \
 	    ! grep -E "(warning|error):" $(BUILD)/clang-tidy.log
@@ -159,7 +164,7 @@ format:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR) \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/ccserver
-	install -m 755 $(BUILD)/ccserver etc/shutdown_ccserver.sh $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(BUILD)/ccserver $(BUILD)/ccserverctl etc/shutdown_ccserver.sh $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD)/bench/ccpp_client $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/ccserver/
 	sed 's|/usr/local/etc/|$(SYSCONFDIR)/|; s|/usr/local|$(PREFIX)|' etc/ccserver.service \

@@ -1,0 +1,262 @@
+#include "common/report_metrics.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum type { COUNTER, GAUGE };
+
+/* Of all samples of this name. A counter's samples are called NAME_total. */
+static void family(FILE *out, enum type type, const char *name, const char *unit, const char *help)
+{
+    fprintf(out, "# TYPE ccserver_%s %s\n", name, type == COUNTER ? "counter" : "gauge");
+    if (unit)
+        fprintf(out, "# UNIT ccserver_%s %s\n", name, unit);
+    fprintf(out, "# HELP ccserver_%s %s\n", name, help);
+}
+
+/* What is not allowed within quotes as it is. */
+static void print_value(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '"')
+            fputc('\\', out);
+        if (*text == '\n')
+            fputs("\\n", out);
+        else
+            fputc(*text, out);
+    }
+}
+
+static void label(FILE *out, const char *before, const char *name, const char *value)
+{
+    fprintf(out, "%s%s=\"", before, name);
+    print_value(out, value);
+    fputc('"', out);
+}
+
+static void listener_labels(FILE *out, const struct state_listener *listener)
+{
+    label(out, "{", "listener", listener->name);
+    label(out, ",", "service", listener->service);
+    label(out, ",", "pool", listener->pool);
+}
+
+static void worker_labels(FILE *out, const struct state_worker *worker)
+{
+    label(out, "{", "pool", worker->pool);
+    fprintf(out, ",worker=\"%" PRIu32 "\"", worker->id);
+}
+
+static double seconds(uint64_t ms)
+{
+    return (double)ms / 1000;
+}
+
+/* ---- the server ---- */
+
+static void result(FILE *out, const char *name, uint64_t done, uint64_t failed)
+{
+    fprintf(out, "ccserver_%s_total{result=\"done\"} %" PRIu64 "\n", name, done);
+    fprintf(out, "ccserver_%s_total{result=\"failed\"} %" PRIu64 "\n", name, failed);
+}
+
+static void server_metrics(FILE *out, const struct report *report)
+{
+    const struct state *state = report->state;
+    const struct stats_service *service = &report->area->service;
+
+    fprintf(out, "# TYPE ccserver_build info\n# HELP ccserver_build the version of the master in charge\n");
+    label(out, "ccserver_build_info{", "version", state->version);
+    fprintf(out, "} 1\n");
+    family(out, GAUGE, "uptime_seconds", "seconds", "since the first master started");
+    fprintf(out, "ccserver_uptime_seconds %.3f\n", seconds(report_ms_since(stats_read(&service->started_ms))));
+    family(out, GAUGE, "ready", NULL, "1: all workers serve that can, and the server does not stop");
+    fprintf(out, "ccserver_ready %d\n", state->is_ready);
+    family(out, GAUGE, "generation", NULL, "of the configuration that serves");
+    fprintf(out, "ccserver_generation %" PRIu32 "\n", state->generation);
+    family(out, COUNTER, "reloads", NULL, "configurations that serve, or were refused");
+    result(out, "reloads", stats_read(&service->reloads), stats_read(&service->reload_failures));
+    family(out, COUNTER, "upgrades", NULL, "binaries that have taken over, or have failed");
+    result(out, "upgrades", stats_read(&report->area->upgrades), stats_read(&service->upgrade_failures));
+    family(out, COUNTER, "log_lines_dropped", NULL, "lines that the master in charge could not write to the log");
+    fprintf(out, "ccserver_log_lines_dropped_total %" PRIu64 "\n", state->log_dropped);
+    family(out, COUNTER, "worker_starts", NULL, "processes that were started for this reason");
+    for (unsigned i = 0; i < RESPAWNS; i++)
+        fprintf(out, "ccserver_worker_starts_total{reason=\"%s\"} %" PRIu64 "\n", report_respawn_name(i),
+                report->sums->respawns[i]);
+}
+
+static void pool_metrics(FILE *out, const struct state *state)
+{
+    family(out, GAUGE, "pool_workers_wanted", NULL, "workers that the pool is to have");
+    for (unsigned i = 0; i < state->pool_count; i++) {
+        label(out, "ccserver_pool_workers_wanted{", "pool", state->pools[i].name);
+        fprintf(out, "} %" PRIu32 "\n", state->pools[i].wanted);
+    }
+    family(out, GAUGE, "pool_workers_ready", NULL, "workers of the pool that are ready and beat");
+    for (unsigned i = 0; i < state->pool_count; i++) {
+        label(out, "ccserver_pool_workers_ready{", "pool", state->pools[i].name);
+        fprintf(out, "} %" PRIu32 "\n", state->pools[i].running);
+    }
+}
+
+/* ---- workers ---- */
+
+/* The samples of one family, for each slot that serves. */
+static void each_worker(FILE *out, const struct report *report, const char *name,
+                        double (*value)(const struct state_worker *worker, const struct report_row *row))
+{
+    for (unsigned i = 0; i < report->state->worker_count; i++) {
+        const struct state_worker *worker = &report->state->workers[i];
+        if (worker->part != STATE_SERVES)
+            continue;
+        fprintf(out, "ccserver_%s", name);
+        worker_labels(out, worker);
+        fprintf(out, "} %.17g\n", value(worker, report_sums_worker(report, worker)));
+    }
+}
+
+static double is_ready(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)row;
+    return strcmp(worker->state, "ready") == 0;
+}
+
+static double is_adopted(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)row;
+    return worker->is_adopted;
+}
+
+static double sessions_open(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)worker;
+    return (double)stats_open(&row->traffic);
+}
+
+static double turns(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)worker;
+    return (double)row->turns;
+}
+
+static double longest_turn(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)worker;
+    return (double)row->longest_turn_us / 1000000;
+}
+
+static double accept_pauses(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)worker;
+    return (double)row->accept_pauses;
+}
+
+static void worker_metrics(FILE *out, const struct report *report)
+{
+    family(out, GAUGE, "worker_ready", NULL, "1: the worker is ready and beats");
+    each_worker(out, report, "worker_ready", is_ready);
+    family(out, GAUGE, "worker_adopted", NULL, "1: its accept queues are served by its siblings");
+    each_worker(out, report, "worker_adopted", is_adopted);
+    family(out, GAUGE, "worker_sessions_open", NULL, "sessions of this slot");
+    each_worker(out, report, "worker_sessions_open", sessions_open);
+    family(out, COUNTER, "worker_turns", NULL, "turns of the event loop");
+    each_worker(out, report, "worker_turns_total", turns);
+    family(out, GAUGE, "worker_longest_turn_seconds", "seconds", "the longest turn of the event loop");
+    each_worker(out, report, "worker_longest_turn_seconds", longest_turn);
+    family(out, COUNTER, "worker_accept_pauses", NULL, "times that accepting has stopped for a while");
+    each_worker(out, report, "worker_accept_pauses_total", accept_pauses);
+}
+
+/* ---- listeners ---- */
+
+/* Where a counter stands in struct stats_listener. */
+#define COUNTER_AT(traffic, offset) ((const stats_counter *)((const char *)(traffic) + (offset)))
+
+static void each_listener(FILE *out, const struct report *report, const char *name, size_t offset)
+{
+    for (unsigned i = 0; i < report->state->listener_count; i++) {
+        const struct state_listener *listener = &report->state->listeners[i];
+        const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
+        fprintf(out, "ccserver_%s_total", name);
+        listener_labels(out, listener);
+        fprintf(out, "} %" PRIu64 "\n", stats_read(COUNTER_AT(traffic, offset)));
+    }
+}
+
+static void closed_metrics(FILE *out, const struct report *report)
+{
+    family(out, COUNTER, "sessions_closed", NULL, "sessions that have ended for this reason");
+    for (unsigned i = 0; i < report->state->listener_count; i++) {
+        const struct state_listener *listener = &report->state->listeners[i];
+        const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
+#define X(name, help)                                                                                                  \
+    fprintf(out, "ccserver_sessions_closed_total");                                                                    \
+    listener_labels(out, listener);                                                                                    \
+    fprintf(out, ",reason=\"" #name "\"} %" PRIu64 "\n", stats_read(&traffic->closed[CLOSE_##name]));
+        STATS_CLOSE_REASONS(X)
+#undef X
+    }
+}
+
+/* Own counters of several services may have the same name: one family, with the help of the first. */
+static bool is_first_of_name(const struct state *state, unsigned listener, const char *name)
+{
+    for (unsigned i = 0; i < listener; i++)
+        for (unsigned j = 0; j < state->listeners[i].counter_count; j++)
+            if (strcmp(state->listeners[i].counters[j].name, name) == 0)
+                return false;
+    return true;
+}
+
+static void own_family(FILE *out, const struct report *report, const struct state_counter *counter)
+{
+    char name[STATE_NAME_SIZE + 16];
+
+    snprintf(name, sizeof(name), "service_%s", counter->name);
+    for (char *at = name; *at; at++)
+        if (*at == '-')
+            *at = '_';
+    family(out, COUNTER, name, NULL, counter->help);
+    for (unsigned i = 0; i < report->state->listener_count; i++) {
+        const struct state_listener *listener = &report->state->listeners[i];
+        const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
+        for (unsigned j = 0; j < listener->counter_count; j++) {
+            if (strcmp(listener->counters[j].name, counter->name) != 0)
+                continue;
+            fprintf(out, "ccserver_%s_total", name);
+            listener_labels(out, listener);
+            fprintf(out, "} %" PRIu64 "\n", stats_read(&traffic->own[j]));
+        }
+    }
+}
+
+static void listener_metrics(FILE *out, const struct report *report)
+{
+    const struct state *state = report->state;
+
+    family(out, GAUGE, "sessions_open", NULL, "sessions of this listener");
+    for (unsigned i = 0; i < state->listener_count; i++) {
+        fprintf(out, "ccserver_sessions_open");
+        listener_labels(out, &state->listeners[i]);
+        fprintf(out, "} %" PRIu64 "\n", stats_open(report_sums_listener(report->sums, &state->listeners[i])));
+    }
+#define X(name, metric, help)                                                                                          \
+    family(out, COUNTER, #metric, strstr(#metric, "_bytes") ? "bytes" : NULL, help);                                   \
+    each_listener(out, report, #metric, offsetof(struct stats_listener, name));
+    STATS_COUNTERS(X)
+#undef X
+    closed_metrics(out, report);
+    for (unsigned i = 0; i < state->listener_count; i++)
+        for (unsigned j = 0; j < state->listeners[i].counter_count; j++)
+            if (is_first_of_name(state, i, state->listeners[i].counters[j].name))
+                own_family(out, report, &state->listeners[i].counters[j]);
+}
+
+void report_metrics(FILE *out, const struct report *report)
+{
+    server_metrics(out, report);
+    pool_metrics(out, report->state);
+    worker_metrics(out, report);
+    listener_metrics(out, report);
+    fprintf(out, "# EOF\n");
+}

@@ -1,0 +1,259 @@
+#include "master/ctl/act.h"
+#include "common/clock.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+
+enum { LOOK_EACH_MS = 5, ERROR_SIZE = 512 };
+
+static const char late[] = "no answer in time; it may still come";
+
+static void complain(const char *text)
+{
+    fflush(stdout);
+    fprintf(stderr, "ccserverctl: %s\n", text);
+}
+
+static enum ctl_exit send_signal(pid_t pid, int signo)
+{
+    if (kill(pid, signo) == 0)
+        return CTL_DONE;
+    if (errno == EPERM) {
+        complain("not allowed: ask as root or as the user of the server");
+        return CTL_NOT_ALLOWED;
+    }
+    complain("the server has ended");
+    return CTL_NOT_RUNNING;
+}
+
+static bool is_late(const struct act *act, uint64_t begun_ms)
+{
+    poll(NULL, 0, LOOK_EACH_MS);
+    if (clock_now_ms() - begun_ms < act->timeout_ms)
+        return false;
+    complain(late);
+    return true;
+}
+
+/* Workers of the generation that starts: all, and those that are ready. */
+static void count_starting(const struct state *state, unsigned *all, unsigned *ready)
+{
+    *all = *ready = 0;
+    for (unsigned i = 0; i < state->worker_count; i++) {
+        if (state->workers[i].part != STATE_STARTS)
+            continue;
+        ++*all;
+        *ready += strcmp(state->workers[i].state, "ready") == 0;
+    }
+}
+
+/* Tell how far a reload is; only what has changed. */
+static void tell_progress(const struct state *state, unsigned *told_all, unsigned *told_ready)
+{
+    unsigned all, ready;
+
+    count_starting(state, &all, &ready);
+    if (all > 0 && *told_all == 0)
+        printf("checked; generation %" PRIu32 " starts\n", state->generation + 1);
+    if (all > 0 && (all != *told_all || ready != *told_ready))
+        printf("ready %u of %u\n", ready, all);
+    fflush(stdout);
+    if (all > 0)
+        *told_all = all;
+    *told_ready = ready;
+}
+
+static unsigned count_leaving(const struct state *state)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < state->worker_count; i++)
+        count += state->workers[i].part == STATE_LEAVES;
+    return count;
+}
+
+/* Send the signal, and wait until `change` tells of one more. */
+static enum ctl_exit change(const struct act *act, int signo,
+                            const struct state_change *(*which)(const struct server *))
+{
+    struct server *server = act->server;
+    uint32_t count = which(server)->count;
+    uint64_t begun_ms = clock_now_ms();
+    unsigned all = 0, ready = 0;
+    char error[ERROR_SIZE];
+
+    enum ctl_exit result = send_signal(server->pid, signo);
+    while (result == CTL_DONE && which(server)->count == count) {
+        if (is_late(act, begun_ms))
+            return CTL_NO_ANSWER;
+        result = server_read(server, error, sizeof(error));
+        if (result != CTL_DONE)
+            complain(error);
+        else
+            tell_progress(&server->state, &all, &ready);
+    }
+    if (result != CTL_DONE)
+        return result;
+    if (which(server)->failed) {
+        complain(which(server)->text);
+        return CTL_REFUSED;
+    }
+    printf("done: %s\n", which(server)->text);
+    return CTL_DONE;
+}
+
+static const struct state_change *last_reload(const struct server *server)
+{
+    return &server->area->service.last_reload;
+}
+
+static const struct state_change *last_upgrade(const struct server *server)
+{
+    return &server->area->service.last_upgrade;
+}
+
+enum ctl_exit act_reload(const struct act *act)
+{
+    char error[ERROR_SIZE];
+    enum ctl_exit result = change(act, SIGHUP, last_reload);
+
+    if (result == CTL_DONE && server_read(act->server, error, sizeof(error)) == CTL_DONE &&
+        count_leaving(&act->server->state) > 0)
+        printf("%u workers of the last generation drain\n", count_leaving(&act->server->state));
+    return result;
+}
+
+enum ctl_exit act_upgrade(const struct act *act)
+{
+    return change(act, SIGUSR2, last_upgrade);
+}
+
+static unsigned main_wanted(const struct state *state)
+{
+    return state->pool_count > 0 ? state->pools[0].wanted : 0;
+}
+
+/* One step; the state is read when it has been made. */
+static enum ctl_exit resize_once(const struct act *act, int signo)
+{
+    uint64_t begun_ms = clock_now_ms();
+    unsigned before = main_wanted(&act->server->state);
+    char error[ERROR_SIZE];
+    enum ctl_exit result = send_signal(act->server->pid, signo);
+
+    while (result == CTL_DONE && main_wanted(&act->server->state) == before) {
+        if (is_late(act, begun_ms))
+            return CTL_NO_ANSWER;
+        result = server_read(act->server, error, sizeof(error));
+        if (result != CTL_DONE)
+            complain(error);
+    }
+    return result;
+}
+
+enum ctl_exit act_resize(const struct act *act, const char *pool, unsigned count)
+{
+    enum ctl_exit result = CTL_DONE;
+
+    if (strcmp(pool, "main") != 0) {
+        complain("only the pool main can be resized; the others by a reload");
+        return CTL_REFUSED;
+    }
+    while (result == CTL_DONE && main_wanted(&act->server->state) != count)
+        result = resize_once(act, main_wanted(&act->server->state) < count ? SIGTTIN : SIGTTOU);
+    if (result == CTL_DONE)
+        printf("done: %u workers\n", count);
+    return result;
+}
+
+/* NULL: there is no worker of this name that serves. */
+static const struct state_worker *find_worker(const struct state *state, const char *name)
+{
+    const char *slash = strchr(name, '/'), *wrong = NULL;
+    unsigned number = (unsigned)strtonum(slash ? slash + 1 : name, 0, INT_MAX, &wrong);
+
+    for (unsigned i = 0; !wrong && i < state->worker_count; i++) {
+        const struct state_worker *worker = &state->workers[i];
+        bool in_pool = slash ? strncmp(worker->pool, name, (size_t)(slash - name)) == 0 &&
+                                   worker->pool[slash - name] == '\0'
+                             : strcmp(worker->pool, "main") == 0;
+        if (worker->part == STATE_SERVES && worker->pid > 0 &&
+            ((in_pool && worker->id == number) || (!slash && worker->pid == (pid_t)number)))
+            return worker;
+    }
+    return NULL;
+}
+
+static bool is_gone(const struct state *state, pid_t pid)
+{
+    for (unsigned i = 0; i < state->worker_count; i++)
+        if (state->workers[i].pid == pid)
+            return false;
+    return true;
+}
+
+enum ctl_exit act_drain(const struct act *act, const char *name)
+{
+    const struct state_worker *worker = find_worker(&act->server->state, name);
+    uint64_t begun_ms = clock_now_ms();
+    char error[ERROR_SIZE];
+
+    if (!worker) {
+        snprintf(error, sizeof(error), "there is no worker %s", name);
+        complain(error);
+        return CTL_REFUSED;
+    }
+    pid_t pid = worker->pid;
+    enum ctl_exit result = send_signal(pid, SIGTERM);
+    while (result == CTL_DONE && !is_gone(&act->server->state, pid)) {
+        if (is_late(act, begun_ms))
+            return CTL_NO_ANSWER;
+        result = server_read(act->server, error, sizeof(error));
+    }
+    if (result == CTL_DONE)
+        printf("done: pid %d has drained\n", (int)pid);
+    return result;
+}
+
+enum ctl_exit act_stop(const struct act *act)
+{
+    struct pollfd end = {.fd = pidfd_open(act->server->pid, 0), .events = POLLIN}; /* also while nobody reaps it */
+    enum ctl_exit result = send_signal(act->server->pid, SIGTERM);
+
+    if (result == CTL_DONE && poll(&end, 1, (int)act->timeout_ms) != 1) {
+        complain(late);
+        result = CTL_NO_ANSWER;
+    }
+    if (result == CTL_DONE)
+        printf("done: it has ended\n");
+    if (end.fd >= 0)
+        close(end.fd);
+    return result;
+}
+
+enum ctl_exit act_wait(const struct act *act, bool ready)
+{
+    uint64_t begun_ms = clock_now_ms();
+    char error[ERROR_SIZE];
+
+    for (;;) {
+        enum ctl_exit result = act->server->area ? server_read(act->server, error, sizeof(error))
+                                                 : server_open(act->server, error, sizeof(error));
+        if (result == CTL_NOT_ALLOWED || result == CTL_REFUSED) {
+            complain(error);
+            return result;
+        }
+        if (result == CTL_DONE && (!ready || act->server->state.is_ready))
+            return CTL_DONE;
+        if (is_late(act, begun_ms))
+            return CTL_NO_ANSWER;
+    }
+}

@@ -1,0 +1,194 @@
+/*
+ * ccserverctl: what an operator asks a server, and has it do. It finds the server by its configuration file, and reads
+ * the memory that its masters share.
+ */
+#include "build_info.h"
+#include "master/ctl/act.h"
+#include "master/ctl/show.h"
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+
+static const char usage_text[] =
+    "usage: ccserverctl [-c FILE | -p PID] [-j] [-t SECONDS] COMMAND\n"
+    "  status               what runs, since when, how the last reload and upgrade have gone\n"
+    "  workers              a row for each worker\n"
+    "  listeners            a row for each listener, with its traffic\n"
+    "  pools                a row for each pool\n"
+    "  stat [PATTERN]       every figure, or those that match a shell pattern or contain a word\n"
+    "  metrics              the same as OpenMetrics\n"
+    "  health               exit code 0 when it is ready and all pools run\n"
+    "  wait [--ready]       until it runs, or is ready\n"
+    "  reload               read the configuration anew; fails where the reload does\n"
+    "  reopen               open the logs anew; a configuration that has changed is read, too\n"
+    "  upgrade              start the binary that is on disk now\n"
+    "  resize main N        so many workers, until the next reload\n"
+    "  drain WORKER         have it finish its sessions, and be replaced; WORKER: 0, POOL/0 or a pid\n"
+    "  stop                 finish all sessions and end\n"
+    "options:\n"
+    "  -c, --config FILE    of the server (default " CCSERVER_CONF ", without that file: built-in)\n"
+    "  -p, --pid PID        of the master, instead of -c\n"
+    "  -j, --json           for status: the JSON document of the statistics\n"
+    "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
+    "  -V, --version, -h, --help\n"
+    "exit codes: 0 done, 1 refused, 3 not running, 4 not allowed, 5 no answer in time, 64 wrong usage\n";
+
+enum { TIMEOUT_S = 60, COUNT_MAX = 1024 };
+
+struct command {
+    const char *name;
+    unsigned least, most; /* arguments */
+};
+
+static const struct command commands[] = {
+    {"status", 0, 0},  {"workers", 0, 0}, {"listeners", 0, 0}, {"pools", 0, 0},  {"stat", 0, 1},
+    {"metrics", 0, 0}, {"health", 0, 0},  {"wait", 0, 1},      {"reload", 0, 0}, {"reopen", 0, 0},
+    {"upgrade", 0, 0}, {"resize", 2, 2},  {"drain", 1, 1},     {"stop", 0, 0},
+};
+
+_Noreturn static void misused(const char *format, const char *what)
+{
+    fprintf(stderr, "ccserverctl: ");
+    fprintf(stderr, format, what);
+    fprintf(stderr, "; see ccserverctl -h\n");
+    exit(CTL_USAGE);
+}
+
+static long long number_of(const char *option, const char *text, long long most)
+{
+    const char *wrong = NULL;
+    long long number = strtonum(text, 1, most, &wrong);
+
+    if (wrong)
+        misused("%s: not a number that makes sense", option);
+    return number;
+}
+
+struct request {
+    struct server server;
+    bool json;
+    uint64_t timeout_ms;
+    const struct command *command;
+    char **arguments;
+    unsigned argument_count;
+    unsigned count; /* of workers */
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    misused("there is no command %s", name);
+}
+
+static void parse(int argc, char **argv, struct request *request)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"pid", required_argument, NULL, 'p'},
+        {"json", no_argument, NULL, 'j'},
+        {"timeout", required_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int option;
+
+    request->server.conf_path = access(CCSERVER_CONF, F_OK) == 0 ? CCSERVER_CONF : "built-in";
+    request->timeout_ms = UINT64_C(1000) * TIMEOUT_S;
+    while ((option = getopt_long(argc, argv, "+c:p:jt:Vh", options, NULL)) != -1) {
+        switch (option) {
+        case 'c': request->server.conf_path = optarg; break;
+        case 'p':
+            request->server.conf_path = NULL;
+            request->server.pid = (pid_t)number_of("-p", optarg, INT_MAX);
+            break;
+        case 'j': request->json = true; break;
+        case 't': request->timeout_ms = (uint64_t)number_of("-t", optarg, 86400) * 1000; break;
+        case 'V': puts("ccserverctl " CCSERVER_VERSION); exit(CTL_DONE);
+        case 'h': fputs(usage_text, stdout); exit(CTL_DONE);
+        default: exit(CTL_USAGE);
+        }
+    }
+    if (optind == argc)
+        misused("%s", "a command is missing");
+    request->command = find_command(argv[optind]);
+    request->arguments = argv + optind + 1;
+    request->argument_count = (unsigned)(argc - optind - 1);
+    if (request->argument_count < request->command->least || request->argument_count > request->command->most)
+        misused("%s: too few arguments, or too many", request->command->name);
+    if (strcmp(request->command->name, "resize") == 0)
+        request->count = (unsigned)number_of("resize", request->arguments[1], COUNT_MAX);
+    if (strcmp(request->command->name, "wait") == 0 && request->argument_count > 0 &&
+        strcmp(request->arguments[0], "--ready") != 0)
+        misused("wait: what is %s?", request->arguments[0]);
+}
+
+static enum ctl_exit carry_out(struct request *request)
+{
+    const char *name = request->command->name, *argument = request->argument_count ? request->arguments[0] : NULL;
+    const struct act act = {.server = &request->server, .timeout_ms = request->timeout_ms};
+    struct server *server = &request->server;
+
+    if (strcmp(name, "status") == 0)
+        return show_status(server, request->json);
+    if (strcmp(name, "workers") == 0)
+        return show_workers(server);
+    if (strcmp(name, "listeners") == 0)
+        return show_listeners(server);
+    if (strcmp(name, "pools") == 0)
+        return show_pools(server);
+    if (strcmp(name, "stat") == 0)
+        return show_stat(server, argument);
+    if (strcmp(name, "metrics") == 0)
+        return show_metrics(server);
+    if (strcmp(name, "health") == 0)
+        return show_health(server);
+    if (strcmp(name, "reload") == 0 || strcmp(name, "reopen") == 0)
+        return act_reload(&act);
+    if (strcmp(name, "upgrade") == 0)
+        return act_upgrade(&act);
+    if (strcmp(name, "resize") == 0)
+        return act_resize(&act, argument, request->count);
+    if (strcmp(name, "drain") == 0)
+        return act_drain(&act, argument);
+    return act_stop(&act);
+}
+
+/* What was printed has arrived, or that is an error: a full disk, a closed pipe. */
+static int finish(enum ctl_exit result)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("ccserverctl: standard output");
+        return CTL_REFUSED;
+    }
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    struct request *request = calloc(1, sizeof(*request));
+    char error[512];
+
+    if (!request)
+        return CTL_REFUSED;
+    parse(argc, argv, request);
+    if (strcmp(request->command->name, "wait") == 0) {
+        const struct act act = {.server = &request->server, .timeout_ms = request->timeout_ms};
+        return finish(act_wait(&act, request->argument_count > 0));
+    }
+    enum ctl_exit result = server_open(&request->server, error, sizeof(error));
+    if (result == CTL_DONE)
+        result = server_read(&request->server, error, sizeof(error));
+    if (result != CTL_DONE) {
+        fprintf(stderr, "ccserverctl: %s\n", error);
+        return result;
+    }
+    return finish(carry_out(request));
+}

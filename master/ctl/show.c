@@ -1,0 +1,140 @@
+#include "master/ctl/show.h"
+#include "common/report_json.h"
+#include "common/report_metrics.h"
+#include "common/report_table.h"
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Pages that nobody touches cost nothing. */
+static struct report_sums sums, before;
+
+/* What is there now. The rates of its tables are those since the server has started. */
+static struct report take(struct server *server)
+{
+    report_sums_take(server->area, &sums);
+    before.at_ms = stats_read(&server->area->service.started_ms);
+    memcpy(before.names, sums.names, sizeof(before.names));
+    return (struct report){.area = server->area, .state = &server->state, .sums = &sums};
+}
+
+static void print_line(const char *line)
+{
+    puts(line);
+}
+
+static void print_change(const char *what, const struct state_change *change)
+{
+    time_t seconds = (time_t)(change->at_ms / 1000);
+    struct tm date;
+    char text[32];
+
+    if (change->count == 0) {
+        printf("%-16s none yet\n", what);
+        return;
+    }
+    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &date));
+    printf("%-16s %s, %s: %s\n", what, text, change->failed ? "refused" : "done", change->text);
+}
+
+static void print_pools(const struct state *state)
+{
+    for (unsigned i = 0; i < state->pool_count; i++)
+        printf("%s%s %" PRIu32 "/%" PRIu32 "%s", i ? ", " : "", state->pools[i].name, state->pools[i].running,
+               state->pools[i].wanted, state->pools[i].cannot_run ? " (cannot run)" : "");
+    putchar('\n');
+}
+
+enum ctl_exit show_status(struct server *server, bool json)
+{
+    const struct report report = take(server);
+    const struct state *state = &server->state;
+    char up[REPORT_CELL_SIZE];
+
+    if (json) {
+        report_json(stdout, &report);
+        return CTL_DONE;
+    }
+    report_time(up, report_ms_since(stats_read(&server->area->service.started_ms)) * 1000);
+    printf("%-16s %s, %s for %s\n", "ccserver", state->version, state->phase, up);
+    printf("%-16s %d\n", "master", (int)state->pid);
+    printf("%-16s %s, generation %" PRIu32 "\n", "configuration", state->conf_path, state->generation);
+    printf("%-16s ", "pools");
+    print_pools(state);
+    print_change("last reload", &server->area->service.last_reload);
+    print_change("last upgrade", &server->area->service.last_upgrade);
+    return CTL_DONE;
+}
+
+enum ctl_exit show_workers(struct server *server)
+{
+    const struct report report = take(server);
+
+    report_table_workers(&report, print_line);
+    return CTL_DONE;
+}
+
+enum ctl_exit show_listeners(struct server *server)
+{
+    const struct report report = take(server);
+
+    report_table_listeners(&report, &before, print_line);
+    return CTL_DONE;
+}
+
+enum ctl_exit show_pools(struct server *server)
+{
+    printf("  %-32s %6s %6s %s\n", "pool", "wanted", "ready", "");
+    for (unsigned i = 0; i < server->state.pool_count; i++) {
+        const struct state_pool *pool = &server->state.pools[i];
+        printf("  %-32s %6" PRIu32 " %6" PRIu32 " %s\n", pool->name, pool->wanted, pool->running,
+               pool->cannot_run ? "cannot run" : "");
+    }
+    return CTL_DONE;
+}
+
+enum ctl_exit show_metrics(struct server *server)
+{
+    const struct report report = take(server);
+
+    report_metrics(stdout, &report);
+    return CTL_DONE;
+}
+
+static bool matches(const char *line, const char *pattern)
+{
+    return !pattern || strstr(line, pattern) || fnmatch(pattern, line, 0) == 0;
+}
+
+enum ctl_exit show_stat(struct server *server, const char *pattern)
+{
+    const struct report report = take(server);
+    char *text = NULL, *rest;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return CTL_REFUSED;
+    report_metrics(out, &report);
+    fclose(out);
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        if (line[0] != '#' && matches(line, pattern))
+            puts(line);
+    free(text);
+    return CTL_DONE;
+}
+
+enum ctl_exit show_health(struct server *server)
+{
+    const struct state *state = &server->state;
+
+    for (unsigned i = 0; i < state->pool_count; i++)
+        if (state->pools[i].cannot_run) {
+            printf("the pool %s cannot run\n", state->pools[i].name);
+            return CTL_REFUSED;
+        }
+    printf("%s\n", state->is_ready ? "ok" : state->phase);
+    return state->is_ready ? CTL_DONE : CTL_REFUSED;
+}
