@@ -10,7 +10,7 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
 # Debian packages, by what they are needed for.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-c-dev libbsd-dev zlib1g-dev libinih-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev python3-prometheus-client redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
+TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev python3-prometheus-client groff-base redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
                   curl wrk python3-pymemcache python3-websockets libsqlite3-dev libssl-dev
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
@@ -160,18 +160,39 @@ lint: setup-lint
 format:
 	clang-format -i $(FORMATTED)
 
+$(BUILD)/man/ccserver.conf.5: etc/man/ccserver.conf.5.in etc/man/keys.awk $(BUILD)/ccserver
+	@mkdir -p $(@D)
+	{ cat $<; $(BUILD)/ccserver --keys | awk -f etc/man/keys.awk; } > $@
+
 # The installed configuration lets no client stop the server: behind a proxy on the same machine everybody is local.
-install: all
+MANDIR := $(PREFIX)/share/man
+COMPLETION := $(PREFIX)/share/bash-completion/completions/ccserverctl
+COMPLETION_ZSH := $(PREFIX)/share/zsh/vendor-completions/_ccserverctl
+
+install: all $(BUILD)/man/ccserver.conf.5
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR) \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/ccserver
 	install -m 755 $(BUILD)/ccserver $(BUILD)/ccserverctl etc/shutdown_ccserver.sh $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD)/bench/ccpp_client $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/ccserver/
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 etc/man/ccserverctl.1 etc/man/ccpp_client.1
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(BUILD)/man/ccserver.conf.5
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 etc/man/ccserver.8
+	install -D -m 644 etc/completion/ccserverctl.bash $(DESTDIR)$(COMPLETION)
+	install -D -m 644 etc/completion/_ccserverctl $(DESTDIR)$(COMPLETION_ZSH)
 	sed 's|/usr/local/etc/|$(SYSCONFDIR)/|; s|/usr/local|$(PREFIX)|' etc/ccserver.service \
 	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/ccserver.service
 	test -e $(DESTDIR)$(SYSCONFDIR)/ccserver.conf || \
 	    sed 's/^shutdown_command = loopback$$/shutdown_command = off/' etc/ccserver.conf | \
 	    install -m 644 /dev/stdin $(DESTDIR)$(SYSCONFDIR)/ccserver.conf
+
+# The configuration stays: it is the operator's.
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,ccserver ccserverctl shutdown_ccserver.sh) \
+	    $(DESTDIR)$(PREFIX)/bin/ccpp_client $(DESTDIR)$(PREFIX)/lib/systemd/system/ccserver.service \
+	    $(addprefix $(DESTDIR)$(MANDIR)/,man1/ccserverctl.1 man1/ccpp_client.1 man5/ccserver.conf.5 man8/ccserver.8) \
+	    $(DESTDIR)$(COMPLETION) $(DESTDIR)$(COMPLETION_ZSH)
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/ccserver
 
 clean:
 	rm -rf build
@@ -191,6 +212,7 @@ help:
 	@echo 'make coverage   the tests with line coverage of common, proto, the core and the master'
 	@echo 'make lint       include arrows, cycles of calls, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
+	@echo 'make uninstall  what make install has put there, but for the configuration'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make clean'
 
@@ -310,6 +332,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: mutants older all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: uninstall mutants older all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-lint setup-cov
 .SECONDARY:
