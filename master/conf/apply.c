@@ -180,7 +180,8 @@ static bool can_bind(const struct conf_reader *reader, const struct conf_row *ro
 {
     if (host_probe(address) == 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
         return true;
-    log_warn("%s:%d: bind = %s: not on %s: %s", reader->source->path, row->line, word, address->text, strerror(errno));
+    const struct conf_place place = reader_place(reader, row->line);
+    log_warn("%s:%d: bind = %s: not on %s: %s", place.path, place.line, word, address->text, strerror(errno));
     return false;
 }
 
@@ -274,12 +275,14 @@ static int apply_listen_row(struct conf_reader *reader, const struct conf_row *r
 static void warn_of_families(const struct conf_reader *reader, int line, const char *key,
                              const struct sock_address *address)
 {
+    const struct conf_place place = reader_place(reader, line);
+
     for (unsigned i = 0; i < sock_count(address); i++) {
         struct sock_address one = sock_nth(address, i);
         char text[SOCK_TEXT_SIZE];
         if (host_probe(&one) < 0 && errno == EAFNOSUPPORT)
-            log_warn("%s:%d: %s = %s: %s cannot be reached from here: %s", reader->source->path, line, key,
-                     address->text, sock_format(&one.any, one.size, text, sizeof(text)), strerror(EAFNOSUPPORT));
+            log_warn("%s:%d: %s = %s: %s cannot be reached from here: %s", place.path, place.line, key, address->text,
+                     sock_format(&one.any, one.size, text, sizeof(text)), strerror(EAFNOSUPPORT));
     }
 }
 
@@ -297,8 +300,9 @@ static int resolve_target(struct conf_reader *reader, int line, const char *key,
     }
     if (!reader->source->lenient)
         return reader_fail_at(reader, line, "%s = %s: cannot resolve '%s': %s", key, address->text, host, answer.error);
-    log_warn("%s:%d: %s = %s: cannot resolve '%s': %s; it is tried again", reader->source->path, line, key,
-             address->text, host, answer.error);
+    const struct conf_place place = reader_place(reader, line);
+    log_warn("%s:%d: %s = %s: cannot resolve '%s': %s; it is tried again", place.path, place.line, key, address->text,
+             host, answer.error);
     return 0;
 }
 

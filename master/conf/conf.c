@@ -9,6 +9,7 @@
  * when something is wrong, and reader_fail_at() keeps the error that comes first in it.
  */
 #include "master/conf/apply.h"
+#include "master/conf/include.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -121,6 +122,51 @@ static char *read_line(char *line, int size, void *user)
     return line;
 }
 
+/* Add to what stands in `value`; an error when it has no room. */
+static void append(struct conf_reader *reader, char *value, const char *text, size_t size)
+{
+    size_t used = strlen(value);
+
+    if (used + size >= CONF_VALUE_SIZE) {
+        reader_fail_at(reader, reader->line, "value longer than %d characters", CONF_VALUE_SIZE - 1);
+        return;
+    }
+    memcpy(value + used, text, size);
+    value[used + size] = '\0';
+}
+
+/* "${NAME}" is what the environment says; "$${" is "${". */
+static void substitute(struct conf_reader *reader, char *value, const char *text)
+{
+    value[0] = '\0';
+    for (const char *at = text; *at;) {
+        const char *open = strstr(at, "${"), *close = open ? strchr(open, '}') : NULL;
+        bool escaped = open && open > at && open[-1] == '$';
+        if (!open) {
+            append(reader, value, at, strlen(at));
+            return;
+        }
+        append(reader, value, at, (size_t)(open - at) - escaped);
+        if (escaped) {
+            append(reader, value, "${", 2);
+            at = open + 2;
+            continue;
+        }
+        char name[CONF_VALUE_SIZE];
+        snprintf(name, sizeof(name), "%.*s", close ? (int)(close - open - 2) : 0, open + 2);
+        const char *set = getenv(name);
+        if (!close)
+            reader_fail_at(reader, reader->line, "'${' without '}'");
+        else if (!set)
+            reader_fail_at(reader, reader->line, "${%s} is not set in the environment", name);
+        else if (strpbrk(set, "\n\r"))
+            reader_fail_at(reader, reader->line, "${%s} has more than one line", name);
+        else
+            append(reader, value, set, strlen(set));
+        at = close ? close + 1 : open + 2;
+    }
+}
+
 /* Always returns 1, "go on": the library's own count of errors is for lines that make no sense to it. */
 static int add_row(void *user, const char *section, const char *name, const char *cut_value)
 {
@@ -145,7 +191,7 @@ static int add_row(void *user, const char *section, const char *name, const char
         struct conf_row *row = &reader->rows[reader->row_count++];
         row->line = reader->line;
         strlcpy(row->name, name, sizeof(row->name));
-        strlcpy(row->value, value, sizeof(row->value));
+        substitute(reader, row->value, value);
     }
     return 1;
 }
@@ -199,7 +245,9 @@ static int take_text(struct conf_reader *reader)
     struct conf *conf = reader->conf;
 
     if (!reader->source->text) {
-        if ((reader->source->path == conf_builtin_name ? copy_builtin(reader) : slurp(reader)) < 0)
+        bool is_builtin = reader->source->path == conf_builtin_name;
+        if ((is_builtin ? copy_builtin(reader) : slurp(reader)) < 0 ||
+            (!is_builtin && include_expand(reader, FILE_MAX) < 0))
             return -1;
     } else {
         reader->size = reader->source->text_size < FILE_MAX ? reader->source->text_size : FILE_MAX;
@@ -248,6 +296,7 @@ int conf_load_from(struct conf *conf, const struct conf_source *source, char *er
     else if (option_defaults(conf_server_options, conf, error, error_size) == 0)
         result = read_file(&reader);
     free(reader.text);
+    include_free(&reader);
     if (result < 0)
         conf_free(conf);
     return result;
