@@ -53,6 +53,8 @@ void report_sums_take(const struct stats_area *area, struct report_sums *sums)
         take_number(area, i, sums);
     take_renumbered(area, sums);
     memcpy(sums->names, area->names, sizeof(sums->names));
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        sums->names[i][STATS_NAME_SIZE - 1] = '\0';
 }
 
 void report_sums_copy(struct report_sums *to, const struct report_sums *from)

@@ -1,12 +1,12 @@
 #include "common/state.h"
-#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <bsd/string.h>
 
-enum { TRIES = 1000 };
+enum { TRIES = 1000, SPINS = 100 };
 
 unsigned state_serving(const struct state *state)
 {
@@ -47,9 +47,47 @@ void state_write(struct state_record *record, const struct state *state)
     atomic_store(&record->sequence, (sequence | 1) + 1);
 }
 
+static void limit(uint32_t *count, uint32_t most)
+{
+    if (*count > most)
+        *count = most;
+}
+
+/* Whoever has written it may be no server at all: no number leads out of its array, no text has no end. */
+static void tame(struct state *state)
+{
+    limit(&state->pool_count, STATE_POOLS_MAX);
+    limit(&state->listener_count, STATE_LISTENERS_MAX);
+    limit(&state->worker_count, STATE_WORKERS_MAX);
+    state->version[sizeof(state->version) - 1] = '\0';
+    state->phase[sizeof(state->phase) - 1] = '\0';
+    state->conf_path[sizeof(state->conf_path) - 1] = '\0';
+    for (unsigned i = 0; i < state->pool_count; i++)
+        state->pools[i].name[STATE_POOL_SIZE - 1] = '\0';
+    for (unsigned i = 0; i < state->worker_count; i++) {
+        state->workers[i].pool[STATE_POOL_SIZE - 1] = '\0';
+        state->workers[i].state[sizeof(state->workers[i].state) - 1] = '\0';
+    }
+    for (unsigned i = 0; i < state->listener_count; i++) {
+        struct state_listener *listener = &state->listeners[i];
+        limit(&listener->address_count, STATE_ADDRESSES_MAX);
+        limit(&listener->counter_count, STATE_COUNTERS_MAX);
+        listener->name[STATE_NAME_SIZE - 1] = listener->service[STATE_NAME_SIZE - 1] = '\0';
+        listener->pool[STATE_POOL_SIZE - 1] = '\0';
+        for (unsigned j = 0; j < listener->address_count; j++)
+            listener->addresses[j][SOCK_TEXT_SIZE - 1] = '\0';
+        for (unsigned j = 0; j < listener->counter_count; j++) {
+            listener->counters[j].name[STATE_NAME_SIZE - 1] = '\0';
+            listener->counters[j].help[sizeof(listener->counters[j].help) - 1] = '\0';
+        }
+    }
+}
+
 bool state_read(const struct state_record *record, struct state *state)
 {
-    for (unsigned i = 0; i < TRIES; i++, sched_yield()) {
+    for (unsigned i = 0; i < TRIES; i++) {
+        if (i > SPINS) /* the writer has lost its CPU in the middle */
+            usleep(1000);
         uint32_t before = atomic_load(&record->sequence);
         if (before % 2 != 0)
             continue;
@@ -59,8 +97,10 @@ bool state_read(const struct state_record *record, struct state *state)
         size_t size = state_size(state);
         memcpy(state->workers, record->state.workers, size - offsetof(struct state, workers));
         atomic_thread_fence(memory_order_acquire);
-        if (atomic_load(&record->sequence) == before)
+        if (atomic_load(&record->sequence) == before) {
+            tame(state);
             return true;
+        }
     }
     return false;
 }

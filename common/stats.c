@@ -21,6 +21,14 @@ static struct view {
 
 /* ---- the area ---- */
 
+/* Entries that may be in use. Who looks from outside does not know who has written the number. */
+static uint32_t blocks_of(const struct stats_area *area)
+{
+    uint32_t used = area->blocks_used;
+
+    return used < STATS_PROCESSES_MAX ? used : STATS_PROCESSES_MAX;
+}
+
 int stats_create(void)
 {
     int fd = memory_file_create("ccserver-stats", sizeof(struct stats_area));
@@ -86,7 +94,7 @@ static void drop_view(struct view *view)
 
 void stats_detach(struct stats_area *area)
 {
-    for (uint32_t i = 0; i < area->blocks_used; i++)
+    for (uint32_t i = 0; i < blocks_of(area); i++)
         drop_view(&views[i]);
     munmap(area, sizeof(*area));
 }
@@ -201,7 +209,7 @@ static uint32_t index_of(const struct stats_area *area, const struct stats_block
 {
     uint32_t index = 0;
 
-    while (index + 1 < area->blocks_used && views[index].block != block)
+    while (index + 1 < blocks_of(area) && views[index].block != block)
         index++;
     return index;
 }
@@ -213,7 +221,7 @@ void stats_set_pid(struct stats_area *area, const struct stats_block *block, pid
 
 struct stats_block *stats_enter(struct stats_area *area, const struct stats_block *block)
 {
-    uint32_t used = area->blocks_used, own = index_of(area, block);
+    uint32_t used = blocks_of(area), own = index_of(area, block);
 
     area->entries[own].pid = getpid(); /* should the master die before it has done so */
     munmap(area, sizeof(*area));
@@ -235,7 +243,7 @@ uint64_t stats_serial(const struct stats_area *area, const struct stats_block *b
 
 const struct stats_block *stats_block_of(const struct stats_area *area, uint64_t serial)
 {
-    for (uint32_t i = 0; serial && i < area->blocks_used; i++)
+    for (uint32_t i = 0; serial && i < blocks_of(area); i++)
         if (views[i].block && views[i].serial == serial)
             return views[i].block;
     return NULL;
@@ -420,7 +428,7 @@ void stats_sum(const struct stats_area *area, unsigned number, struct stats_bloc
 {
     memset(total, 0, sizeof(*total));
     stats_add_totals(total, &area->totals[number]);
-    for (uint32_t i = 0; i < area->blocks_used; i++)
+    for (uint32_t i = 0; i < blocks_of(area); i++)
         if (area->entries[i].taken == number + 1 && views[i].block && views[i].serial == area->entries[i].serial)
             add_block(total, views[i].block, &area->entries[i], false);
 }
@@ -447,7 +455,7 @@ static void map_other(struct view *view, const struct stats_entry *entry, uint64
 
 void stats_watch(struct stats_area *area, pid_t self)
 {
-    for (uint32_t i = 0; i < area->blocks_used; i++) {
+    for (uint32_t i = 0; i < blocks_of(area); i++) {
         struct stats_entry *entry = &area->entries[i];
         uint64_t serial = entry->serial;
         if (views[i].block && views[i].serial != serial)
@@ -465,14 +473,14 @@ static bool is_orphaned(const struct stats_entry *entry, pid_t self)
 void stats_sweep(struct stats_area *area, pid_t self)
 {
     stats_watch(area, self);
-    for (uint32_t i = 0; i < area->blocks_used; i++)
+    for (uint32_t i = 0; i < blocks_of(area); i++)
         if (is_orphaned(&area->entries[i], self) && area->entries[i].pid > 0 && is_gone(area->entries[i].pid))
             fold(area, i);
 }
 
 const struct stats_entry *stats_other(const struct stats_area *area, pid_t self, uint32_t *at)
 {
-    while (*at < area->blocks_used) {
+    while (*at < blocks_of(area)) {
         const struct stats_entry *entry = &area->entries[(*at)++];
         if (entry->serial && entry->owner != self)
             return entry;
@@ -482,7 +490,7 @@ const struct stats_entry *stats_other(const struct stats_area *area, pid_t self,
 
 const struct stats_entry *stats_orphan(const struct stats_area *area, pid_t self, uint32_t *at)
 {
-    while (*at < area->blocks_used) {
+    while (*at < blocks_of(area)) {
         const struct stats_entry *entry = &area->entries[(*at)++];
         if (is_orphaned(entry, self))
             return entry;

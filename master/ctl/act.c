@@ -200,6 +200,21 @@ static bool is_gone(const struct state *state, pid_t pid)
     return true;
 }
 
+static pid_t parent_of(pid_t pid)
+{
+    char path[64];
+    int parent = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return 0;
+    if (fscanf(in, "%*d (%*[^)]) %*c %d", &parent) != 1)
+        parent = 0;
+    fclose(in);
+    return parent;
+}
+
 enum ctl_exit act_drain(const struct act *act, const char *name)
 {
     const struct state_worker *worker = find_worker(&act->server->state, name);
@@ -212,6 +227,11 @@ enum ctl_exit act_drain(const struct act *act, const char *name)
         return CTL_REFUSED;
     }
     pid_t pid = worker->pid;
+    if (parent_of(pid) != act->server->pid) { /* the memory says so; the kernel must, too, before it is sent a signal */
+        snprintf(error, sizeof(error), "pid %d is no worker of pid %d", (int)pid, (int)act->server->pid);
+        complain(error);
+        return CTL_REFUSED;
+    }
     enum ctl_exit result = send_signal(pid, SIGTERM);
     while (result == CTL_DONE && !is_gone(&act->server->state, pid)) {
         if (is_late(act, begun_ms))

@@ -11,19 +11,32 @@
 #include <unistd.h>
 
 #include <bsd/stdlib.h>
+#include <bsd/string.h>
 
-static const char title[] = "ccserver: master";
-
-static bool is_master(pid_t pid)
+static bool is_same_file(const char *path, const char *other)
 {
-    char path[64], text[sizeof(title) - 1];
+    struct stat one, two;
+
+    return strcmp(path, other) == 0 ||
+           (stat(path, &one) == 0 && stat(other, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino);
+}
+
+/* Whether a process says by its title that it is a master; with the file behind it, "": it names none. */
+static bool is_master(pid_t pid, char file[PATH_MAX])
+{
+    static const char title[] = "ccserver: master";
+    char path[64], text[sizeof(title) + PATH_MAX] = "";
 
     snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text));
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (fd >= 0)
         close(fd);
-    return size == sizeof(text) && memcmp(text, title, sizeof(text)) == 0;
+    if (size < 0 || strncmp(text, title, strlen(title)) != 0)
+        return false;
+    const char *behind = text + strlen(title);
+    strlcpy(file, *behind == ' ' ? behind + 1 : behind, PATH_MAX);
+    return true;
 }
 
 /* The memory file of the statistics among the descriptors of a process, as one of ours; -1 with errno. */
@@ -64,14 +77,6 @@ static struct stats_area *map_area(pid_t pid)
     return area;
 }
 
-static bool is_same_file(const char *path, const char *other)
-{
-    struct stat one, two;
-
-    return strcmp(path, other) == 0 ||
-           (stat(path, &one) == 0 && stat(other, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino);
-}
-
 /* Take this process for the server if it is the master in charge of it. */
 static enum ctl_exit try_process(struct server *server, pid_t pid)
 {
@@ -106,24 +111,50 @@ static enum ctl_exit explain(enum ctl_exit result, const struct server *server, 
     return result;
 }
 
-static enum ctl_exit search(struct server *server, char *error, size_t error_size)
+/* The first one; and `other`, a second one that says the same: anybody can start a process that looks like a master. */
+static enum ctl_exit search_all(struct server *server, pid_t *other)
 {
+    static struct server found; /* too large for the stack */
     enum ctl_exit result = CTL_NOT_RUNNING;
     const struct dirent *entry;
     DIR *processes = opendir("/proc");
+    char file[PATH_MAX];
 
-    while (processes && result != CTL_DONE && (entry = readdir(processes))) {
+    found.conf_path = server->conf_path;
+    while (processes && (entry = readdir(processes))) {
         const char *wrong = NULL;
         pid_t pid = (pid_t)strtonum(entry->d_name, 1, INT_MAX, &wrong);
-        if (wrong || !is_master(pid))
+        if (wrong || !is_master(pid, file))
             continue;
-        enum ctl_exit tried = try_process(server, pid);
+        enum ctl_exit tried = try_process(result == CTL_DONE ? &found : server, pid);
+        bool is_closed = tried == CTL_NOT_ALLOWED || tried == CTL_REFUSED;
+        if (is_closed && !is_same_file(file[0] ? file : "built-in", server->conf_path))
+            continue; /* what cannot be looked into is another server, as far as its title goes */
+        if (tried == CTL_DONE && result == CTL_DONE)
+            *other = pid;
+        if (found.area)
+            stats_detach(found.area);
+        found.area = NULL;
         if (tried == CTL_DONE || result == CTL_NOT_RUNNING)
             result = tried;
     }
     if (processes)
         closedir(processes);
-    return result == CTL_DONE ? CTL_DONE : explain(result, server, error, error_size);
+    return result;
+}
+
+static enum ctl_exit search(struct server *server, char *error, size_t error_size)
+{
+    pid_t other = 0;
+    enum ctl_exit result = search_all(server, &other);
+
+    if (result != CTL_DONE)
+        return explain(result, server, error, error_size);
+    if (other == 0)
+        return CTL_DONE;
+    snprintf(error, error_size, "several servers run with %s: %d, %d; choose one with -p", server->conf_path,
+             (int)server->pid, (int)other);
+    return CTL_REFUSED;
 }
 
 enum ctl_exit server_open(struct server *server, char *error, size_t error_size)

@@ -5,6 +5,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -62,8 +63,9 @@ def test_all_reports_are_of_one_source(serve):
         with server.connect("pingpong") as client:
             client.ask(*PING)
     server.await_closed("pingpong", "peer", 5)
-    os.kill(server.worker_pids()[0], signal.SIGKILL)
-    server.await_stats(lambda stats: all(each["state"] == "ready" for each in stats["workers"]))
+    victim = server.worker_pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    server.wait_replaced(0, victim)
     moving = re.compile(r'"(time|time_ms|turns|longest_turn_us|[a-z_]*_s)": [^,}]*')
     of_signal = server.stats()
     await_equal(lambda: moving.sub("", ctl(server, "-j", "status")), moving.sub("", server.stats_file.read_text()))
@@ -203,6 +205,33 @@ def test_it_finds_its_own_server(serve):
         assert f" {each.pid}\n" in ctl(link, "status")
         shown = subprocess.run([CTL, "-p", str(each.pid), "status"], capture_output=True, text=True, check=True).stdout
         assert str(each.config) in shown
+
+
+FAKE = """
+import ctypes, os, sys, time
+area = os.memfd_create("ccserver-stats")
+os.truncate(area, os.stat(f"/proc/{sys.argv[1]}/fd/{sys.argv[2]}").st_size)
+with open(f"/proc/{sys.argv[1]}/fd/{sys.argv[2]}", "rb") as source:
+    os.pwrite(area, source.read().replace(int(sys.argv[1]).to_bytes(4, "little"), os.getpid().to_bytes(4, "little")), 0)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_looks_like_the_master(serve, tmp_path):
+    """Its title and its memory: two of them, and nobody guesses."""
+    server = serve(listen("pingpong"))
+    ctl(server, "wait", "--ready")
+    folder = pathlib.Path(f"/proc/{server.pid}/fd")
+    number = next(each.name for each in folder.iterdir() if os.readlink(each).startswith("/memfd:ccserver-stats (del"))
+    with subprocess.Popen(["ccserver: master fake", "-c", FAKE, str(server.pid), number], executable=sys.executable,
+                          stdout=subprocess.PIPE) as fake:
+        assert fake.stdout.readline() == b"ready\n"
+        assert "several servers run with" in ctl(server, "stop", code=REFUSED)
+        shown = subprocess.run([CTL, "-p", str(server.pid), "status"], capture_output=True, text=True, check=True).stdout
+        assert f" {server.pid}\n" in shown
+        fake.kill()
+    ctl(server, "status")
 
 
 @pytest.mark.parametrize("args, complaint", [

@@ -107,6 +107,26 @@ static void test_while_it_is_written(void)
     end();
 }
 
+/* Whoever has written it: nobody who reads it leaves an array, or a text. */
+static void test_a_forged_state(void)
+{
+    begin();
+    memset(&state, 'x', sizeof(state));
+    state.worker_count = 1;
+    state_write(record, &state);
+    memset(&record->state, 0xff, sizeof(record->state));
+    CU_ASSERT_TRUE(state_read(record, &copy));
+    CU_ASSERT_EQUAL(copy.worker_count, STATE_WORKERS_MAX);
+    CU_ASSERT_EQUAL(copy.listener_count, STATE_LISTENERS_MAX);
+    CU_ASSERT_EQUAL(copy.pool_count, STATE_POOLS_MAX);
+    CU_ASSERT_EQUAL(copy.listeners[63].counter_count, STATE_COUNTERS_MAX);
+    CU_ASSERT_EQUAL(strlen(copy.version), sizeof(copy.version) - 1);
+    CU_ASSERT_EQUAL(strlen(copy.conf_path), sizeof(copy.conf_path) - 1);
+    CU_ASSERT_EQUAL(strlen(copy.workers[4095].state), sizeof(copy.workers[0].state) - 1);
+    CU_ASSERT_EQUAL(strlen(copy.listeners[63].addresses[15]), SOCK_TEXT_SIZE - 1);
+    end();
+}
+
 static void test_changes(void)
 {
     static struct state_change change;
@@ -125,6 +145,7 @@ int main(void)
         {"write and read", test_write_and_read},
         {"a writer that died", test_a_writer_that_died},
         {"while it is written", test_while_it_is_written},
+        {"a forged state", test_a_forged_state},
         {"changes", test_changes},
         {0},
     };
