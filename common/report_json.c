@@ -166,7 +166,7 @@ static void json_listener(FILE *out, const struct state_listener *listener, cons
 
 static void json_listeners(FILE *out, const struct report *report)
 {
-    const struct state *state = report->state;
+    const struct master_state *state = report->state;
 
     fprintf(out, " \"listeners\": [");
     for (unsigned i = 0; i < state->listener_count; i++) {
@@ -192,7 +192,7 @@ static void json_gone(FILE *out, const struct report *report)
 
 static void json_master(FILE *out, const struct report *report)
 {
-    const struct state *state = report->state;
+    const struct master_state *state = report->state;
     const struct stats_area *area = report->area;
     const struct stats_service *service = &area->service;
 

@@ -61,7 +61,7 @@ static void result(FILE *out, const char *name, uint64_t done, uint64_t failed)
 
 static void server_metrics(FILE *out, const struct report *report)
 {
-    const struct state *state = report->state;
+    const struct master_state *state = report->state;
     const struct stats_service *service = &report->area->service;
 
     fprintf(out, "# TYPE ccserver_build info\n# HELP ccserver_build the version of the master in charge\n");
@@ -85,7 +85,7 @@ static void server_metrics(FILE *out, const struct report *report)
                 report->sums->respawns[i]);
 }
 
-static void pool_metrics(FILE *out, const struct state *state)
+static void pool_metrics(FILE *out, const struct master_state *state)
 {
     family(out, GAUGE, "pool_workers_wanted", NULL, "workers that the pool is to have");
     for (unsigned i = 0; i < state->pool_count; i++) {
@@ -199,7 +199,7 @@ static void closed_metrics(FILE *out, const struct report *report)
 }
 
 /* Own counters of several services may have the same name: one family, with the help of the first. */
-static bool is_first_of_name(const struct state *state, unsigned listener, const char *name)
+static bool is_first_of_name(const struct master_state *state, unsigned listener, const char *name)
 {
     for (unsigned i = 0; i < listener; i++)
         for (unsigned j = 0; j < state->listeners[i].counter_count; j++)
@@ -232,7 +232,7 @@ static void own_family(FILE *out, const struct report *report, const struct stat
 
 static void listener_metrics(FILE *out, const struct report *report)
 {
-    const struct state *state = report->state;
+    const struct master_state *state = report->state;
 
     family(out, GAUGE, "sessions_open", NULL, "sessions of this listener");
     for (unsigned i = 0; i < state->listener_count; i++) {

@@ -96,7 +96,7 @@ void report_respawns(const struct report *report, const struct state_worker *wor
 void report_sums_gone_workers(const struct report *report, struct report_row *gone)
 {
     const struct report_sums *sums = report->sums;
-    const struct state *state = report->state;
+    const struct master_state *state = report->state;
     bool present[STATS_NUMBERS_MAX] = {false};
 
     for (unsigned i = 0; i < state->worker_count; i++) {
@@ -114,7 +114,7 @@ void report_sums_gone_workers(const struct report *report, struct report_row *go
 void report_sums_gone_listeners(const struct report *report, struct stats_listener *gone)
 {
     const struct report_sums *sums = report->sums;
-    const struct state *state = report->state;
+    const struct master_state *state = report->state;
     bool configured[STATS_LISTENERS_MAX] = {false};
 
     for (unsigned i = 0; i < state->listener_count; i++)

@@ -35,7 +35,7 @@ struct report_sums {
 /* What a report is about: who reads it has mapped the area, and taken a copy of the state and of the counters. */
 struct report {
     const struct stats_area *area;
-    const struct state *state;
+    const struct master_state *state;
     const struct report_sums *sums;
 };
 

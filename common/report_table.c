@@ -147,7 +147,7 @@ static void list_end(struct list *list)
 static void print_summary(const struct report *report, const struct report_sums *before)
 {
     const struct stats_area *area = report->area;
-    const struct state *state = report->state;
+    const struct master_state *state = report->state;
     const struct stats_service *service = &area->service;
     char up[REPORT_CELL_SIZE], own[REPORT_CELL_SIZE], since[REPORT_CELL_SIZE];
     struct list list;

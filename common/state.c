@@ -8,7 +8,7 @@
 
 enum { TRIES = 1000, SPINS = 100 };
 
-unsigned state_serving(const struct state *state)
+unsigned state_serving(const struct master_state *state)
 {
     unsigned count = 0;
 
@@ -17,11 +17,11 @@ unsigned state_serving(const struct state *state)
     return count;
 }
 
-size_t state_size(const struct state *state)
+size_t state_size(const struct master_state *state)
 {
     uint32_t count = state->worker_count < STATE_WORKERS_MAX ? state->worker_count : STATE_WORKERS_MAX;
 
-    return offsetof(struct state, workers) + count * sizeof(state->workers[0]);
+    return offsetof(struct master_state, workers) + count * sizeof(state->workers[0]);
 }
 
 void state_note_change(struct state_change *change, bool failed, const char *text)
@@ -35,7 +35,7 @@ void state_note_change(struct state_change *change, bool failed, const char *tex
     atomic_fetch_add(&change->count, 1);
 }
 
-void state_write(struct state_record *record, const struct state *state)
+void state_write(struct state_record *record, const struct master_state *state)
 {
     uint32_t sequence = atomic_load(&record->sequence);
 
@@ -54,7 +54,7 @@ static void limit(uint32_t *count, uint32_t most)
 }
 
 /* Whoever has written it may be no server at all: no number leads out of its array, no text has no end. */
-static void tame(struct state *state)
+static void tame(struct master_state *state)
 {
     limit(&state->pool_count, STATE_POOLS_MAX);
     limit(&state->listener_count, STATE_LISTENERS_MAX);
@@ -83,7 +83,7 @@ static void tame(struct state *state)
     }
 }
 
-bool state_read(const struct state_record *record, struct state *state)
+bool state_read(const struct state_record *record, struct master_state *state)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         if (i > SPINS) /* the writer has lost its CPU in the middle */
@@ -93,9 +93,9 @@ bool state_read(const struct state_record *record, struct state *state)
             continue;
         if (before == 0)
             return false;
-        memcpy(state, &record->state, offsetof(struct state, workers));
+        memcpy(state, &record->state, offsetof(struct master_state, workers));
         size_t size = state_size(state);
-        memcpy(state->workers, record->state.workers, size - offsetof(struct state, workers));
+        memcpy(state->workers, record->state.workers, size - offsetof(struct master_state, workers));
         atomic_thread_fence(memory_order_acquire);
         if (atomic_load(&record->sequence) == before) {
             tame(state);

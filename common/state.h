@@ -67,7 +67,7 @@ struct state_change {
     char text[STATE_TEXT_SIZE]; /* why it has failed, or what it has changed */
 };
 
-struct state {
+struct master_state {
     pid_t pid; /* of the master in charge */
     char version[STATE_NAME_SIZE];
     char phase[16]; /* starting, serving, stopping, killing, handed over */
@@ -86,22 +86,22 @@ struct state {
 /* As it lies in shared memory. */
 struct state_record {
     _Atomic uint32_t sequence; /* odd: it is being written */
-    struct state state;
+    struct master_state state;
 };
 
 /* Note the end of a reload or upgrade. */
 void state_note_change(struct state_change *change, bool failed, const char *text);
 
 /* How many workers serve, or are about to. */
-unsigned state_serving(const struct state *state);
+unsigned state_serving(const struct master_state *state);
 
 /* Bytes of it that mean something: what follows the last worker is not written. */
-size_t state_size(const struct state *state);
+size_t state_size(const struct master_state *state);
 
 /* For the one writer. */
-void state_write(struct state_record *record, const struct state *state);
+void state_write(struct state_record *record, const struct master_state *state);
 
 /* Take a copy. False when the writer does not come to an end of it, or has never been there. */
-bool state_read(const struct state_record *record, struct state *state);
+bool state_read(const struct state_record *record, struct master_state *state);
 
 #endif

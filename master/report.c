@@ -12,7 +12,7 @@
 
 /* Allocated once and for all: a report must not fail for want of memory. Pages that nobody touches cost nothing. */
 static struct report_sums sums, before;
-static struct state state;
+static struct master_state state;
 static struct report report = {.state = &state, .sums = &sums};
 
 static void take(struct master *master)

@@ -31,7 +31,8 @@ static uint64_t started_ms(const struct master *master, const struct slot *slot)
     return slot->pid ? clock_now_ms() - (now_ms > then_ms ? now_ms - then_ms : 0) : 0;
 }
 
-static void add_worker(const struct master *master, struct state *state, const struct slot *slot, enum state_part part)
+static void add_worker(const struct master *master, struct master_state *state, const struct slot *slot,
+                       enum state_part part)
 {
     if (state->worker_count == STATE_WORKERS_MAX || (part != STATE_SERVES && !slot->block))
         return;
@@ -50,7 +51,7 @@ static void add_worker(const struct master *master, struct state *state, const s
     strlcpy(worker->state, supervisor_state_name(slot->supervised.state), sizeof(worker->state));
 }
 
-static void add_generation(const struct master *master, struct state *state, const struct generation *generation,
+static void add_generation(const struct master *master, struct master_state *state, const struct generation *generation,
                            enum state_part part)
 {
     for (unsigned i = 0; generation && i < generation->pool_count; i++)
@@ -58,7 +59,7 @@ static void add_generation(const struct master *master, struct state *state, con
             add_worker(master, state, generation->pools[i].slots[j], part);
 }
 
-static void add_pools(struct state *state, const struct generation *generation)
+static void add_pools(struct master_state *state, const struct generation *generation)
 {
     state->pool_count = generation->pool_count;
     for (unsigned i = 0; i < generation->pool_count; i++) {
@@ -79,7 +80,7 @@ static void add_counters(struct state_listener *listener, const struct counter_r
     }
 }
 
-static void add_listener(struct state *state, const struct listener_config *config)
+static void add_listener(struct master_state *state, const struct listener_config *config)
 {
     struct state_listener *listener = &state->listeners[state->listener_count++];
 
@@ -103,7 +104,7 @@ static const char *conf_path(const struct master *master)
     return path;
 }
 
-void state_take(const struct master *master, struct state *state)
+void state_take(const struct master *master, struct master_state *state)
 {
     const struct generation *current = master->fleet.current;
     const struct slot *slot;
@@ -131,7 +132,7 @@ void state_take(const struct master *master, struct state *state)
 
 void state_publish(struct master *master)
 {
-    static struct state state;
+    static struct master_state state;
 
     if (!handover_is_in_charge(master->upgrade.state))
         return;

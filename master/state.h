@@ -8,7 +8,7 @@
 #include "master/master.h"
 
 /* The state as it is now. */
-void state_take(const struct master *master, struct state *state);
+void state_take(const struct master *master, struct master_state *state);
 
 /* At each turn, in the master that is in charge: write it to the shared memory. */
 void state_publish(struct master *master);

@@ -32,6 +32,7 @@
 #include "master/master.h"
 #include "master/resize.h"
 #include "master/single.h"
+#include "master/state.h"
 #include "master/upgrade_fork.h"
 #include "master/upgrade_words.h"
 #include <errno.h>
@@ -405,12 +406,13 @@ static void claim(struct master *master)
 static void take_over(struct master *master)
 {
     stats_count(&master->fleet.context.stats->upgrades, 1);
-    state_note_change(&master->fleet.context.stats->service.last_upgrade, false, "a new binary serves");
     master->fleet.singles_wait = false;
     endpoints_yield_covered(&master->fleet.endpoints);
     endpoints_shut_unclaimed(&master->fleet.endpoints);
     endpoints_keep_claimed(&master->fleet.endpoints, &master->fleet.current->conf);
     resize_to_configured(&master->fleet);
+    state_publish(master); /* whoever waits for the end of the upgrade looks for the new master then */
+    state_note_change(&master->fleet.context.stats->service.last_upgrade, false, "a new binary serves");
     log_notice("upgrade: this master is in charge, pid %d drains", (int)master->upgrade.pid);
     notify("READY=1\nSTATUS=%u workers", conf_workers(&master->fleet.current->conf));
 }

@@ -44,7 +44,7 @@ static bool is_late(const struct act *act, uint64_t begun_ms)
 }
 
 /* Workers of the generation that starts: all, and those that are ready. */
-static void count_starting(const struct state *state, unsigned *all, unsigned *ready)
+static void count_starting(const struct master_state *state, unsigned *all, unsigned *ready)
 {
     *all = *ready = 0;
     for (unsigned i = 0; i < state->worker_count; i++) {
@@ -56,7 +56,7 @@ static void count_starting(const struct state *state, unsigned *all, unsigned *r
 }
 
 /* Tell how far a reload is; only what has changed. */
-static void tell_progress(const struct state *state, unsigned *told_all, unsigned *told_ready)
+static void tell_progress(const struct master_state *state, unsigned *told_all, unsigned *told_ready)
 {
     unsigned all, ready;
 
@@ -71,7 +71,7 @@ static void tell_progress(const struct state *state, unsigned *told_all, unsigne
     *told_ready = ready;
 }
 
-static unsigned count_leaving(const struct state *state)
+static unsigned count_leaving(const struct master_state *state)
 {
     unsigned count = 0;
 
@@ -136,7 +136,7 @@ enum ctl_exit act_upgrade(const struct act *act)
     return change(act, SIGUSR2, last_upgrade);
 }
 
-static unsigned main_wanted(const struct state *state)
+static unsigned main_wanted(const struct master_state *state)
 {
     return state->pool_count > 0 ? state->pools[0].wanted : 0;
 }
@@ -175,7 +175,7 @@ enum ctl_exit act_resize(const struct act *act, const char *pool, unsigned count
 }
 
 /* NULL: there is no worker of this name that serves. */
-static const struct state_worker *find_worker(const struct state *state, const char *name)
+static const struct state_worker *find_worker(const struct master_state *state, const char *name)
 {
     const char *slash = strchr(name, '/'), *wrong = NULL;
     unsigned number = (unsigned)strtonum(slash ? slash + 1 : name, 0, INT_MAX, &wrong);
@@ -192,7 +192,7 @@ static const struct state_worker *find_worker(const struct state *state, const c
     return NULL;
 }
 
-static bool is_gone(const struct state *state, pid_t pid)
+static bool is_gone(const struct master_state *state, pid_t pid)
 {
     for (unsigned i = 0; i < state->worker_count; i++)
         if (state->workers[i].pid == pid)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
+
+enum { AGAIN_MS = 50 };
 
 static bool is_same_file(const char *path, const char *other)
 {
@@ -147,6 +150,11 @@ static enum ctl_exit search(struct server *server, char *error, size_t error_siz
 {
     pid_t other = 0;
     enum ctl_exit result = search_all(server, &other);
+
+    if (result == CTL_NOT_RUNNING) { /* or one binary takes over from another at this moment */
+        poll(NULL, 0, AGAIN_MS);
+        result = search_all(server, &other);
+    }
 
     if (result != CTL_DONE)
         return explain(result, server, error, error_size);

@@ -23,7 +23,7 @@ struct server {
     const char *conf_path; /* what it was asked for with; NULL: `pid` alone counts */
     pid_t pid;             /* of the master in charge */
     struct stats_area *area;
-    struct state state; /* as it was when it was last read */
+    struct master_state state; /* as it was when it was last read */
 };
 
 /*

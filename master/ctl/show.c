@@ -39,7 +39,7 @@ static void print_change(const char *what, const struct state_change *change)
     printf("%-16s %s, %s: %s\n", what, text, change->failed ? "refused" : "done", change->text);
 }
 
-static void print_pools(const struct state *state)
+static void print_pools(const struct master_state *state)
 {
     for (unsigned i = 0; i < state->pool_count; i++)
         printf("%s%s %" PRIu32 "/%" PRIu32 "%s", i ? ", " : "", state->pools[i].name, state->pools[i].running,
@@ -50,7 +50,7 @@ static void print_pools(const struct state *state)
 enum ctl_exit show_status(struct server *server, bool json)
 {
     const struct report report = take(server);
-    const struct state *state = &server->state;
+    const struct master_state *state = &server->state;
     char up[REPORT_CELL_SIZE];
 
     if (json) {
@@ -128,7 +128,7 @@ enum ctl_exit show_stat(struct server *server, const char *pattern)
 
 enum ctl_exit show_health(struct server *server)
 {
-    const struct state *state = &server->state;
+    const struct master_state *state = &server->state;
 
     for (unsigned i = 0; i < state->pool_count; i++)
         if (state->pools[i].cannot_run) {

@@ -283,7 +283,7 @@ def test_the_unit_file(unit):
     service = unit["Service"]
     assert service["Type"] in ("notify", "notify-reload")
     assert re.fullmatch(r"/\S+/ccserver -c \S+", service["ExecStart"])
-    assert service["Type"] == "notify-reload" or service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert re.fullmatch(r"/\S+/ccserverctl -c \S+ reload", service["ExecReload"])  # which fails where the reload does
     assert re.fullmatch(r"\d+(s|sec|min)?", service["WatchdogSec"])
     assert service["Restart"] in ("on-failure", "always", "on-abnormal")
     assert service["NoNewPrivileges"] in ("yes", "true") and service["ProtectSystem"] == "strict"
@@ -297,6 +297,7 @@ def test_the_unit_file_is_one_for_systemd(tmp_path):
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze")
     text = re.sub(r"^(ExecStart=)\S+", rf"\g<1>{BINARY}", UNIT.read_text(), flags=re.M)
+    text = re.sub(r"^(ExecReload=)\S+", rf"\g<1>{BINARY}ctl", text, flags=re.M)
     (tmp_path / "ccserver.service").write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / "ccserver.service"], timeout=60,
                           capture_output=True, text=True, env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})

@@ -24,7 +24,7 @@ static struct generation current;
 static struct slot slots[WORKERS];
 static struct master master;
 static struct report_sums sums, before;
-static struct state state;
+static struct master_state state;
 static struct report report = {.state = &state, .sums = &sums};
 static int fd;
 

@@ -13,7 +13,7 @@
 enum { READS = 2000 };
 
 static struct state_record *record;
-static struct state state, copy;
+static struct master_state state, copy;
 
 static void begin(void)
 {
@@ -39,7 +39,7 @@ static void fill(uint32_t number)
         state.workers[i] = (struct state_worker){.id = i, .generation = number, .part = i % 3};
 }
 
-static bool is_whole(const struct state *read)
+static bool is_whole(const struct master_state *read)
 {
     bool whole = read->pools[0].wanted == read->generation && read->worker_count == read->generation % 7;
 
