@@ -24,7 +24,7 @@ FILES = sorted([*ROOT.glob("worker/core/*.c"), *ROOT.glob("common/*.c"),
                 *(ROOT / "master" / name for name in ("supervisor.c", "handover.c", "endpoint.c"))])
 PATIENCE_S = 30  # of a unit program: a change may make it wait for ever
 REQUIRED = 0.92
-COPIED = ["Makefile", "master", "worker", "common", "proto", "etc", "bench", "tests/unit", "tests/services"]
+COPIED = ["Makefile", "master", "worker", "common", "proto", "etc", "bench", "tests", "docs"]
 
 OPERATORS = {"==": "!=", "!=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">", "&&": "||", "||": "&&", "+": "-", "-": "+",
              "+=": "-=", "-=": "+=", "++": "--", "--": "++", "!": ""}
@@ -64,15 +64,18 @@ def is_sign(text, match):
 
 
 class Tree:
-    """A copy of what the unit programs are built from, with its own build folder."""
+    """A copy of what the unit programs are built from, with its own build folder; of `first`, which has been built already."""
 
-    def __init__(self, number):
+    def __init__(self, number, first=None):
         self.path = ROOT / "build" / "mutants" / str(number)
         shutil.rmtree(self.path, ignore_errors=True)
-        for name in COPIED:
-            source, target = ROOT / name, self.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+        self.path.mkdir(parents=True)
+        for name in [*COPIED, "build"] if first else COPIED:
+            source = (first.path if first else ROOT) / name
+            if source.is_dir():
+                shutil.copytree(source, self.path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, self.path / name)
         self.make(check=True)
         programs = [path for path in (self.path / "build/unit").iterdir() if os.access(path, os.X_OK) and path.is_file()]
         self.seconds = {path: self.run(path) or 0.0 for path in programs}
@@ -81,7 +84,8 @@ class Tree:
             sys.exit(f"fails without any change: {', '.join(failed)}")
 
     def make(self, check=False):
-        return subprocess.run(["make", "-s", "unit-programs"], cwd=self.path, check=check, stdout=subprocess.DEVNULL,
+        jobs = f"-j{os.cpu_count() if check else 1}"  # the other trees have the other CPUs
+        return subprocess.run(["make", "-s", jobs, "unit-programs"], cwd=self.path, check=check, stdout=subprocess.DEVNULL,
                               stderr=None if check else subprocess.DEVNULL).returncode == 0
 
     def run(self, path):
@@ -129,10 +133,10 @@ def main():
     possible = [mutant for path in FILES for mutant in mutants_of(path)]
     chosen = list(enumerate(random.Random(seed).sample(possible, min(count, len(possible)))))
     chosen = [each for each in chosen if not ids or each[0] in ids]
-    trees = queue.Queue()
+    trees, first = queue.Queue(), Tree(0)
     workers = min(os.cpu_count() or 1, len(chosen))
     for number in range(workers):
-        trees.put(Tree(number))
+        trees.put(Tree(number, first) if number else first)
 
     def judge(numbered):
         number, mutant = numbered
