@@ -626,8 +626,9 @@ class Server:
         end = time.monotonic() + DEADLINE
         for pid in [pid for pid in alive if pid in self.baseline]:
             while (now := descriptors(pid)) and len(now) > len(self.baseline[pid]):
-                assert time.monotonic() < end, f"{title(pid)}: {now}, at first {self.baseline[pid]}"
-                self.stats()
+                assert time.monotonic() < end, (f"{title(pid)}: {now}, at first {self.baseline[pid]}; workers: "
+                                                f"{[(each['pid'], each['state']) for each in stats['workers']]}\n{self.tail()}")
+                stats = self.stats()
         while zombies := [pid for pid, state in self.members().items() if state == "Z"]:  # reaped in a moment, or never
             assert time.monotonic() < end, f"zombies: {zombies}"
             self.stats()
