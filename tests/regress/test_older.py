@@ -18,7 +18,7 @@ def test_there_and_back(serve, tmp_path, first, second):
     binary = shutil.copy(sources[first], tmp_path / "ccserver")
     server = serve(listen("bank"), listen("pingpong"), listen("echo"), workers=2, binary=binary, drain_timeout="30s")
     idle = server.connect("echo")
-    idle.ask(b"hello\n", b"hello\n")
+    idle.ask(b"hello\r\n", b"ccserver echo:hello\r\n")
     for name in second, first, second:
         half, since = half_done(server), server.mark()
         with Load(server, "pingpong", *PING) as load:
@@ -28,7 +28,7 @@ def test_there_and_back(serve, tmp_path, first, second):
         load.expect_perfect()
         anew = server.wait_log(r"statistics start anew|takes over", since=since)
         assert "anew" in anew.string or server.listener("pingpong")["accepted"] > load.connected
-        server.connect("echo").ask(b"hello\n", b"hello\n")
+        server.connect("echo").ask(b"hello\r\n", b"ccserver echo:hello\r\n")
         finish_half(half)
         server.wait_replaced_masters()
     idle.expect_end()
