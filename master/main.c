@@ -8,6 +8,7 @@
 #include "common/signals.h"
 #include "common/title.h"
 #include "master/binary.h"
+#include "master/candidate.h"
 #include "master/conf/conf.h"
 #include "master/daemon.h"
 #include "master/limit.h"
@@ -37,7 +38,7 @@ static struct master master = {
 
 _Noreturn static void bad_usage(const char *error)
 {
-    upgrade_fail(&master.upgrade, error);
+    candidate_fail(&master.upgrade, error);
     log_complain("ccserver: %s (see ccserver -h)", error);
     exit(EX_USAGE);
 }
@@ -47,7 +48,7 @@ _Noreturn static void fail(const char *what, const char *error)
     char text[640];
 
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", error);
-    upgrade_fail(&master.upgrade, text);
+    candidate_fail(&master.upgrade, text);
     log_complain("ccserver: %s", text);
     daemon_report(DAEMON_HAS_REPORTED);
     exit(EXIT_FAILURE);
@@ -93,7 +94,7 @@ static void parse_options(struct options *options, int argc, char **argv)
 
 static void report_alive(void)
 {
-    upgrade_report_alive(&master.upgrade);
+    candidate_report_alive(&master.upgrade);
 }
 
 static void resolve(struct names *names)
@@ -106,7 +107,7 @@ static void resolve(struct names *names)
         names_keep(names, &master.known, "upgrade"); /* a name server that is down is no reason to serve less */
         return;
     }
-    upgrade_fail(&master.upgrade, "it was told to stop");
+    candidate_fail(&master.upgrade, "it was told to stop");
     log_notice("stopping: SIG%s while names are resolved", sigabbrev_np(ended_by));
     exit(EXIT_SUCCESS);
 }
@@ -123,7 +124,7 @@ static void read_conf(const struct options *options, struct generation *generati
 
     for (;;) {
         if (conf_load_from(conf, &source, error, sizeof(error)) < 0) {
-            upgrade_fail(&master.upgrade, error);
+            candidate_fail(&master.upgrade, error);
             log_complain("%s", error);
             exit(EXIT_FAILURE);
         }
@@ -146,7 +147,7 @@ static void check_services(void)
 
     if (service_check(services, conf_listen_options, error, sizeof(error)) == 0)
         return;
-    upgrade_fail(&master.upgrade, error);
+    candidate_fail(&master.upgrade, error);
     log_complain("%s", error);
     exit(EXIT_FAILURE);
 }
@@ -209,13 +210,13 @@ static void bind_all(void)
     unsigned workers[CONF_POOLS_MAX];
     char error[512];
 
-    const char *changed = upgrade_changed_single(&master);
+    const char *changed = candidate_changed_single(&master);
     if (changed) {
         snprintf(error, sizeof(error), "[pool %s]: `single` changes, for which a reload is needed, not an upgrade",
                  changed);
         fail("", error);
     }
-    upgrade_first_workers(&master, workers);
+    candidate_first_workers(&master, workers);
     if (endpoints_claim(&master.fleet.endpoints, conf, workers, error, sizeof(error)) < 0 ||
         endpoints_renew(&master.fleet.endpoints, conf, error, sizeof(error)) < 0 ||
         shared_claim(conf, error, sizeof(error)) < 0) {

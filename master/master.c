@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/adopt.h"
+#include "master/candidate.h"
 #include "master/readiness.h"
 #include "master/report.h"
 #include "master/resize.h"
@@ -217,7 +218,7 @@ static void fail_candidate(struct master *master, const struct pool *pool)
 
     snprintf(text, sizeof(text), "the pool %s cannot run", pool->config->name);
     log_error("%s", text);
-    upgrade_fail(&master->upgrade, text);
+    candidate_fail(&master->upgrade, text);
     exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
 }
 
@@ -236,7 +237,7 @@ static void check_started(struct master *master)
     if (readiness.ready == 0)
         return;
     master->was_ready = readiness.all;
-    upgrade_report_ready(&master->upgrade, readiness.ready, master->was_ready);
+    candidate_report_ready(&master->upgrade, readiness.ready, master->was_ready);
     if (!master->was_ready)
         return;
     if (readiness.cannot)
@@ -362,8 +363,8 @@ int master_run(struct master *master)
     master->started_ms = clock_now_ms();
     report_start(master);
     master->fleet.context.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
-    upgrade_first_workers(master, workers);
-    upgrade_hold_singles(master);
+    candidate_first_workers(master, workers);
+    candidate_hold_singles(master);
     fleet_start(&master->fleet, master->fleet.current, workers, is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_receive(master);

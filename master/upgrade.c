@@ -29,6 +29,7 @@
 #include "common/notify.h"
 #include "common/stats.h"
 #include "master/binary.h"
+#include "master/candidate.h"
 #include "master/master.h"
 #include "master/resize.h"
 #include "master/single.h"
@@ -45,7 +46,7 @@
 
 #include <bsd/string.h>
 
-enum { PATIENCE_MS = 10 * 1000, ALIVE_EACH_MS = 1000 };
+enum { PATIENCE_MS = 10 * 1000 };
 
 static void handle(struct master *master, enum handover_event event);
 static void check_claim(struct master *master);
@@ -242,25 +243,13 @@ bool upgrade_reaped(struct master *master, pid_t pid, int status)
     return true;
 }
 
-/* A worker of this candidate may take long to start, as long as it beats. */
-static void report_beats(struct master *master)
-{
-    uint64_t now_ms = clock_now_ms();
-
-    if (!handover_is_candidate(master->upgrade.state) || now_ms < master->upgrade.alive_due_ms ||
-        !fleet_is_starting(&master->fleet, master->fleet.current))
-        return;
-    master->upgrade.alive_due_ms = now_ms + ALIVE_EACH_MS;
-    upgrade_words_send(&master->upgrade, WORD_ALIVE);
-}
-
 void upgrade_tick(struct master *master)
 {
     struct upgrade *upgrade = &master->upgrade;
 
     upgrade_words_flush(upgrade);
     check_yielding(master);
-    report_beats(master);
+    candidate_report_beats(master);
     check_claim(master);
     guardian_tick(&master->guardian);
     if (upgrade->due_ms && clock_now_ms() >= upgrade->due_ms) {
@@ -270,19 +259,7 @@ void upgrade_tick(struct master *master)
     }
 }
 
-/* ---- the candidate ---- */
-
-void upgrade_fail(const struct upgrade *upgrade, const char *error)
-{
-    if (handover_is_candidate(upgrade->state))
-        upgrade_words_fail(upgrade->channel, error);
-}
-
-void upgrade_report_alive(struct upgrade *upgrade)
-{
-    if (handover_is_candidate(upgrade->state))
-        upgrade_words_send(upgrade, WORD_ALIVE);
-}
+/* ---- what is the business of the other master ---- */
 
 void upgrade_pass_hup(const struct upgrade *upgrade)
 {
@@ -320,61 +297,12 @@ bool upgrade_pass_shutdown(struct upgrade *upgrade)
     return true;
 }
 
-void upgrade_hold_singles(struct master *master)
-{
-    const struct conf *conf = &master->fleet.current->conf;
-
-    for (unsigned i = 0; i < conf->pool_count && handover_is_candidate(master->upgrade.state); i++)
-        master->fleet.singles_wait |= conf->pools[i].single && master->upgrade.pools[0] != '\0';
-}
-
-/* The character behind a pool's name in the list of the predecessor's; 0: it has had none of this name. */
-static int mark_of(const char *list, const char *name)
-{
-    size_t size = strlen(name);
-
-    for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
-        if (strncmp(at, name, size) == 0 && (at[size] == ',' || at[size] == '!' || at[size] == '\0'))
-            return at[size] ? at[size] : ',';
-    return 0;
-}
-
-const char *upgrade_changed_single(const struct master *master)
-{
-    const struct conf *conf = &master->fleet.current->conf;
-
-    for (unsigned i = 0; i < conf->pool_count; i++) {
-        int mark = mark_of(master->upgrade.pools, conf->pools[i].name);
-        if (mark && conf->pools[i].single != (mark == '!'))
-            return conf->pools[i].name;
-    }
-    return NULL;
-}
+/* ---- the candidate ---- */
 
 void upgrade_report_others_ready(struct master *master)
 {
     if (master->upgrade.state == HANDOVER_CANDIDATE && master->fleet.singles_wait)
         handle(master, HANDOVER_EVENT_OTHERS_READY);
-}
-
-void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all)
-{
-    if (!handover_is_candidate(upgrade->state) || (!all && workers <= upgrade->workers))
-        return;
-    upgrade->workers = workers;
-    upgrade_words_send(upgrade, all ? WORD_READY : WORD_ALIVE);
-}
-
-void upgrade_first_workers(const struct master *master, unsigned workers[CONF_POOLS_MAX])
-{
-    const struct conf *conf = &master->fleet.current->conf;
-
-    conf_each_pool_workers(conf, workers);
-    for (unsigned i = 0; i < conf->pool_count && handover_is_candidate(master->upgrade.state); i++) {
-        unsigned numbers = endpoints_fewest(&master->fleet.endpoints, conf, i);
-        if (numbers < workers[i])
-            workers[i] = numbers;
-    }
 }
 
 /* MINE is on its way, or nobody is left to receive it: there is no way back. */
@@ -397,7 +325,7 @@ static void claim(struct master *master)
 
     if (replace_pid_file(master, error, sizeof(error)) < 0) {
         log_error("%s", error);
-        upgrade_fail(&master->upgrade, error);
+        candidate_fail(&master->upgrade, error);
         exit(EXIT_FAILURE); /* the workers finish what they can, as those of any master that is gone */
     }
     send_mine(master);

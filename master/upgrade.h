@@ -36,34 +36,9 @@ struct upgrade {
 /* SIGUSR2: start the binary that is on disk now, with our sockets. */
 void upgrade_start(struct master *master);
 
-/* In a candidate: send FAILED with the error to the predecessor. */
-void upgrade_fail(const struct upgrade *upgrade, const char *error);
-
-/* In a candidate, while something takes its time: its silence must not be taken for a hang. */
-void upgrade_report_alive(struct upgrade *upgrade);
-
-/* In a candidate: report that `workers` of them are READY, or `all` that can be. */
-void upgrade_report_ready(struct upgrade *upgrade, unsigned workers, bool all);
-
-/*
- * In a candidate: its single pools wait for those of the predecessor, unless that is too old to know any. And: all
- * others are READY, so that the predecessor is asked, once, to let its own go.
+/* In a candidate: all its workers are READY but those of single pools: the predecessor is asked, once, to let its own go.
  */
-void upgrade_hold_singles(struct master *master);
-
-/*
- * The pool of this candidate that is single and was not, or the other way round; NULL: there is none. Neither side could
- * see to it that there are no two workers: that takes a reload.
- */
-const char *upgrade_changed_single(const struct master *master);
 void upgrade_report_others_ready(struct master *master);
-
-/*
- * How many workers of each pool this master starts with: as many as are configured, but in a candidate no more than
- * there are queues. It must not open others, where clients would wait in vain if it failed. In charge it starts the
- * rest.
- */
-void upgrade_first_workers(const struct master *master, unsigned workers[CONF_POOLS_MAX]);
 
 /*
  * This master has been told to stop, or none of its workers can run: a candidate is killed. A predecessor is told of

@@ -13,7 +13,7 @@ int upgrade_fork(struct master *master, const char *path);
 
 /*
  * In the candidate: take what the predecessor hands over. Returns 0 when there is none, 1 when there is, or -1 with
- * errno. To be called before anything else is opened; upgrade_fail() tells the predecessor why we cannot go on.
+ * errno. To be called before anything else is opened; candidate_fail() tells the predecessor why we cannot go on.
  */
 int upgrade_inherit(struct master *master);
 
