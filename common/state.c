@@ -17,13 +17,6 @@ unsigned state_serving(const struct master_state *state)
     return count;
 }
 
-size_t state_size(const struct master_state *state)
-{
-    uint32_t count = state->worker_count < STATE_WORKERS_MAX ? state->worker_count : STATE_WORKERS_MAX;
-
-    return offsetof(struct master_state, workers) + count * sizeof(state->workers[0]);
-}
-
 void state_note_change(struct state_change *change, bool failed, const char *text)
 {
     struct timespec now;
@@ -35,6 +28,19 @@ void state_note_change(struct state_change *change, bool failed, const char *tex
     atomic_fetch_add(&change->count, 1);
 }
 
+static uint32_t at_most(uint32_t count, uint32_t most)
+{
+    return count < most ? count : most;
+}
+
+/* Copy what means something: behind the last listener and the last worker nothing does. */
+static void copy(struct master_state *to, const struct master_state *from)
+{
+    memcpy(to, from, offsetof(struct master_state, listeners));
+    memcpy(to->listeners, from->listeners, at_most(to->listener_count, STATE_LISTENERS_MAX) * sizeof(to->listeners[0]));
+    memcpy(to->workers, from->workers, at_most(to->worker_count, STATE_WORKERS_MAX) * sizeof(to->workers[0]));
+}
+
 void state_write(struct state_record *record, const struct master_state *state)
 {
     uint32_t sequence = atomic_load(&record->sequence);
@@ -42,23 +48,17 @@ void state_write(struct state_record *record, const struct master_state *state)
     /* A writer that has died in the middle leaves an odd number. */
     atomic_store(&record->sequence, sequence | 1);
     atomic_thread_fence(memory_order_release);
-    memcpy(&record->state, state, state_size(state));
+    copy(&record->state, state);
     atomic_thread_fence(memory_order_release);
     atomic_store(&record->sequence, (sequence | 1) + 1);
-}
-
-static void limit(uint32_t *count, uint32_t most)
-{
-    if (*count > most)
-        *count = most;
 }
 
 /* Whoever has written it may be no server at all: no number leads out of its array, no text has no end. */
 static void tame(struct master_state *state)
 {
-    limit(&state->pool_count, STATE_POOLS_MAX);
-    limit(&state->listener_count, STATE_LISTENERS_MAX);
-    limit(&state->worker_count, STATE_WORKERS_MAX);
+    state->pool_count = at_most(state->pool_count, STATE_POOLS_MAX);
+    state->listener_count = at_most(state->listener_count, STATE_LISTENERS_MAX);
+    state->worker_count = at_most(state->worker_count, STATE_WORKERS_MAX);
     state->version[sizeof(state->version) - 1] = '\0';
     state->phase[sizeof(state->phase) - 1] = '\0';
     state->conf_path[sizeof(state->conf_path) - 1] = '\0';
@@ -70,8 +70,8 @@ static void tame(struct master_state *state)
     }
     for (unsigned i = 0; i < state->listener_count; i++) {
         struct state_listener *listener = &state->listeners[i];
-        limit(&listener->address_count, STATE_ADDRESSES_MAX);
-        limit(&listener->counter_count, STATE_COUNTERS_MAX);
+        listener->address_count = at_most(listener->address_count, STATE_ADDRESSES_MAX);
+        listener->counter_count = at_most(listener->counter_count, STATE_COUNTERS_MAX);
         listener->name[STATE_NAME_SIZE - 1] = listener->service[STATE_NAME_SIZE - 1] = '\0';
         listener->pool[STATE_POOL_SIZE - 1] = '\0';
         for (unsigned j = 0; j < listener->address_count; j++)
@@ -93,9 +93,7 @@ bool state_read(const struct state_record *record, struct master_state *state)
             continue;
         if (before == 0)
             return false;
-        memcpy(state, &record->state, offsetof(struct master_state, workers));
-        size_t size = state_size(state);
-        memcpy(state->workers, record->state.workers, size - offsetof(struct master_state, workers));
+        copy(state, &record->state);
         atomic_thread_fence(memory_order_acquire);
         if (atomic_load(&record->sequence) == before) {
             tame(state);

@@ -72,11 +72,10 @@ struct master_state {
     char version[STATE_NAME_SIZE];
     char phase[16]; /* starting, serving, stopping, killing, handed over */
     char conf_path[STATE_TEXT_SIZE];
-    bool in_charge, is_ready;
+    bool is_ready; /* in charge; all workers serve that can, and it does not stop */
     uint32_t generation;
     uint64_t master_started_ms; /* monotonic */
     uint64_t log_dropped;       /* lines of this master */
-    bool is_changing;           /* a reload or an upgrade is under way */
     uint32_t pool_count, listener_count, worker_count;
     struct state_pool pools[STATE_POOLS_MAX];
     struct state_listener listeners[STATE_LISTENERS_MAX];
@@ -94,9 +93,6 @@ void state_note_change(struct state_change *change, bool failed, const char *tex
 
 /* How many workers serve, or are about to. */
 unsigned state_serving(const struct master_state *state);
-
-/* Bytes of it that mean something: what follows the last worker is not written. */
-size_t state_size(const struct master_state *state);
 
 /* For the one writer. */
 void state_write(struct state_record *record, const struct master_state *state);

@@ -176,6 +176,7 @@ static int spawn(const struct slot_context *context, struct slot *slot)
     if (!slot->block)
         return -1;
     slot->number = (unsigned)number;
+    slot->serial = stats_serial(context->stats, slot->block);
     slot->siblings_known = inbox_newest();
     pid_t pid = process_start(run_child, &child, &slot->channel);
     if (pid < 0)

@@ -59,6 +59,7 @@ struct slot {
     int channel;               /* the master's end of the control pipe; -1: none */
     struct stats_block *block; /* NULL: none */
     unsigned number;           /* of the slot in the statistics, while there is a block */
+    uint64_t serial;           /* of the block */
     uint64_t turns_seen;       /* the heartbeat when it was last looked at */
     uint64_t ready_ms;         /* real time; 0: not yet */
     struct slot_words words;

@@ -11,6 +11,14 @@
 
 #include <bsd/string.h>
 
+#define HAS_ROOM(room, needed) _Static_assert((int)(room) >= (int)(needed), #room " is less than " #needed)
+HAS_ROOM(STATE_POOLS_MAX, CONF_POOLS_MAX);
+HAS_ROOM(STATE_LISTENERS_MAX, CONF_LISTENERS_MAX);
+HAS_ROOM(STATE_ADDRESSES_MAX, LISTENER_ADDRESSES_MAX);
+HAS_ROOM(STATE_COUNTERS_MAX, STATS_OWN_COUNTERS);
+HAS_ROOM(STATE_NAME_SIZE, LISTENER_NAME_SIZE);
+HAS_ROOM(STATE_POOL_SIZE, POOL_NAME_SIZE);
+
 static const char *phase_of(const struct master *master)
 {
     static const char *const names[] = {
@@ -46,7 +54,7 @@ static void add_worker(const struct master *master, struct master_state *state, 
                                     .adopts = adopt_count(slot),
                                     .started_ms = started_ms(master, slot),
                                     .ready_ms = slot->ready_ms,
-                                    .serial = slot->block ? stats_serial(master->fleet.context.stats, slot->block) : 0};
+                                    .serial = slot->block ? slot->serial : 0};
     strlcpy(worker->pool, slot->pool_name, sizeof(worker->pool));
     strlcpy(worker->state, supervisor_state_name(slot->supervised.state), sizeof(worker->state));
 }
@@ -94,6 +102,13 @@ static void add_listener(struct master_state *state, const struct listener_confi
     add_counters(listener, config->service->counters);
 }
 
+static void add_listeners(struct master_state *state, const struct generation *generation)
+{
+    state->listener_count = 0;
+    for (unsigned i = 0; i < generation->conf.listener_count; i++)
+        add_listener(state, &generation->conf.listeners[i]);
+}
+
 /* The absolute path of the configuration file: others are in other directories. */
 static const char *conf_path(const struct master *master)
 {
@@ -113,16 +128,13 @@ void state_take(const struct master *master, struct master_state *state)
     strlcpy(state->version, CCSERVER_VERSION, sizeof(state->version));
     strlcpy(state->phase, phase_of(master), sizeof(state->phase));
     strlcpy(state->conf_path, conf_path(master), sizeof(state->conf_path));
-    state->in_charge = handover_is_in_charge(master->upgrade.state);
-    state->is_ready = master->was_ready && master->phase == MASTER_SERVING && state->in_charge;
+    state->is_ready = master->was_ready && master->phase == MASTER_SERVING &&
+                      handover_is_in_charge(master->upgrade.state);
     state->generation = current->number;
     state->master_started_ms = master->started_ms;
     state->log_dropped = log_dropped();
-    state->is_changing = master->fleet.next || !handover_may_reload(master->upgrade.state);
     add_pools(state, current);
-    state->listener_count = 0;
-    for (unsigned i = 0; i < current->conf.listener_count; i++)
-        add_listener(state, &current->conf.listeners[i]);
+    add_listeners(state, current);
     state->worker_count = 0;
     add_generation(master, state, current, STATE_SERVES);
     add_generation(master, state, master->fleet.next, STATE_STARTS);

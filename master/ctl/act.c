@@ -103,10 +103,11 @@ static enum ctl_exit change(const struct act *act, int signo,
     if (result != CTL_DONE)
         return result;
     if (which(server)->failed) {
-        complain(which(server)->text);
+        snprintf(error, sizeof(error), "%.*s", STATE_TEXT_SIZE, which(server)->text);
+        complain(error);
         return CTL_REFUSED;
     }
-    printf("done: %s\n", which(server)->text);
+    printf("done: %.*s\n", STATE_TEXT_SIZE, which(server)->text);
     return CTL_DONE;
 }
 

@@ -36,7 +36,7 @@ static void print_change(const char *what, const struct state_change *change)
         return;
     }
     strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &date));
-    printf("%-16s %s, %s: %s\n", what, text, change->failed ? "refused" : "done", change->text);
+    printf("%-16s %s, %s: %.*s\n", what, text, change->failed ? "refused" : "done", STATE_TEXT_SIZE, change->text);
 }
 
 static void print_pools(const struct master_state *state)
