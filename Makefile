@@ -10,7 +10,8 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
 # Debian packages, by what they are needed for.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-c-dev libbsd-dev zlib1g-dev libinih-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev python3-prometheus-client groff-base redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
+TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
+                  python3-prometheus-client groff-base \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
                   curl wrk python3-pymemcache python3-websockets libsqlite3-dev libssl-dev
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy

@@ -4,17 +4,8 @@
 
 enum type { COUNTER, GAUGE };
 
-/* Of all samples of this name. A counter's samples are called NAME_total. */
-static void family(FILE *out, enum type type, const char *name, const char *unit, const char *help)
-{
-    fprintf(out, "# TYPE ccserver_%s %s\n", name, type == COUNTER ? "counter" : "gauge");
-    if (unit)
-        fprintf(out, "# UNIT ccserver_%s %s\n", name, unit);
-    fprintf(out, "# HELP ccserver_%s %s\n", name, help);
-}
-
-/* What is not allowed within quotes as it is. */
-static void print_value(FILE *out, const char *text)
+/* What is not allowed as it is, within quotes or in a help. */
+static void print_escaped(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (*text == '\\' || *text == '"')
@@ -26,10 +17,21 @@ static void print_value(FILE *out, const char *text)
     }
 }
 
+/* Of all samples of this name. A counter's samples are called NAME_total. */
+static void family(FILE *out, enum type type, const char *name, const char *unit, const char *help)
+{
+    fprintf(out, "# TYPE ccserver_%s %s\n", name, type == COUNTER ? "counter" : "gauge");
+    if (unit)
+        fprintf(out, "# UNIT ccserver_%s %s\n", name, unit);
+    fprintf(out, "# HELP ccserver_%s ", name);
+    print_escaped(out, help);
+    fputc('\n', out);
+}
+
 static void label(FILE *out, const char *before, const char *name, const char *value)
 {
     fprintf(out, "%s%s=\"", before, name);
-    print_value(out, value);
+    print_escaped(out, value);
     fputc('"', out);
 }
 
@@ -213,9 +215,6 @@ static void own_family(FILE *out, const struct report *report, const struct stat
     char name[STATE_NAME_SIZE + 16];
 
     snprintf(name, sizeof(name), "service_%s", counter->name);
-    for (char *at = name; *at; at++)
-        if (*at == '-')
-            *at = '_';
     family(out, COUNTER, name, NULL, counter->help);
     for (unsigned i = 0; i < report->state->listener_count; i++) {
         const struct state_listener *listener = &report->state->listeners[i];

@@ -52,12 +52,7 @@ void *section_shared(struct section *section)
 
 void section_count(struct section *section, unsigned counter, uint64_t amount)
 {
-    const struct counter_row *rows = section->config->service->counters;
-    unsigned count = 0;
-
-    while (rows && rows[count].name)
-        count++;
-    if (counter < count && count <= STATS_OWN_COUNTERS)
+    if (counter < STATS_OWN_COUNTERS)
         stats_count(&section->stats->own[counter], amount);
 }
 

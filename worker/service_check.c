@@ -99,8 +99,8 @@ static int check_counters(const struct service *service, char *error, size_t err
     for (unsigned i = 0; rows && rows[i].name; i++) {
         if (i == STATS_OWN_COUNTERS)
             return fail(error, error_size, service->name, "more than %d counters", STATS_OWN_COUNTERS);
-        if (!is_name(rows[i].name))
-            return fail(error, error_size, service->name, "'%s' is no name for a counter: a-z, 0-9, _ and -",
+        if (!is_name(rows[i].name) || strchr(rows[i].name, '-')) /* it becomes the name of a metric */
+            return fail(error, error_size, service->name, "'%s' is no name for a counter: a-z, 0-9 and _",
                         rows[i].name);
         if (!rows[i].help || !rows[i].help[0])
             return fail(error, error_size, service->name, "the counter %s has no line of help", rows[i].name);

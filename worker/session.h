@@ -75,8 +75,8 @@ struct framing {
 
 /* A number that only grows: what it counts. */
 struct counter_row {
-    const char *name; /* a-z, 0-9, _ and - */
-    const char *help;
+    const char *name; /* a-z, 0-9 and _ */
+    const char *help; /* in the metrics */
 };
 
 struct service {
@@ -179,7 +179,7 @@ void *section_shared(struct section *section);
 enum { SECTION_PUBLISH_MAX = 32 << 10 };
 int section_publish(struct section *section, const void *bytes, size_t size);
 
-/* Add to one of the service's counters, by its place in `counters`; nothing happens when it has no such place. */
+/* Add to one of the service's counters, by its place in `counters`. A place that the table does not have is not shown. */
 void section_count(struct section *section, unsigned counter, uint64_t amount);
 
 /* While something takes long, such as `start`: the worker lives. */

@@ -34,7 +34,7 @@ const struct option_row conf_server_options[] = {
     {"recycle_sessions", OPTION_INT, MAIN(recycle_sessions), 1, 1000000000, "off", NULL, "off",
      "a worker that has accepted so many sessions is replaced and drains; one at a time"},
     {"recycle_memory", OPTION_SIZE, MAIN(recycle_memory), MIB, 3U * GIB, "off", NULL, "off",
-     "the same for one whose resident memory is beyond this"},
+     "the same for one whose own resident memory, without what it shares, is beyond this"},
     {"linger_timeout", OPTION_TIME, SERVER(linger_timeout_ms), 0, MINUTE, NULL, NULL, "2s",
      "how long a client that we closed may take to read our last words and close too"},
     {"busy_poll", OPTION_TIME_US, SERVER(busy_poll_us), 1, 10000, "off", NULL, "off",

@@ -165,6 +165,9 @@ static void test_counters(void)
     counters[0].name = "\"";
     service.counters = counters;
     expect("'\"' is no name for a counter");
+    counters[0].name = "a-b";
+    service.counters = counters;
+    expect("'a-b' is no name for a counter: a-z, 0-9 and _");
 }
 
 static void test_options(void)
