@@ -488,8 +488,14 @@ static void test_recycle(void)
     fleet_handle(&fleet, pool->slots[1], SUPERVISOR_EVENT_READY);
     recycle_check(&fleet); /* it has been looked at a moment ago */
     CU_ASSERT_PTR_EQUAL(pool->slots[0], first);
+    fleet_handle(&fleet, other_of(fleet.current), SUPERVISOR_EVENT_READY);
+    const struct slot *too_large = other_of(fleet.current);
     check_recycling();
     CU_ASSERT_PTR_NOT_EQUAL(pool->slots[0], first);
+    CU_ASSERT_PTR_EQUAL(other_of(fleet.current), too_large); /* it would be again at once */
+    fleet.context.now_ms += 60000;
+    check_recycling();
+    CU_ASSERT_PTR_NULL(other_of(fleet.current));
     end();
 }
 

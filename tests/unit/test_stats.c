@@ -698,6 +698,25 @@ static void test_sum(void)
     end();
 }
 
+/* A service counts what no client has asked for, too: while its worker lives, and when that is gone. */
+static void test_own_counters_without_clients(void)
+{
+    static struct stats_block total;
+
+    begin();
+    struct stats_block *block = take(NUMBER);
+    stats_count(&block->listeners[3].own[2], 7);
+    stats_count(&block->listeners[4].publications_lost, 5);
+    for (unsigned i = 0; i < 2; i++) {
+        stats_sum(area, NUMBER, &total);
+        CU_ASSERT_EQUAL(stats_read(&total.listeners[3].own[2]), 7);
+        CU_ASSERT_EQUAL(stats_read(&total.listeners[4].publications_lost), 5);
+        if (i == 0)
+            stats_fold(area, block);
+    }
+    end();
+}
+
 static pid_t dead_pid(void)
 {
     pid_t pid = fork();
@@ -950,6 +969,7 @@ int main(void)
         {"not the file of a block", test_not_the_file_of_a_block},
         {"fold", test_fold},
         {"sum", test_sum},
+        {"own counters without clients", test_own_counters_without_clients},
         {"sweep", test_sweep},
         {"index", test_index},
         {"names are kept", test_names_are_kept},
