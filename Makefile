@@ -209,7 +209,7 @@ help:
 	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
 	@echo 'make older      upgrades from the binary of another commit and back: OLDER=$(OLDER)'
 	@echo 'make fuzz       every parser for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo 'make mutants    changes of the program, one at a time, that the unit tests must notice: COUNT=, SEED='
+	@echo 'make mutants    changes of the program, one at a time, that the unit tests must notice: COUNT=, SEED=, ONLY=FILE'
 	@echo 'make coverage   the tests with line coverage of common, proto, the core and the master'
 	@echo 'make lint       include arrows, cycles of calls, size of the core, clang-format, clang-tidy'
 	@echo 'make format     clang-format in place'
@@ -288,7 +288,7 @@ fuzz: setup-fuzz
 COUNT ?= 200
 
 mutants: setup-test
-	@$(PYTHON) tests/mutants/mutants.py $(COUNT) $(or $(SEED),1) $(IDS)
+	@$(PYTHON) tests/mutants/mutants.py $(addprefix --only=,$(ONLY)) $(COUNT) $(or $(SEED),1) $(IDS)
 
 # ---- benchmarks ----
 

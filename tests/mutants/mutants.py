@@ -2,12 +2,13 @@
 """
 Change one thing in the program at a time, and see whether the unit programs notice: an operator, or a statement less.
 
-    mutants.py COUNT SEED [ID ...]
+    mutants.py COUNT SEED [--only FILE] [ID ...]
 
-COUNT changes are chosen at random from all that are possible in FILES; with ids those of that choice alone. Each is made in a
-copy of the tree, where the unit programs are built and run until one of them fails. What nobody notices is printed, as a diff
-of one line: it lacks a case, or means the same.
+COUNT changes are chosen at random from all that are possible in FILES, or in one of them; with ids those of that choice
+alone. Each is made in a copy of the tree, where the unit programs are built, with sanitizers, and run until one of them fails.
+What nobody notices is printed, as a diff of one line: it lacks a case, or means the same.
 """
+import argparse
 import concurrent.futures
 import os
 import pathlib
@@ -22,7 +23,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = sorted([*ROOT.glob("worker/core/*.c"), *ROOT.glob("common/*.c"),
                 *(ROOT / "master" / name for name in ("supervisor.c", "handover.c", "endpoint.c"))])
-PATIENCE_S = 30  # of a unit program: a change may make it wait for ever
+PATIENCE_S = 10  # more than a unit program takes otherwise: a change may make it wait for ever
+# What a change reads or writes beyond its memory, or loses of it, fails at once.
+FLAGS = ["OPTIMISE=-O1", "FLAVOUR=-fsanitize=address,undefined -fno-sanitize-recover=undefined"]
 REQUIRED = 0.92
 COPIED = ["Makefile", "master", "worker", "common", "proto", "etc", "bench", "tests", "docs"]
 
@@ -78,23 +81,40 @@ class Tree:
                 shutil.copy2(source, self.path / name)
         self.make(check=True)
         programs = [path for path in (self.path / "build/unit").iterdir() if os.access(path, os.X_OK) and path.is_file()]
-        self.seconds = {path: self.run(path) or 0.0 for path in programs}
-        failed = [path.name for path in programs if self.run(path) is None]
+        self.seconds = {path: self.run(path, 60) for path in programs}
+        failed = [path.name for path, seconds in self.seconds.items() if seconds is None]
         if failed:
             sys.exit(f"fails without any change: {', '.join(failed)}")
+        self.symbols = {path: self.defined(path) for path in programs}
 
-    def make(self, check=False):
-        jobs = f"-j{os.cpu_count() if check else 1}"  # the other trees have the other CPUs
-        return subprocess.run(["make", "-s", jobs, "unit-programs"], cwd=self.path, check=check, stdout=subprocess.DEVNULL,
+    def make(self, target="unit-programs", check=False):
+        jobs = f"-j{len(os.sched_getaffinity(0)) if check else 1}"  # the other trees have the other CPUs
+        return subprocess.run(["make", "-s", jobs, *FLAGS, target], cwd=self.path, check=check, stdout=subprocess.DEVNULL,
                               stderr=None if check else subprocess.DEVNULL).returncode == 0
 
-    def run(self, path):
+    def defined(self, path):
+        """The global symbols that an object or a program defines."""
+        lines = subprocess.run(["nm", "-g", "--defined-only", path], check=True, capture_output=True, text=True).stdout.splitlines()
+        return {line.split()[-1] for line in lines}
+
+    def linked(self, target):
+        """The programs that an object of the library is linked into: likely ones first, then the quick ones."""
+        symbols = self.defined(self.path / "build" / target.with_suffix(".o"))
+        programs = [each for each in self.seconds if symbols & self.symbols[each]]
+        return sorted(programs, key=lambda each: (target.stem not in each.name, self.seconds[each]))
+
+    def notices(self, program):
+        """Whether a program fails with what the library is now; what cannot be linked is not a change that lives."""
+        return not self.make(f"build/unit/{program.name}") or \
+            self.run(program, PATIENCE_S + self.seconds[program]) is None
+
+    def run(self, path, patience_s):
         """Seconds that the program has taken; None: it has failed."""
         begun = time.monotonic()
         with subprocess.Popen([path], cwd=self.path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, start_new_session=True) as process:
             try:
-                code = process.wait(PATIENCE_S)
+                code = process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 code = 1
             try:
@@ -110,11 +130,9 @@ class Tree:
         text = path.read_text()
         target.write_text(text[:start] + replacement + text[end:])
         try:
-            if not self.make():
+            if not self.make("build/libccserver.a"):
                 return None
-            likely = path.stem
-            order = sorted(self.seconds, key=lambda each: (likely not in each.name, self.seconds[each]))
-            return next((each.name for each in order if self.run(each) is None), "")
+            return next((each.name for each in self.linked(path.relative_to(ROOT)) if self.notices(each)), "")
         finally:
             target.write_text(text)
 
@@ -129,12 +147,19 @@ def show(mutant):
 
 
 def main():
-    count, seed, ids = int(sys.argv[1]), int(sys.argv[2]), [int(each) for each in sys.argv[3:]]
-    possible = [mutant for path in FILES for mutant in mutants_of(path)]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", action="append")
+    parser.add_argument("count", type=int)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("ids", type=int, nargs="*")
+    options = parser.parse_args()
+    count, seed, ids = options.count, options.seed, options.ids
+    files = [ROOT / path for path in options.only] if options.only else FILES
+    possible = [mutant for path in files for mutant in mutants_of(path)]
     chosen = list(enumerate(random.Random(seed).sample(possible, min(count, len(possible)))))
     chosen = [each for each in chosen if not ids or each[0] in ids]
     trees, first = queue.Queue(), Tree(0)
-    workers = min(os.cpu_count() or 1, len(chosen))
+    workers = min(len(os.sched_getaffinity(0)), len(chosen))
     for number in range(workers):
         trees.put(Tree(number, first) if number else first)
 
