@@ -201,7 +201,7 @@ class Arena:
         """Kill to the next worker of the slot being ready, in seconds."""
         readies, found = self.daemon.readies, []
         for when, slot, pid in self.kills:
-            died = next((at for at, _, dead, _ in self.daemon.deaths if dead == pid), None)
+            died = next((at for at, _, dead, *_ in self.daemon.deaths if dead == pid and at >= when - 0.001), None)
             if died is None:
                 continue
             ready = next((at for at, number, _ in readies if number == slot and at >= died), None)

@@ -214,7 +214,8 @@ class Daemon(Server):
                     self.readies.append((when, slot, pid))
                 else:
                     self.alive.pop(pid, None)
-                    self.deaths.append((when, slot, pid, match[4] or int(match[5])))
+                    # The pid may be another worker's by the time that somebody looks.
+                    self.deaths.append((when, slot, pid, match[4] or int(match[5]), self.ready_at.pop(pid, 0)))
             return dict(self.alive)
 
     def tail(self):
@@ -225,7 +226,7 @@ class Daemon(Server):
         """{name of the slot, as in the log: pid} of the workers that serve, not of those that leave."""
         newest = {}
         for pid, slot in self.follow().items():
-            if slot not in newest or self.ready_at[pid] >= self.ready_at[newest[slot]]:
+            if slot not in newest or self.ready_at.get(pid, 0) >= self.ready_at.get(newest[slot], 0):
                 newest[slot] = pid
         return newest
 

@@ -64,10 +64,10 @@ def judge_phase(arena, phase):
 def unordered_deaths(arena):
     """Exit code 0 is ordered by an act; or by a reload, which may have been deferred beyond its act."""
     ordered_at = max(arena.graceful_at, arena.daemon.reloads.answered_at)
-    for when, slot, pid, cause in arena.daemon.deaths:
+    for _, slot, pid, cause, ready_at in arena.daemon.deaths:
         if cause in arena.expected.get(pid, ()):
             continue
-        if cause == 0 and ordered_at >= arena.daemon.ready_at.get(pid, 0):
+        if cause == 0 and ordered_at >= ready_at:
             continue
         yield f"{slot} (pid {pid}): {cause}"
 
