@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -491,7 +492,395 @@ static void test_unix_refused(void)
     free(wanted);
 }
 
+/* ---- pools ---- */
+
+static void set_pool(struct wanted *wanted, const char *name, unsigned pool)
+{
+    for (unsigned i = 0; i < wanted->conf.listener_count; i++)
+        if (strcmp(wanted->listeners[i].name, name) == 0)
+            wanted->listeners[i].pool = pool;
+}
+
+static void apply_pools(struct wanted *wanted, unsigned first, unsigned second)
+{
+    const unsigned slots[] = {first, second};
+
+    CU_ASSERT_EQUAL_FATAL(endpoints_claim(&endpoints, &wanted->conf, slots, why, sizeof(why)), 0);
+    endpoints_keep_claimed(&endpoints, &wanted->conf);
+}
+
+static void check_numbers(const struct wanted *wanted, unsigned pool, unsigned most, unsigned fewest)
+{
+    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints, &wanted->conf, pool), most);
+    CU_ASSERT_EQUAL(endpoints_fewest(&endpoints, &wanted->conf, pool), fewest);
+}
+
+/* Each pool has queues for as many workers as it has; one that shrinks keeps them, and new addresses have fewer. */
+static void test_pools(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    add(wanted, "bank", "127.0.0.1:0");
+    set_pool(wanted, "bank", 1);
+    check_numbers(wanted, 0, 0, CONF_WORKERS_MAX);
+    apply_pools(wanted, 2, 5);
+    check_endpoint(&wanted->listeners[0].addresses[0], 2);
+    check_endpoint(&wanted->listeners[1].addresses[0], 5);
+    check_numbers(wanted, 0, 2, 2);
+    check_numbers(wanted, 1, 5, 5);
+    struct wanted *more = one("echo", wanted->listeners[0].addresses[0].text);
+    add(more, "bank", wanted->listeners[1].addresses[0].text);
+    add(more, "bank", "127.0.0.2:0");
+    set_pool(more, "bank", 1);
+    apply_pools(more, 2, 3);
+    check_numbers(more, 0, 2, 2);
+    check_numbers(more, 1, 5, 3);
+    check_numbers(more, 2, 0, CONF_WORKERS_MAX);
+    /* An address is the other pool's as soon as its configuration says so, by name or by address. */
+    struct wanted *other = one("new", more->listeners[1].addresses[1].text);
+    CU_ASSERT_EQUAL(endpoints_fewest(&endpoints, &other->conf, 0), 3);
+    struct wanted *same = one("echo", "127.0.0.9:0");
+    CU_ASSERT_EQUAL(endpoints_fewest(&endpoints, &same->conf, 0), 2);
+    CU_ASSERT_EQUAL(endpoints_numbers(&endpoints, &same->conf, 0), 0);
+    end();
+    free(wanted);
+    free(more);
+    free(other);
+    free(same);
+}
+
+/* ---- a queue that somebody has shut ---- */
+
+static void shut(const struct endpoint *endpoint, unsigned number)
+{
+    CU_ASSERT_EQUAL(shutdown(endpoint->queues[number], SHUT_RDWR), 0);
+    CU_ASSERT(sock_is_shut(endpoint->queues[number]));
+}
+
+/* Those of the number that is about to be started, at all addresses of its pool, and no others. */
+static void test_reopen(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    add(wanted, "echo", path_of("a"));
+    add(wanted, "bank", "127.0.0.1:0");
+    set_pool(wanted, "bank", 1);
+    apply_pools(wanted, 2, 2);
+    const struct sock_address *addresses = wanted->listeners[0].addresses, *bank = wanted->listeners[1].addresses;
+    const struct endpoint *tcp = endpoints_find(&endpoints, &addresses[0]);
+    const struct endpoint *local = endpoints_find(&endpoints, &addresses[1]);
+    const struct endpoint *others = endpoints_find(&endpoints, bank);
+    shut(tcp, 0);
+    shut(tcp, 1);
+    shut(local, 0);
+    shut(others, 1);
+    log_set_level(LOG_LEVEL_FATAL);
+    endpoints_reopen(&endpoints, &wanted->conf, 0, 1);
+    CU_ASSERT(is_listening(tcp->queues[1]) && !is_listening(tcp->queues[0]) && !is_listening(others->queues[1]));
+    CU_ASSERT_EQUAL(backlog_of(tcp->queues[1]), BACKLOG);
+    CU_ASSERT_FALSE(sock_is_shut(local->queues[0]));
+    CU_ASSERT(answers(&addresses[0]) && answers(&addresses[1]));
+    endpoints_reopen(&endpoints, &wanted->conf, 1, 1);
+    check_endpoint(bank, 2);
+    CU_ASSERT_FALSE(is_listening(tcp->queues[0]));
+    endpoints_reopen(&endpoints, &wanted->conf, 0, 0);
+    check_endpoint(&addresses[0], 2);
+    check_endpoint(&addresses[1], 2);
+    end();
+    free(wanted);
+}
+
+/* Also those of numbers that nobody has any more. */
+static void test_listen_again(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    add(wanted, "echo", path_of("a"));
+    add(wanted, "bank", "127.0.0.1:0");
+    apply(wanted, 3);
+    for (unsigned i = 0; i < endpoints.count; i++)
+        for (unsigned j = 0; j < endpoints.all[i]->count; j++)
+            if (endpoints.all[i]->queues[j] >= 0)
+                shut(endpoints.all[i], j);
+    wanted->listeners[0].backlog = BACKLOG + 3;
+    log_set_level(LOG_LEVEL_FATAL);
+    endpoints_listen(&endpoints, &wanted->conf);
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned j = 0; j < wanted->listeners[i].address_count; j++) {
+            check_endpoint(&wanted->listeners[i].addresses[j], 3);
+            CU_ASSERT(answers(&wanted->listeners[i].addresses[j]));
+        }
+    for (unsigned i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(backlog_of(endpoints_find(&endpoints, &wanted->listeners[0].addresses[0])->queues[i]),
+                        BACKLOG + 3);
+        CU_ASSERT_EQUAL(backlog_of(endpoints_find(&endpoints, &wanted->listeners[1].addresses[0])->queues[i]), BACKLOG);
+    }
+    end();
+    free(wanted);
+}
+
+/* ---- files that others have removed ---- */
+
+static void remove_file(const char *name)
+{
+    CU_ASSERT_EQUAL(unlink(path_of(name) + strlen("unix:")), 0);
+}
+
+static int renew(const struct wanted *wanted)
+{
+    return endpoints_renew(&endpoints, &wanted->conf, why, sizeof(why));
+}
+
+/* A client of before the renewal is still there: it waits in the former queue. */
+static void test_renew(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", path_of("a"));
+    add(wanted, "echo", path_of("b"));
+    add(wanted, "echo", "127.0.0.1:0");
+    apply(wanted, 2);
+    const struct sock_address *a = &wanted->listeners[0].addresses[0], *b = a + 1;
+    const struct endpoint *endpoint = endpoints_find(&endpoints, a);
+    int queue = endpoint->queues[0], untouched = endpoints_find(&endpoints, b)->queues[0];
+    CU_ASSERT_EQUAL(claim(wanted, 2), 0);
+    CU_ASSERT_EQUAL(renew(wanted), 0);
+    CU_ASSERT_EQUAL(endpoint->queues[0], queue); /* nothing is missing */
+    remove_file("a");
+    CU_ASSERT_FALSE(answers(a));
+    CU_ASSERT_EQUAL(renew(wanted), 0);
+    CU_ASSERT(answers(a));
+    CU_ASSERT(endpoint->queues[0] != queue && endpoint->former == queue && is_listening(queue));
+    CU_ASSERT_EQUAL(endpoints_find(&endpoints, b)->queues[0], untouched);
+    endpoints_forget_added(&endpoints); /* the new configuration has failed elsewhere */
+    CU_ASSERT(endpoint->queues[0] == queue && endpoint->former == -1 && !exists("a"));
+    CU_ASSERT_EQUAL(claim(wanted, 2), 0);
+    CU_ASSERT_EQUAL(renew(wanted), 0);
+    endpoints_keep_claimed(&endpoints, &wanted->conf);
+    CU_ASSERT(answers(a) && answers(b) && endpoint->former == -1);
+    CU_ASSERT(fcntl(queue, F_GETFD) < 0);
+    check_endpoint(a, 2);
+    end();
+    CU_ASSERT_FALSE(exists("a") || exists("b"));
+    free(wanted);
+}
+
+/* What is not in the new configuration is not made anew, and what cannot be made refuses the configuration. */
+static void test_renew_fails(void)
+{
+    char path[64];
+
+    begin();
+    snprintf(path, sizeof(path), "%s/sub", folder);
+    CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
+    struct wanted *before = one("echo", path_of("sub/a")), *after = one("bank", "127.0.0.1:0");
+    apply(before, 1);
+    remove_file("sub/a");
+    CU_ASSERT_EQUAL(rmdir(path), 0);
+    CU_ASSERT_EQUAL(claim(after, 1), 0);
+    CU_ASSERT_EQUAL(renew(after), 0);
+    endpoints_forget_added(&endpoints);
+    add(before, "bank", "127.0.0.1:0");
+    CU_ASSERT_EQUAL(claim(before, 1), 0);
+    CU_ASSERT_EQUAL(renew(before), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "cannot listen on unix:"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "sub/a (echo): "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, strerror(ENOENT)));
+    CU_ASSERT_EQUAL(endpoints.count, 1); /* and what was bound for it is gone */
+    CU_ASSERT_FALSE(answers(&before->listeners[1].addresses[0]));
+    end();
+    free(before);
+    free(after);
+}
+
+static char lines[1024];
+
+/* What checking the files writes to the log. */
+static const char *warnings(void)
+{
+    char path[64];
+    int status;
+
+    snprintf(path, sizeof(path), "%s/log", folder);
+    pid_t pid = fork(); /* whose log it is */
+    if (pid == 0) {
+        log_set_level(LOG_LEVEL_WARN);
+        if (log_open(path) < 0)
+            _exit(1);
+        endpoints_check_files(&endpoints);
+        _exit(0);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    FILE *file = fopen(path, "re");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    lines[fread(lines, 1, sizeof(lines) - 1, file)] = '\0';
+    fclose(file);
+    unlink(path);
+    return lines;
+}
+
+static void test_check_files(void)
+{
+    struct sock_address other;
+    int fd;
+
+    begin();
+    struct wanted *wanted = one("echo", path_of("a"));
+    add(wanted, "bank", path_of("b"));
+    add(wanted, "bank", "127.0.0.1:0");
+    apply(wanted, 1);
+    CU_ASSERT_STRING_EQUAL(warnings(), "");
+    remove_file("b");
+    CU_ASSERT_PTR_NOT_NULL(strstr(warnings(), "b (bank): its file has been removed, so no client finds this listener"));
+    CU_ASSERT_PTR_NULL(strstr(lines, "echo"));
+    CU_ASSERT_EQUAL(sock_parse(&other, path_of("b"), why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(sock_listen(&other, 1, &fd, 1), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(warnings(), "b (bank): another server has taken the path, so no client finds"));
+    CU_ASSERT_PTR_NULL(strstr(lines, "echo"));
+    close(fd);
+    end();
+    CU_ASSERT(exists("b")); /* it is not ours to remove */
+    remove_file("b");
+    free(wanted);
+}
+
+/* ---- addresses that are about to go ---- */
+
+/* Neither accepted nor refused. */
+static bool is_ignored(const struct sock_address *address)
+{
+    int fd = sock_connect(address);
+    struct pollfd polled = {.fd = fd, .events = POLLOUT};
+    bool ignored = fd >= 0 && poll(&polled, 1, 0) == 0; /* on the loopback, whatever comes is there at once */
+
+    close(fd);
+    return ignored;
+}
+
+static void test_yield_covered(void)
+{
+    char any[SOCK_TEXT_SIZE];
+
+    begin();
+    struct wanted *before = one("echo", "127.0.0.1:0");
+    struct sock_address *covered = before->listeners[0].addresses, *stays = add(before, "echo", "127.0.0.1:0"),
+                        *goes = add(before, "echo", "127.0.0.1:0");
+    apply(before, 2);
+    snprintf(any, sizeof(any), "0.0.0.0:%u", sock_port(covered));
+    struct wanted *after = one("echo", stays->text);
+    add(after, "echo", any);
+    CU_ASSERT_EQUAL(claim(after, 2), 0);
+    endpoints_yield_covered(&endpoints);
+    CU_ASSERT(is_ignored(covered));
+    CU_ASSERT(answers(stays) && answers(goes));
+    endpoints_keep_claimed(&endpoints, &after->conf);
+    CU_ASSERT(answers(covered) && answers(stays)); /* the wildcard is there for it now */
+    CU_ASSERT_FALSE(answers(goes));
+    end();
+    free(before);
+    free(after);
+}
+
+static void test_shut_unclaimed(void)
+{
+    begin();
+    struct wanted *before = one("echo", "127.0.0.1:0");
+    struct sock_address *stays = before->listeners[0].addresses, *goes = add(before, "echo", "127.0.0.1:0");
+    add(before, "echo", path_of("a"));
+    apply(before, 3);
+    struct wanted *after = one("echo", stays->text);
+    CU_ASSERT_EQUAL(claim(after, 3), 0);
+    endpoints_shut_unclaimed(&endpoints);
+    CU_ASSERT(answers(stays));
+    for (unsigned i = 0; i < 10; i++)
+        CU_ASSERT_FALSE(answers(goes));
+    CU_ASSERT_FALSE(answers(&before->listeners[0].addresses[2]));
+    check_endpoint(stays, 3);
+    end();
+    free(before);
+    free(after);
+}
+
+/* ---- memory ---- */
+
+static bool memory_is_out;
+
+void *reallocarray(void *memory, size_t count, size_t size)
+{
+    errno = ENOMEM;
+    return memory_is_out ? NULL : realloc(memory, count * size);
+}
+
+/* A configuration that there is no memory for is refused; what was there serves on. */
+static void test_no_memory(void)
+{
+    begin();
+    struct wanted *before = one("echo", "127.0.0.1:0"), *after = one("bank", "127.0.0.1:0");
+    apply(before, 1);
+    memory_is_out = true;
+    CU_ASSERT_EQUAL(claim(after, 1), -1);
+    memory_is_out = false;
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "127.0.0.1:0 (bank): "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, strerror(ENOMEM)));
+    CU_ASSERT_EQUAL(endpoints.count, 1);
+    CU_ASSERT(answers(&before->listeners[0].addresses[0]));
+    end();
+    free(before);
+    free(after);
+}
+
 /* ---- other processes ---- */
+
+static unsigned close_calls;
+
+int close_range(unsigned first, unsigned last, int flags)
+{
+    close_calls++;
+    return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+/* How a child ends that closes all queues but some: 0, and with it the descriptor of somebody else. */
+static int close_in_child(const struct worker_socket *kept, unsigned count, int other, unsigned calls)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        endpoints_close_others(&endpoints, kept, count);
+        for (unsigned i = 0; i < endpoints.count; i++)
+            for (unsigned j = 0; j < endpoints.all[i]->count; j++) {
+                int queue = endpoints.all[i]->queues[j];
+                bool keeps = false;
+                for (unsigned k = 0; k < count; k++)
+                    keeps |= kept[k].fd == queue;
+                if (queue >= 0 && keeps != (fcntl(queue, F_GETFD) >= 0))
+                    _exit(1);
+            }
+        _exit(fcntl(other, F_GETFD) < 0 ? 2 : close_calls > calls ? 3 : 0);
+    }
+    CU_ASSERT_FATAL(pid > 0);
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+/* Many queues cost few calls, and what lies between them is left alone. */
+static void test_close_runs(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    apply(wanted, 20);
+    int other = dup(0);
+    apply(wanted, 40);
+    const int *queues = endpoints.all[0]->queues;
+    CU_ASSERT_EQUAL(close_in_child(NULL, 0, other, 2), 0);
+    const struct worker_socket ends[] = {{.fd = queues[0]}, {.fd = queues[39]}};
+    CU_ASSERT_EQUAL(close_in_child(ends, 2, other, 2), 0);
+    const struct worker_socket inner[] = {{.fd = queues[19]}, {.fd = queues[7]}, {.fd = queues[8]}};
+    CU_ASSERT_EQUAL(close_in_child(inner, 3, other, 3), 0);
+    close(other);
+    end();
+    free(wanted);
+}
 
 static void test_close_others(void)
 {
@@ -745,6 +1134,16 @@ int main(void)
         {"port 0 of others", test_port_0_of_others},
         {"unix", test_unix},
         {"unix, refused", test_unix_refused},
+        {"pools", test_pools},
+        {"reopen", test_reopen},
+        {"listen again", test_listen_again},
+        {"renew", test_renew},
+        {"renew fails", test_renew_fails},
+        {"check files", test_check_files},
+        {"yield covered", test_yield_covered},
+        {"shut unclaimed", test_shut_unclaimed},
+        {"no memory", test_no_memory},
+        {"close runs", test_close_runs},
         {"close others", test_close_others},
         {"inherit", test_inherit},
         {"write and read", test_write_and_read},
@@ -755,6 +1154,7 @@ int main(void)
         {"garbage: lines", test_garbage_lines},
         {0},
     };
+    closefrom(3); /* so that the numbers of queues follow each other */
     if (!mkdtemp(folder))
         return EXIT_FAILURE;
     int result = unit_main("endpoint", tests);
