@@ -3,11 +3,8 @@
  * shows. The services are fakes with the names and keys of the real ones, so that nothing of the worker is needed.
  */
 #include "master/conf/conf.h"
-#include <CUnit/Basic.h>
-#include <dirent.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "tests/unit/unit.h"
+#include <sched.h>
 
 /* ---- services ---- */
 
@@ -523,30 +520,41 @@ static void test_every_key_is_documented(void)
         CU_ASSERT(*line == '#' || *line == '\n');
 }
 
+/* The CPUs of the files here, whichever this program runs on. */
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+    (void)pid;
+    CPU_ZERO_S(size, set);
+    for (size_t cpu = 0; cpu < 4; cpu++)
+        CPU_SET_S(cpu, size, set);
+    return 0;
+}
+
 int main(void)
 {
+    static const struct unit_test tests[] = {
+        {"good files", test_good_files},
+        {"bad files", test_bad_files},
+        {"the sample", test_the_sample},
+        {"built-in", test_builtin},
+        {"unreadable", test_unreadable},
+        {"defaults", test_defaults},
+        {"pools", test_pools},
+        {"configure", test_configure},
+        {"watchdog", test_watchdog},
+        {"damaged files", test_damaged_files},
+        {"names to bind", test_names_to_bind},
+        {"names to connect to", test_names_to_connect_to},
+        {"names without answers", test_names_without_answers},
+        {"every key is documented", test_every_key_is_documented},
+        {0},
+    };
     int fd = mkstemp(scratch);
-    if (fd < 0 || CU_initialize_registry() != CUE_SUCCESS)
+
+    if (fd < 0)
         return EXIT_FAILURE;
     close(fd);
-    CU_pSuite suite = CU_add_suite("conf", NULL, NULL);
-    CU_add_test(suite, "good files", test_good_files);
-    CU_add_test(suite, "bad files", test_bad_files);
-    CU_add_test(suite, "the sample", test_the_sample);
-    CU_add_test(suite, "built-in", test_builtin);
-    CU_add_test(suite, "unreadable", test_unreadable);
-    CU_add_test(suite, "defaults", test_defaults);
-    CU_add_test(suite, "pools", test_pools);
-    CU_add_test(suite, "configure", test_configure);
-    CU_add_test(suite, "watchdog", test_watchdog);
-    CU_add_test(suite, "damaged files", test_damaged_files);
-    CU_add_test(suite, "names to bind", test_names_to_bind);
-    CU_add_test(suite, "names to connect to", test_names_to_connect_to);
-    CU_add_test(suite, "names without answers", test_names_without_answers);
-    CU_add_test(suite, "every key is documented", test_every_key_is_documented);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
+    int result = unit_main("conf", tests);
     unlink(scratch);
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    return result;
 }

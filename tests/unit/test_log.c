@@ -814,6 +814,8 @@ int main(void)
     snprintf(path, sizeof(path), "%s/log", folder);
     snprintf(old_path, sizeof(old_path), "%s/old", folder);
     snprintf(other_path, sizeof(other_path), "%s/other", folder);
+    if (log_open(path) < 0) /* one descriptor, before each test as after it */
+        return EXIT_FAILURE;
     int result = unit_main("log", tests);
     unlink(path);
     unlink(old_path);

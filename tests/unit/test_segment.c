@@ -12,11 +12,10 @@ enum { LARGE = 300 * 1000, FDS = 1024 };
 
 static unsigned given[FDS], closed[FDS]; /* how often each descriptor was given away, and closed */
 
-int close(int fd)
+static void note_closed(int fd)
 {
     if (fd >= 0 && fd < FDS && given[fd] > closed[fd])
         closed[fd]++;
-    return (int)syscall(SYS_close, fd);
 }
 
 /* ---- contents ---- */
@@ -36,6 +35,7 @@ static int make_file(size_t size)
 
 static void begin(void)
 {
+    unit_closing = note_closed;
     for (size_t i = 0; i < LARGE; i++)
         content[i] = (char)(i ^ i >> 8 ^ i >> 16);
     memset(given, 0, sizeof(given));
