@@ -2,18 +2,17 @@
  * Addresses, and the promises of sock_listen(): a group that shares a port, and nobody else on it.
  */
 #include "common/sock.h"
-#include <CUnit/Basic.h>
+#include "tests/unit/unit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 enum { GROUP = 4 };
 
@@ -72,6 +71,34 @@ static void test_parse(void)
         struct sock_address address = parse(good[i]);
         CU_ASSERT_STRING_EQUAL(address.text, good[i]);
         CU_ASSERT_STRING_EQUAL(sock_format(&address.any, address.size, text, sizeof(text)), good[i]);
+    }
+}
+
+/* What has no port, and what is no address at all. */
+static void test_format(void)
+{
+    struct sock_address local = parse("unix:/run/x.sock"), four = parse("127.0.0.1:80");
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    char text[SOCK_TEXT_SIZE];
+
+    CU_ASSERT_STRING_EQUAL(sock_format(&nobody, sizeof(nobody), text, sizeof(text)), "unknown");
+    CU_ASSERT_STRING_EQUAL(sock_format(&four.any, 0, text, sizeof(text)), "unknown");
+    CU_ASSERT_STRING_EQUAL(sock_format(&local.any, sizeof(sa_family_t), text, sizeof(text)), "unix:"); /* unnamed */
+    CU_ASSERT_STRING_EQUAL(sock_format(&local.any, sizeof(sa_family_t) + 4, text, sizeof(text)), "unix:/run");
+}
+
+static void test_wildcard(void)
+{
+    static const char *const wildcards[] = {"0.0.0.0:80", "[::]:80", "[0::0]:1"};
+    static const char *const others[] = {"127.0.0.1:80", "[::1]:80", "unix:/a", "db.example.test:80"};
+
+    for (size_t i = 0; i < sizeof(wildcards) / sizeof(wildcards[0]); i++) {
+        struct sock_address address = parse(wildcards[i]);
+        CU_ASSERT(sock_is_wildcard(&address));
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct sock_address address = parse(others[i]);
+        CU_ASSERT_FALSE(sock_is_wildcard(&address));
     }
 }
 
@@ -138,6 +165,65 @@ static void test_refused(void)
     CU_ASSERT_EQUAL(strlen(why), 4);
 }
 
+/* What is a mistyped number is no name that somebody would be asked for. */
+static void check_sentence(const char *text, const char *expected)
+{
+    struct sock_address address;
+    char why[128] = "";
+
+    CU_ASSERT_EQUAL(sock_parse(&address, text, why, sizeof(why)), -1);
+    if (strcmp(why, expected) != 0)
+        printf("\n    %s: %s", text, why);
+    CU_ASSERT_STRING_EQUAL(why, expected);
+}
+
+static void test_sentences(void)
+{
+    const char *forms = "an address is ADDR:PORT, [ADDR6]:PORT, NAME:PORT or unix:/PATH";
+    const char *port = "the port must be 0 to 65535";
+
+    check_sentence("unix:relative", "a unix address is unix:/PATH");
+    check_sentence("unix:/run/", "the path of the unix socket is that of a folder");
+    check_sentence("80", forms);
+    check_sentence(":80", forms);
+    check_sentence("[::1:80", forms);
+    check_sentence("[]:80", forms);
+    check_sentence("::1:80", forms);
+    check_sentence("127.0.0.1:", port);
+    check_sentence("127.0.0.1:65536", port);
+    check_sentence("127.0.0.1:99999", port);
+    check_sentence("127.0.0.1:100000", port);
+    check_sentence("127.0.0.1:80a", port);
+    check_sentence("300.0.0.1:80", "'300.0.0.1' is no IPv4 address");
+    check_sentence("10.20.30:x80", port);
+    check_sentence("host.123:80", "'host.123' is no IPv4 address");
+    check_sentence("[127.0.0.1]:80", "'127.0.0.1' is no IPv6 address");
+    check_sentence("[localhost]:80", "'localhost' is no IPv6 address");
+}
+
+/* The longest that the kernel takes, and one more. */
+static void test_longest(void)
+{
+    struct sock_address address;
+    char why[128] = "", text[2 * SOCK_TEXT_SIZE];
+
+    snprintf(text, sizeof(text), "unix:/%0106d", 0); /* 107 bytes and the end */
+    CU_ASSERT_EQUAL(sock_parse(&address, text, why, sizeof(why)), 0);
+    snprintf(text, sizeof(text), "unix:/%0107d", 0);
+    CU_ASSERT_EQUAL(sock_parse(&address, text, why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why, "the path of the unix socket is too long");
+    snprintf(text, sizeof(text), "%0*d.test:80", SOCK_TEXT_SIZE - 9, 0);
+    CU_ASSERT_EQUAL(sock_parse(&address, text, why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(strlen(address.text), SOCK_TEXT_SIZE - 1);
+    snprintf(text, sizeof(text), "%0*d.test:80", SOCK_TEXT_SIZE - 8, 0);
+    CU_ASSERT_EQUAL(sock_parse(&address, text, why, sizeof(why)), -1);
+    CU_ASSERT_STRING_EQUAL(why, "the address is too long");
+    char host[5];
+    struct sock_address four = parse("name:80"), five = parse("names:80");
+    CU_ASSERT_STRING_EQUAL(sock_host(&four, host, sizeof(host)), "name");
+    CU_ASSERT_STRING_EQUAL(sock_host(&five, host, sizeof(host)), ""); /* there is no room for it */
+}
+
 static bool same(const char *a, const char *b)
 {
     struct sock_address x = parse(a), y = parse(b);
@@ -167,6 +253,17 @@ static bool equal(const char *a, const char *b)
 
     CU_ASSERT_EQUAL(sock_equal(&x, &y), sock_equal(&y, &x));
     return sock_equal(&x, &y);
+}
+
+/* A link-local address of another link is another one. */
+static void test_scopes(void)
+{
+    struct sock_address one = parse("[2001:db8::1]:80"), other = one;
+
+    other.inet.six.sin6_scope_id = 2;
+    CU_ASSERT_FALSE(sock_same(&one, &other) || sock_equal(&one, &other));
+    one.inet.six.sin6_scope_id = 2;
+    CU_ASSERT(sock_same(&one, &other) && sock_equal(&one, &other));
 }
 
 /* Not only in each other's way, but the very same. */
@@ -443,48 +540,206 @@ static void test_connect_fails(void)
     CU_ASSERT_EQUAL(sock_error(-1), EBADF);
 }
 
-/* What a failure left open would show here. */
-static void test_nothing_is_left_open(void)
+/* The group cannot be completed: nothing of it is left, and the port that the kernel chose is not kept. */
+static void check_incomplete(unsigned room)
 {
-    int fd = dup(STDIN_FILENO);
+    struct sock_address address = parse("127.0.0.1:0");
+    int fds[GROUP], next = dup(STDIN_FILENO);
+    struct rlimit before, tight;
 
-    CU_ASSERT(fd >= 0);
-    close(fd);
-    test_somebody_else_listens();
-    CU_ASSERT_EQUAL(try_listen(in_folder("file")), EADDRINUSE);
-    int next = dup(STDIN_FILENO);
-    CU_ASSERT_EQUAL(next, fd);
     close(next);
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    tight = (struct rlimit){.rlim_cur = (rlim_t)next + room, .rlim_max = before.rlim_max};
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    errno = 0;
+    CU_ASSERT_EQUAL(sock_listen(&address, 16, fds, GROUP), -1);
+    CU_ASSERT_EQUAL(errno, EMFILE);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (unsigned i = 0; i < GROUP; i++)
+        CU_ASSERT_EQUAL(fds[i], -1);
+    CU_ASSERT_STRING_EQUAL(address.text, "127.0.0.1:0");
+    CU_ASSERT_EQUAL(sock_port(&address), 0);
+}
+
+static void test_incomplete(void)
+{
+    for (unsigned room = 0; room < GROUP; room++)
+        check_incomplete(room);
+}
+
+/* Beside a wildcard of ours: where sock_listen() refuses, this shares the port. */
+static void test_beside(void)
+{
+    struct sock_address any = parse("0.0.0.0:0"), specific;
+    char text[SOCK_TEXT_SIZE];
+    unsigned hits[GROUP] = {0};
+    int fds[GROUP], beside[GROUP];
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&any, 16, fds, GROUP), 0);
+    snprintf(text, sizeof(text), "127.0.0.1:%u", sock_port(&any));
+    specific = parse(text);
+    CU_ASSERT_EQUAL(try_listen(specific), EADDRINUSE);
+    CU_ASSERT_EQUAL_FATAL(sock_listen_beside(&specific, 16, beside, GROUP), 0);
+    connect_many(&specific, beside, hits, 50); /* who asks for the address comes to its own queues */
+    close_all(fds, GROUP);
+    close_all(beside, GROUP);
+}
+
+/* ---- what becomes of a queue ---- */
+
+static void check_shut(struct sock_address address)
+{
+    int fd;
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 16, &fd, 1), 0);
+    CU_ASSERT(sock_is_listening(fd));
+    CU_ASSERT_FALSE(sock_is_shut(fd));
+    int client = sock_connect(&address);
+    CU_ASSERT(client >= 0);
+    CU_ASSERT_FALSE(sock_is_shut(fd)); /* one that waits there is not the end of it */
+    CU_ASSERT_EQUAL(shutdown(fd, SHUT_RDWR), 0);
+    CU_ASSERT(sock_is_shut(fd));
+    CU_ASSERT_EQUAL(sock_is_listening(fd), address.any.sa_family == AF_UNIX);
+    close(client);
+    close(fd);
+}
+
+static void test_shut(void)
+{
+    check_shut(parse("127.0.0.1:0"));
+    check_shut(in_folder("live"));
+    CU_ASSERT_FALSE(sock_is_listening(-1));
+    int idle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_FALSE(sock_is_listening(idle));
+    close(idle);
+}
+
+/* Who comes later is neither accepted nor refused; who is there already can go on. */
+static void test_drop_newcomers(void)
+{
+    struct sock_address address = parse("127.0.0.1:0");
+    struct pollfd late = {.events = POLLOUT};
+    char byte;
+    int fd;
+
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 16, &fd, 1), 0);
+    int early = sock_connect(&address);
+    struct pollfd connected = {.fd = early, .events = POLLOUT};
+    CU_ASSERT_EQUAL(poll(&connected, 1, 2000), 1);
+    sock_drop_newcomers(fd);
+    late.fd = sock_connect(&address);
+    CU_ASSERT_EQUAL(poll(&late, 1, 0), 0); /* on the loopback it would be there at once */
+    int accepted = accept(fd, NULL, NULL);
+    CU_ASSERT_FATAL(accepted >= 0);
+    CU_ASSERT_EQUAL(write(early, "x", 1), 1);
+    struct pollfd readable = {.fd = accepted, .events = POLLIN};
+    CU_ASSERT_EQUAL(poll(&readable, 1, 2000), 1);
+    CU_ASSERT_EQUAL(read(accepted, &byte, 1), 1);
+    CU_ASSERT_EQUAL(accept(fd, NULL, NULL), -1);
+    close(accepted);
+    close(late.fd);
+    close(early);
+    close(fd);
+}
+
+/* ---- connections ---- */
+
+/* A port that nobody listens on, connected from that very port: the kernel joins it with itself. */
+static void check_self_connected(struct sock_address address)
+{
+    struct sock_address bound = address;
+    unsigned port;
+
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT_EQUAL_FATAL(bind(fd, &address.any, address.size), 0);
+    CU_ASSERT_EQUAL(getsockname(fd, &bound.any, &bound.size), 0);
+    port = sock_port(&bound);
+    CU_ASSERT_FALSE(sock_is_self_connected(fd, port)); /* not yet */
+    CU_ASSERT_EQUAL(connect(fd, &bound.any, bound.size), 0);
+    CU_ASSERT(sock_is_self_connected(fd, port));
+    CU_ASSERT_FALSE(sock_is_self_connected(fd, port + 1));
+    close(fd);
+}
+
+static void test_self_connected(void)
+{
+    struct sock_address address = parse("127.0.0.1:0");
+    int fd;
+
+    check_self_connected(parse("127.0.0.1:0"));
+    if (try_listen(parse("[::1]:0")) == 0)
+        check_self_connected(parse("[::1]:0"));
+    CU_ASSERT_EQUAL_FATAL(sock_listen(&address, 16, &fd, 1), 0);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL(connect(client, &address.any, address.size), 0);
+    CU_ASSERT_FALSE(sock_is_self_connected(client, sock_port(&address)));
+    int accepted = accept(fd, NULL, NULL); /* its own port is the one that was connected to */
+    CU_ASSERT_FALSE(sock_is_self_connected(accepted, sock_port(&address)));
+    CU_ASSERT_FALSE(sock_is_self_connected(-1, 0));
+    close(accepted);
+    close(client);
+    close(fd);
+}
+
+static void test_nodelay(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 0, local = socket(AF_UNIX, SOCK_STREAM, 0);
+    socklen_t size = sizeof(on);
+
+    sock_set_nodelay(fd);
+    CU_ASSERT_EQUAL(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
+    CU_ASSERT(on);
+    sock_set_nodelay(local);
+    close(local);
+    close(fd);
+}
+
+static void clean_up(void)
+{
+    static const char *const left[] = {"live", "bound", "busy", "file", "link", "target"};
+
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        unlink(in_folder(left[i]).local.sun_path);
+    rmdir(folder);
 }
 
 int main(void)
 {
-    if (!mkdtemp(folder) || CU_initialize_registry() != CUE_SUCCESS)
+    static const struct unit_test tests[] = {
+        {"parse", test_parse},
+        {"names", test_names},
+        {"refused", test_refused},
+        {"sentences", test_sentences},
+        {"longest", test_longest},
+        {"format", test_format},
+        {"wildcard", test_wildcard},
+        {"same", test_same},
+        {"scopes", test_scopes},
+        {"equal", test_equal},
+        {"equal to bound", test_equal_to_bound},
+        {"port", test_port},
+        {"listen more", test_listen_more},
+        {"group", test_group},
+        {"group, IPv6", test_group_6},
+        {"somebody else listens", test_somebody_else_listens},
+        {"race", test_race},
+        {"unix", test_unix},
+        {"unix, busy", test_unix_busy},
+        {"unix, not a socket", test_unix_not_a_socket},
+        {"connect fails", test_connect_fails},
+        {"incomplete", test_incomplete},
+        {"beside", test_beside},
+        {"shut", test_shut},
+        {"drop newcomers", test_drop_newcomers},
+        {"self-connected", test_self_connected},
+        {"no delay", test_nodelay},
+        {0},
+    };
+
+    if (!mkdtemp(folder))
         return EXIT_FAILURE;
-    CU_pSuite suite = CU_add_suite("sock", NULL, NULL);
-    CU_add_test(suite, "parse", test_parse);
-    CU_add_test(suite, "names", test_names);
-    CU_add_test(suite, "refused", test_refused);
-    CU_add_test(suite, "same", test_same);
-    CU_add_test(suite, "equal", test_equal);
-    CU_add_test(suite, "equal to bound", test_equal_to_bound);
-    CU_add_test(suite, "port", test_port);
-    CU_add_test(suite, "listen more", test_listen_more);
-    CU_add_test(suite, "group", test_group);
-    CU_add_test(suite, "group, IPv6", test_group_6);
-    CU_add_test(suite, "somebody else listens", test_somebody_else_listens);
-    CU_add_test(suite, "race", test_race);
-    CU_add_test(suite, "unix", test_unix);
-    CU_add_test(suite, "unix, busy", test_unix_busy);
-    CU_add_test(suite, "unix, not a socket", test_unix_not_a_socket);
-    CU_add_test(suite, "connect fails", test_connect_fails);
-    CU_add_test(suite, "nothing is left open", test_nothing_is_left_open);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    static const char *const left[] = {"live", "bound", "busy", "file", "link", "target"};
-    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
-        unlink(in_folder(left[i]).local.sun_path);
-    rmdir(folder);
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    int result = unit_main("sock", tests);
+    clean_up();
+    return result;
 }
