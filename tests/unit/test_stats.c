@@ -946,6 +946,419 @@ static void test_numbers_are_given_again(void)
     end();
 }
 
+/* Also what was counted under names that were given away already. */
+static void test_renumbered_totals(void)
+{
+    bool keep[STATS_LISTENERS_MAX];
+
+    begin();
+    fill_names();
+    for (unsigned i = 0; i < STATS_NUMBERS_MAX; i++)
+        CU_ASSERT_EQUAL_FATAL(stats_number(area, "main", i), (int)i);
+    struct stats_block *gone = take(0);
+    stats_count(&gone->turns, 11);
+    stats_count(&gone->listeners[5].accepted, 7);
+    stats_count(&gone->listeners[6].accepted, 70);
+    stats_fold(area, gone);
+    memset(keep, true, sizeof(keep));
+    keep[5] = false;
+    CU_ASSERT_EQUAL(stats_index(area, "one more", 0, keep), 5);
+    CU_ASSERT_EQUAL(stats_number(area, "bank", 0), 0);
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.total.turns), 11);
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.forgotten.accepted), 7);
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.total.listeners[6].accepted), 70);
+    static const struct stats_totals zero;
+    CU_ASSERT_EQUAL(memcmp(&area->totals[0], &zero, sizeof(zero)), 0);
+    keep[5] = true;
+    keep[6] = false;
+    CU_ASSERT_EQUAL(stats_index(area, "yet another", 0, keep), 6); /* its counts are set aside there, too */
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.forgotten.accepted), 77);
+    CU_ASSERT_EQUAL(stats_read(&area->renumbered.total.listeners[6].accepted), 0);
+    end();
+}
+
+/* Each slot has a worker: none makes room. */
+static void test_no_number_is_left(void)
+{
+    begin();
+    for (unsigned i = 0; i < STATS_NUMBERS_MAX; i++) {
+        CU_ASSERT_EQUAL_FATAL(stats_number(area, "main", i), (int)i);
+        area->entries[i].taken = i + 1;
+    }
+    area->blocks_used = STATS_NUMBERS_MAX;
+    errno = 0;
+    CU_ASSERT_EQUAL(stats_number(area, "bank", 0), -1);
+    CU_ASSERT_EQUAL(errno, ENOMEM);
+    CU_ASSERT_EQUAL(stats_find(area, "bank", 0), -1);
+    CU_ASSERT_EQUAL(stats_find(area, "main", STATS_NUMBERS_MAX - 1), STATS_NUMBERS_MAX - 1);
+    area->entries[STATS_NUMBERS_MAX - 1].taken = 0;
+    CU_ASSERT_EQUAL(stats_number(area, "bank", 0), STATS_NUMBERS_MAX - 1);
+    end();
+}
+
+/* The other master is about to give a number out: it is neither free nor found, and those behind it are. */
+static void test_a_number_that_changes(void)
+{
+    begin();
+    for (unsigned i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(stats_number(area, "main", i), (int)i);
+    uint32_t known = area->slots[1].state;
+    area->slots[1].state = area->slots[3].state = known - 1;
+    CU_ASSERT_EQUAL(stats_find(area, "main", 1), -1);
+    CU_ASSERT_EQUAL(stats_find(area, "main", 2), 2);
+    CU_ASSERT_EQUAL(stats_number(area, "main", 3), 4);
+    area->slots[1].state = known;
+    CU_ASSERT_EQUAL(stats_find(area, "main", 1), 1);
+    end();
+}
+
+/* The same name with other counters of its own is another listener. */
+static void test_kinds(void)
+{
+    const bool keep[STATS_LISTENERS_MAX] = {false};
+
+    begin();
+    int first = stats_index(area, "echo", 1, keep), other = stats_index(area, "echo", 2, keep);
+    CU_ASSERT(first >= 0 && other >= 0 && first != other);
+    CU_ASSERT_EQUAL(stats_index(area, "echo", 1, keep), first);
+    CU_ASSERT_EQUAL(stats_index(area, "echo", 2, keep), other);
+    CU_ASSERT(area->kinds[first] == 1 && area->kinds[other] == 2);
+    end();
+}
+
+/* ---- a kernel that refuses ---- */
+
+static unsigned refused_map;               /* the how manieth mmap() from now on fails; 0: none */
+static bool is_full, knows_no_such_advice; /* fallocate() and madvise() fail */
+
+void *mmap(void *at, size_t size, int access, int flags, int file, off_t offset)
+{
+    if (refused_map > 0 && --refused_map == 0) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, at, size, access, flags, file, offset);
+}
+
+int fallocate(int file, int mode, off_t offset, off_t size)
+{
+    errno = ENOSPC;
+    return is_full ? -1 : (int)syscall(SYS_fallocate, file, mode, offset, size);
+}
+
+int madvise(void *at, size_t size, int advice)
+{
+    errno = EINVAL;
+    return knows_no_such_advice ? -1 : (int)syscall(SYS_madvise, at, size, advice);
+}
+
+/* Each time the entry is free again, and errno is that of what has failed. */
+static void check_take_fails(int error)
+{
+    unsigned maps = mappings();
+
+    errno = 0;
+    CU_ASSERT_PTR_NULL(stats_take(area, NUMBER, getpid()));
+    CU_ASSERT_EQUAL(errno, error);
+    CU_ASSERT(area->entries[0].taken == 0 && area->entries[0].serial == 0);
+    CU_ASSERT_EQUAL(mappings(), maps);
+}
+
+static void test_take_fails(void)
+{
+    begin();
+    is_full = true;
+    check_take_fails(ENOSPC);
+    is_full = false;
+    refused_map = 1;
+    check_take_fails(ENOMEM);
+    knows_no_such_advice = true;
+    check_take_fails(EINVAL);
+    knows_no_such_advice = false;
+    stats_fold(area, take(NUMBER));
+    end();
+}
+
+static void test_no_area(void)
+{
+    begin();
+    refused_map = 1;
+    errno = 0;
+    CU_ASSERT_EQUAL(stats_create(), -1);
+    CU_ASSERT_EQUAL(errno, ENOMEM);
+    refused_map = 1;
+    CU_ASSERT_PTR_NULL(stats_attach(fd));
+    refused_map = 1;
+    CU_ASSERT_PTR_NULL(stats_without_file());
+    uint64_t layout = STATS_LAYOUT;
+    int shorter = memfd_create("short", MFD_CLOEXEC);
+    CU_ASSERT_EQUAL(pwrite(shorter, &layout, sizeof(layout), offsetof(struct stats_area, layout)), sizeof(layout));
+    CU_ASSERT_EQUAL(ftruncate(shorter, sizeof(struct stats_area) - 1), 0);
+    check_refused(shorter, EPROTO);
+    CU_ASSERT_EQUAL(ftruncate(shorter, sizeof(struct stats_area)), 0);
+    struct stats_area *whole = stats_attach(shorter);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(whole);
+    munmap(whole, sizeof(*whole));
+    close(shorter);
+    end();
+}
+
+/* Who only looks cannot write, and what others write is there. */
+static void test_view(void)
+{
+    int status;
+
+    begin();
+    struct stats_area *viewed = stats_view(fd);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(viewed);
+    stats_count(&area->upgrades, 3);
+    CU_ASSERT_EQUAL(stats_read(&viewed->upgrades), 3);
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        stats_count(&viewed->upgrades, 1);
+        _exit(0);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT(WIFSIGNALED(status));
+    munmap(viewed, sizeof(*viewed));
+    end();
+}
+
+/* An area, or a block, that has no file is there for children all the same. */
+static void count_in_area(struct stats_block *block)
+{
+    (void)block;
+    stats_count(&area->upgrades, 1);
+}
+
+static void test_without_file(void)
+{
+    area = stats_without_file();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(area);
+    CU_ASSERT_EQUAL(area->layout, STATS_LAYOUT);
+    pid_t pid = fork();
+    if (pid == 0) {
+        count_in_area(NULL);
+        _exit(0);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+    CU_ASSERT_EQUAL(stats_read(&area->upgrades), 1);
+    struct stats_block *block = take(NUMBER);
+    count_in_child(block, some_work);
+    CU_ASSERT_EQUAL(stats_read(&block->turns), 100);
+    stats_detach(area);
+}
+
+/* ---- under a limit for the size of files that nobody can lift ---- */
+
+static const char *other_block;
+
+static void check_block_alone(struct stats_block *block)
+{
+    unsigned char resident;
+
+    if (mincore((void *)(uintptr_t)other_block, 1, &resident) == 0)
+        _exit(1); /* another worker's */
+    stats_count(&block->turns, 7);
+}
+
+static int use_blocks_without_files(void)
+{
+    struct rlimit limit = {.rlim_cur = 4096, .rlim_max = 4096};
+    static struct stats_block total;
+
+    signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &limit) < 0 || (geteuid() == 0 && setuid(65534) < 0))
+        return 10;
+    struct stats_block *first = stats_take(area, NUMBER, getpid()), *second = stats_take(area, NUMBER, getpid());
+    if (!first || !second || stats_error(first, NUMBER, getpid()))
+        return 11;
+    other_block = (const char *)first;
+    if (run_worker(second, check_block_alone) != 0)
+        return 12;
+    stats_count(&first->turns, 3);
+    stats_sum(area, NUMBER, &total);
+    if (stats_read(&total.turns) != 10)
+        return 13;
+    stats_fold(area, first);
+    stats_fold(area, second);
+    stats_sum(area, NUMBER, &total);
+    return stats_read(&total.turns) == 10 && area->entries[0].taken == 0 ? 0 : 14;
+}
+
+static void test_blocks_without_files(void)
+{
+    int status;
+
+    begin();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(use_blocks_without_files());
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    end();
+}
+
+/* ---- which worker a block is of ---- */
+
+static void test_serials(void)
+{
+    begin();
+    struct stats_block *first = take(NUMBER), *second = take(NUMBER);
+    uint64_t serial = stats_serial(area, first);
+    CU_ASSERT(serial > 0 && stats_serial(area, second) > serial);
+    CU_ASSERT_PTR_EQUAL(stats_block_of(area, serial), first);
+    CU_ASSERT_PTR_EQUAL(stats_block_of(area, stats_serial(area, second)), second);
+    CU_ASSERT_PTR_NULL(stats_block_of(area, 0));
+    CU_ASSERT_PTR_NULL(stats_block_of(area, stats_serial(area, second) + 1));
+    stats_fold(area, first);
+    CU_ASSERT_PTR_NULL(stats_block_of(area, serial));
+    first = take(NUMBER);
+    CU_ASSERT(stats_serial(area, first) > stats_serial(area, second)); /* no two have the same */
+    end();
+}
+
+/* An entry of another master, which is this process for the sake of the test: the file `file` for slot `number`. */
+static struct stats_entry *enter_other(uint32_t at, unsigned number, int file, uint64_t serial)
+{
+    struct stats_entry *entry = &area->entries[at];
+
+    *entry = (struct stats_entry){.taken = number + 1, .owner = getpid(), .fd = file, .serial = serial};
+    area->blocks_used = at + 1;
+    return entry;
+}
+
+enum { OTHER_MASTER = 1 }; /* who we are in its eyes */
+
+static void check_seen(uint64_t serial, bool is_seen)
+{
+    stats_watch(area, OTHER_MASTER);
+    CU_ASSERT_EQUAL(stats_block_of(area, serial) != NULL, is_seen);
+}
+
+/* What has the number of a worker's file by now may be that of another worker, or of none. */
+static void test_watched_blocks(void)
+{
+    int right = stats_file_create(NUMBER, getpid()), wrong = stats_file_create(NUMBER + 1, getpid());
+
+    begin();
+    CU_ASSERT(right >= 0 && wrong >= 0);
+    struct stats_entry *entry = enter_other(0, NUMBER, wrong, 1);
+    check_seen(1, false);
+    entry->fd = 12345;
+    check_seen(1, false);
+    entry->fd = right;
+    entry->serial = 0; /* the other master is about to enter it */
+    stats_watch(area, OTHER_MASTER);
+    CU_ASSERT_EQUAL(mappings(), 1); /* the area */
+    entry->serial = 1;
+    stats_watch(area, getpid()); /* our own are not watched */
+    CU_ASSERT_PTR_NULL(stats_block_of(area, 1));
+    refused_map = 1;
+    check_seen(1, false);
+    check_seen(1, true);
+    entry->serial = 2; /* the worker has gone, and another one is entered here */
+    check_seen(2, true);
+    CU_ASSERT_PTR_NULL(stats_block_of(area, 1));
+    CU_ASSERT_EQUAL(mappings(), 2);
+    stats_take(area, NUMBER, getpid());
+    entry->serial = entry->taken = 0;
+    struct stats_block *ours = take(NUMBER); /* takes the place of what is still mapped */
+    CU_ASSERT_PTR_EQUAL(stats_block_of(area, stats_serial(area, ours)), ours);
+    CU_ASSERT_EQUAL(mappings(), 3);
+    close(right);
+    close(wrong);
+    end();
+}
+
+/* Of a worker that has come after the one that we have seen, nothing is folded twice. */
+static void test_fold_of_what_was_not_seen(void)
+{
+    int file = stats_file_create(NUMBER, getpid());
+    struct stats_block *block = stats_file_map(file, true);
+
+    begin();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(block);
+    stats_count(&block->turns, 5);
+    struct stats_entry *entry = enter_other(0, NUMBER, file, 1);
+    stats_watch(area, OTHER_MASTER);
+    static struct stats_block total;
+    stats_sum(area, NUMBER, &total);
+    CU_ASSERT_EQUAL(stats_read(&total.turns), 5);
+    entry->serial = 2;
+    stats_sum(area, NUMBER, &total);
+    CU_ASSERT_EQUAL(stats_read(&total.turns), 0);
+    struct stats_block *seen = (struct stats_block *)(uintptr_t)stats_block_of(area, 1);
+    stats_fold(area, seen);
+    CU_ASSERT_EQUAL(stats_read(&area->totals[NUMBER].total.turns), 0);
+    CU_ASSERT(entry->taken == 0 && entry->serial == 0);
+    stats_file_unmap(block);
+    close(file);
+    end();
+}
+
+/* Sealed as a block's file, but of another size. */
+static void test_size_of_a_file(void)
+{
+    static const off_t sizes[] = {0, 4096, 1 << 26};
+
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        int file = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        CU_ASSERT_EQUAL(ftruncate(file, sizes[i]), 0);
+        CU_ASSERT_EQUAL(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+        errno = 0;
+        CU_ASSERT_EQUAL(stats_file_open(getpid(), file), -1);
+        CU_ASSERT_EQUAL(errno, EBADF);
+        close(file);
+    }
+}
+
+/* One after the other, those that others than ourselves have started, whether these live or not. */
+static void test_others(void)
+{
+    const pid_t self = getpid(), owners[] = {self, 1, self, 1, 2};
+    uint32_t at = 0;
+
+    begin();
+    for (unsigned i = 0; i < 5; i++) {
+        take(i);
+        area->entries[i].owner = owners[i];
+    }
+    area->entries[1].serial = 0;
+    CU_ASSERT_PTR_EQUAL(stats_other(area, self, &at), &area->entries[3]);
+    CU_ASSERT_PTR_EQUAL(stats_other(area, self, &at), &area->entries[4]);
+    CU_ASSERT_PTR_NULL(stats_other(area, self, &at));
+    CU_ASSERT_PTR_NULL(stats_other(area, self, &at));
+    end();
+}
+
+/* Just what no process can have counted, and just less: in each kind of counter. */
+static void test_impossible(void)
+{
+    const bool keep[STATS_LISTENERS_MAX] = {false};
+
+    begin();
+    stats_index(area, "echo", 0, keep);
+    struct stats_block *block = take(NUMBER);
+    struct stats_listener *listener = &block->listeners[0];
+    stats_counter *counters[] = {&listener->bytes_in, &listener->own[STATS_OWN_COUNTERS - 1], &listener->accepted,
+                                 &block->turns, &block->longest_turn_us};
+    for (unsigned i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+        atomic_store(counters[i], UINT64_C(1) << 56);
+        CU_ASSERT_PTR_NOT_NULL(stats_counters_error(area, block));
+        atomic_store(counters[i], (UINT64_C(1) << 56) - 1);
+        CU_ASSERT_PTR_NULL(stats_counters_error(area, block));
+        atomic_store(counters[i], 0);
+    }
+    atomic_store(&listener->closed[CLOSE_peer], 5);
+    atomic_store(&listener->accepted, 4);
+    CU_ASSERT_PTR_NOT_NULL(stats_counters_error(area, block));
+    atomic_store(&listener->accepted, 5);
+    CU_ASSERT_PTR_NULL(stats_counters_error(area, block));
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -973,11 +1386,26 @@ int main(void)
         {"sweep", test_sweep},
         {"index", test_index},
         {"names are kept", test_names_are_kept},
+        {"kinds", test_kinds},
         {"numbers", test_numbers},
+        {"renumbered totals", test_renumbered_totals},
+        {"no number is left", test_no_number_is_left},
+        {"a number that changes", test_a_number_that_changes},
         {"numbers are given again", test_numbers_are_given_again},
         {"names are recycled", test_names_are_recycled},
         {"add", test_add},
         {"open is never negative", test_open_is_never_negative},
+        {"take fails", test_take_fails},
+        {"no area", test_no_area},
+        {"view", test_view},
+        {"without file", test_without_file},
+        {"blocks without files", test_blocks_without_files},
+        {"serials", test_serials},
+        {"watched blocks", test_watched_blocks},
+        {"fold of what was not seen", test_fold_of_what_was_not_seen},
+        {"size of a file", test_size_of_a_file},
+        {"others", test_others},
+        {"impossible", test_impossible},
         {0},
     };
     return unit_main("stats", tests);
