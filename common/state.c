@@ -49,7 +49,6 @@ void state_write(struct state_record *record, const struct master_state *state)
     atomic_store(&record->sequence, sequence | 1);
     atomic_thread_fence(memory_order_release);
     copy(&record->state, state);
-    atomic_thread_fence(memory_order_release);
     atomic_store(&record->sequence, (sequence | 1) + 1);
 }
 

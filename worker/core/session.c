@@ -1,6 +1,5 @@
 #include "worker/core/session.h"
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 
 /* ---- life ---- */
@@ -68,8 +67,6 @@ void session_finish(struct session *session, enum close_reason reason)
     session->client.phase = CONN_FLUSHING;
     session->client.owner = section_of(session)->client_owner;
     session->client.handler.ready = conn_ready;
-    if (session->more && !session_has_replies(session))
-        memset(session->more->timer_ms, 0, sizeof(session->more->timer_ms));
     session->client.flush_due = session_has_segments(session);
     session->active_ms = session_now(session);
     session->client.owner->arm(&session->client);
