@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sanitizer/asan_interface.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -38,11 +39,25 @@ static struct wanted *nothing(void)
     return wanted;
 }
 
+/* With a sanitizer, whoever looks behind the last listener, or behind its last address, is found out. */
+static void guard(const struct wanted *wanted)
+{
+    ASAN_UNPOISON_MEMORY_REGION(wanted->listeners, sizeof(wanted->listeners));
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        const struct listener_config *listener = &wanted->listeners[i];
+        if (i >= wanted->conf.listener_count)
+            ASAN_POISON_MEMORY_REGION(listener, sizeof(*listener));
+        else if (listener->address_count < sizeof(listener->addresses) / sizeof(listener->addresses[0]))
+            ASAN_POISON_MEMORY_REGION(&listener->addresses[listener->address_count], sizeof(listener->addresses[0]));
+    }
+}
+
 /* One address more for the listener `name`. Returns it. */
 static struct sock_address *add(struct wanted *wanted, const char *name, const char *address)
 {
     unsigned i = 0;
 
+    ASAN_UNPOISON_MEMORY_REGION(wanted->listeners, sizeof(wanted->listeners));
     while (i < wanted->conf.listener_count && strcmp(wanted->listeners[i].name, name) != 0)
         i++;
     CU_ASSERT_FATAL(i < LISTENERS);
@@ -55,7 +70,9 @@ static struct sock_address *add(struct wanted *wanted, const char *name, const c
         strlcpy(listener->name, name, sizeof(listener->name));
     }
     CU_ASSERT_EQUAL_FATAL(sock_parse(&listener->addresses[listener->address_count], address, why, sizeof(why)), 0);
-    return &listener->addresses[listener->address_count++];
+    struct sock_address *added = &listener->addresses[listener->address_count++];
+    guard(wanted);
+    return added;
 }
 
 static struct wanted *one(const char *name, const char *address)

@@ -964,6 +964,36 @@ static void test_idle_while_flushing(void)
     world_end();
 }
 
+static enum verdict flood_and_close(struct session *session, const char *bytes, size_t size)
+{
+    flood(session, bytes, size);
+    return SESSION_CLOSE;
+}
+
+static uint64_t flood_ms; /* when it was sent */
+
+static bool is_over_or_late(void)
+{
+    deadline_ms = UINT64_MAX;
+    return is_over() || clock_now_ms() - flood_ms > 70 * 1000;
+}
+
+/* No idle timeout: still, a client that takes nothing does not keep its session for ever. */
+static void test_flushing_ends(void)
+{
+    world_begin(FRAMING_LINE);
+    config.high_water = 4 << 20;
+    script.message = flood_and_close;
+    world_connect();
+    flood_ms = clock_now_ms();
+    say("a\n");
+    CU_ASSERT(run_until(is_over_or_late));
+    CU_ASSERT(is_over());
+    CU_ASSERT(clock_now_ms() - flood_ms > 50 * 1000);
+    check_trace("open [a] close:done ");
+    world_end();
+}
+
 static uint64_t timer_set_ms, timer_fired_ms;
 static unsigned timer_rounds;
 
@@ -1188,6 +1218,7 @@ int main(void)
         {"idle", test_idle},
         {"idle with output", test_idle_with_output},
         {"idle while flushing", test_idle_while_flushing},
+        {"flushing ends", test_flushing_ends},
         {"timer", test_timer},
         {"timer and idle", test_timer_and_idle},
         {"no timer while closing", test_no_timer_while_closing},

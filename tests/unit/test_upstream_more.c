@@ -404,6 +404,25 @@ static void test_relay_breaks(void)
     end();
 }
 
+/* A break that comes while nothing is read ends the session when reading goes on, though nothing comes any more. */
+static void test_resumed_after_a_break(void)
+{
+    begin(0);
+    struct guest *guest = crowd_connect();
+    CU_ASSERT(run_until(is_accepted));
+    send_limit = 0;
+    crowd_say(guest, "f\nc\n");
+    run_turns(4);
+    session_pause(guest->session);
+    send_error = EPIPE;
+    run_turns(4);
+    send_error = 0;
+    CU_ASSERT_FALSE(is_over());
+    session_resume(guest->session);
+    CU_ASSERT(run_until(is_over));
+    end();
+}
+
 static char far_got[100];
 
 static bool far_has_got(void)
@@ -449,6 +468,7 @@ static const struct unit_test tests[] = {
     {"coupled when it goes on", test_coupled_when_resumed},
     {"coupled from outside", test_coupled_from_outside},
     {"a relay whose client takes no more", test_relay_breaks},
+    {"resumed after a break", test_resumed_after_a_break},
     {NULL, NULL},
 };
 
