@@ -964,6 +964,46 @@ static void test_idle_while_flushing(void)
     world_end();
 }
 
+static enum verdict send_5000(struct session *session, const char *bytes, size_t size)
+{
+    static char block[5000];
+
+    (void)bytes;
+    (void)size;
+    session_send(session, block, sizeof(block));
+    return SESSION_CONTINUE;
+}
+
+static uint64_t late_ms;
+
+static bool is_over_or_later(void)
+{
+    return is_over() || clock_now_ms() > late_ms;
+}
+
+/* What a client takes counts from the last write on, not from the first one that was cut short. */
+static void test_slow_after_another_write(void)
+{
+    world_begin(FRAMING_LINE);
+    config.idle_timeout_ms = 30;
+    script.message = send_5000;
+    world_connect();
+    send_limit = 1000;
+    say("a\n");
+    run_turns(1);
+    send_limit = 3000;
+    run_turns(1);
+    send_limit = 0;
+    CU_ASSERT_EQUAL(buffer_size(&the_session->client.out), 1000);
+    late_ms = clock_now_ms() + 45;
+    receive_at_most(1000);
+    CU_ASSERT(run_until(is_over_or_later));
+    CU_ASSERT_FALSE(is_over());
+    CU_ASSERT(run_until(is_over)); /* it has taken nothing more */
+    check_trace("open [a] close:idle ");
+    world_end();
+}
+
 static enum verdict flood_and_close(struct session *session, const char *bytes, size_t size)
 {
     flood(session, bytes, size);
@@ -1219,6 +1259,7 @@ int main(void)
         {"idle with output", test_idle_with_output},
         {"idle while flushing", test_idle_while_flushing},
         {"flushing ends", test_flushing_ends},
+        {"slow after another write", test_slow_after_another_write},
         {"timer", test_timer},
         {"timer and idle", test_timer_and_idle},
         {"no timer while closing", test_no_timer_while_closing},

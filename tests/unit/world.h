@@ -201,10 +201,18 @@ int clock_gettime(clockid_t id, struct timespec *now)
     return result;
 }
 
+static int wait_error; /* errno of the next wait */
+
 /* What the kernel is about to tell has a moment; then the time passes that the caller would have slept. */
 int epoll_wait(int fd, struct epoll_event *events, int count, int timeout_ms)
 {
     int moment_ms = timeout_ms > 1 ? 1 : timeout_ms;
+
+    if (wait_error) {
+        errno = wait_error;
+        wait_error = 0;
+        return -1;
+    }
     int found = (int)syscall(SYS_epoll_pwait, fd, events, count, moment_ms, NULL, 0);
 
     if (found == 0)
