@@ -764,6 +764,56 @@ static void test_low_water(void)
     world_end();
 }
 
+/* "8192\n": so many bytes. */
+static enum verdict send_so_many(struct session *session, const char *bytes, size_t size)
+{
+    static char block[65536];
+    char text[16];
+
+    snprintf(text, sizeof(text), "%.*s", (int)size, bytes);
+    session_send(session, block, strtoul(text, NULL, 10));
+    return SESSION_CONTINUE;
+}
+
+static void expect_reading(bool on)
+{
+    CU_ASSERT_EQUAL(the_session->client.input, on ? INPUT_ON : INPUT_PAUSED);
+}
+
+/* Beyond high_water nothing is read, down to low_water it is again; max_output is the most that may wait. */
+static void test_marks_are_exact(void)
+{
+    world_begin(FRAMING_LINE);
+    script.message = send_so_many;
+    trace_messages = false;
+    config.high_water = 9000;
+    config.low_water = 4000;
+    config.max_output = 10000;
+    world_connect();
+    send_limit = 0;
+    say("9000\n");
+    run_turns(2);
+    expect_reading(true);
+    say("1\n");
+    run_turns(2);
+    expect_reading(false);
+    send_limit = 5000;
+    run_turns(1);
+    CU_ASSERT_EQUAL(buffer_size(&the_session->client.out), 4001);
+    expect_reading(false);
+    send_limit = 1;
+    run_turns(1);
+    expect_reading(true);
+    send_limit = 0;
+    session_send(the_session, input, 6000);
+    run_turns(1);
+    CU_ASSERT_EQUAL(buffer_size(&the_session->client.out), 10000);
+    session_send(the_session, input, 1);
+    CU_ASSERT(run_until(is_over));
+    check_trace("open close:overflow ");
+    world_end();
+}
+
 /* Marks that are small against what one read holds: still a pause, not an overflow. */
 static void test_small_marks(void)
 {
@@ -1252,6 +1302,7 @@ int main(void)
         {"back-pressure", test_back_pressure},
         {"low water", test_low_water},
         {"small marks", test_small_marks},
+        {"marks are exact", test_marks_are_exact},
         {"half-close", test_half_close},
         {"chance", test_chance},
         {"no steady-state epoll_ctl, no idle buffers", test_no_steady_state_epoll},

@@ -938,6 +938,27 @@ static void test_couple_late(void)
     end();
 }
 
+static enum verdict end_and_connect(struct session *session)
+{
+    shutdown(peer, SHUT_WR);
+    return connect_coupled(session);
+}
+
+/* The client's end comes before the upstream is there: it is passed on when it is, though no byte comes with it. */
+static void test_half_close_while_connecting(void)
+{
+    begin_relay();
+    script.open = end_and_connect;
+    world_connect();
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_EQUAL(far_error, 0);
+    far_say("answer");
+    check_got("answer");
+    far_hang_up();
+    CU_ASSERT(run_until(is_over));
+    end();
+}
+
 static void test_half_close_client_first(void)
 {
     begin_relay();
@@ -1213,6 +1234,7 @@ int main(void)
         {"couple in a batch", test_couple_in_batch},
         {"couple late", test_couple_late},
         {"half-close, client first", test_half_close_client_first},
+        {"half-close while connecting", test_half_close_while_connecting},
         {"half-close, upstream first", test_half_close_upstream_first},
         {"relay refused", test_relay_refused},
         {"relay reset", test_relay_reset},
