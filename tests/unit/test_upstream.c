@@ -801,6 +801,29 @@ static void test_send_fails_before_the_end_is_read(void)
     }
 }
 
+/* After a write that has failed nothing goes out: what was queued behind it would be a stream with a hole. */
+static void test_nothing_follows_a_failed_write(void)
+{
+    char byte;
+
+    begin_stuck(false);
+    send_limit = 0;
+    core.loop.reactor.now_ms = clock_now_ms();
+    upstream_send(the_upstream, "question", 8);
+    conn_update_events(the_upstream); /* as at the end of any event */
+    run_turns(2);
+    send_error = EPIPE;
+    run_turns(1);
+    CU_ASSERT_EQUAL(the_upstream->output, OUTPUT_ENDED);
+    send_error = 0;
+    send_limit = SIZE_MAX;
+    run_turns(3);
+    CU_ASSERT_EQUAL(recv(far, &byte, 1, MSG_DONTWAIT), -1);
+    CU_ASSERT_EQUAL(errno, EAGAIN);
+    CU_ASSERT(run_until(upstream_is_gone));
+    end();
+}
+
 /* A relay's client resets the connection while the upstream is slow: what it had sent before still arrives there. */
 static void test_relay_delivers_after_a_reset(void)
 {
@@ -1226,6 +1249,7 @@ int main(void)
         {"slow client", test_slow_client},
         {"upstream ends while paused", test_upstream_ends_while_paused},
         {"a send fails first", test_send_fails_before_the_end_is_read},
+        {"nothing follows a failed write", test_nothing_follows_a_failed_write},
         {"relay delivers after a reset", test_relay_delivers_after_a_reset},
         {"relay, upstream stays", test_relay_client_lost_upstream_stays},
         {"closed comes first", test_closed_comes_first},
