@@ -1026,6 +1026,29 @@ static void test_kinds(void)
     end();
 }
 
+/* All entries have been used: the last one is looked at everywhere, and nothing behind it. */
+static void test_the_last_entry(void)
+{
+    static struct stats_block total;
+
+    begin();
+    for (unsigned i = 0; i + 1 < STATS_PROCESSES_MAX; i++)
+        area->entries[i].taken = 1; /* of the other master, which is about to start them */
+    struct stats_block *block = take(NUMBER);
+    CU_ASSERT(area->blocks_used == STATS_PROCESSES_MAX && area->entries[STATS_PROCESSES_MAX - 1].taken);
+    count_in_child(block, some_work);
+    CU_ASSERT(area->entries[STATS_PROCESSES_MAX - 1].pid > 0);
+    stats_sweep(area, getpid());
+    stats_sum(area, NUMBER, &total);
+    CU_ASSERT_EQUAL(stats_read(&total.turns), 100);
+    CU_ASSERT_PTR_EQUAL(stats_block_of(area, stats_serial(area, block)), block);
+    CU_ASSERT_PTR_NULL(stats_block_of(area, UINT64_MAX));
+    uint32_t at = 0;
+    CU_ASSERT_PTR_NULL(stats_other(area, getpid(), &at));
+    stats_fold(area, block);
+    end();
+}
+
 /* ---- a kernel that refuses ---- */
 
 static unsigned refused_map;               /* the how manieth mmap() from now on fails; 0: none */
@@ -1171,6 +1194,8 @@ static int use_blocks_without_files(void)
     signal(SIGXFSZ, SIG_IGN);
     if (setrlimit(RLIMIT_FSIZE, &limit) < 0 || (geteuid() == 0 && setuid(65534) < 0))
         return 10;
+    if (!stats_take(area, NUMBER + 1, getpid())) /* so that neither of the two is the first of all */
+        return 15;
     struct stats_block *first = stats_take(area, NUMBER, getpid()), *second = stats_take(area, NUMBER, getpid());
     if (!first || !second || stats_error(first, NUMBER, getpid()))
         return 11;
@@ -1184,7 +1209,7 @@ static int use_blocks_without_files(void)
     stats_fold(area, first);
     stats_fold(area, second);
     stats_sum(area, NUMBER, &total);
-    return stats_read(&total.turns) == 10 && area->entries[0].taken == 0 ? 0 : 14;
+    return stats_read(&total.turns) == 10 && area->entries[1].taken == 0 ? 0 : 14;
 }
 
 static void test_blocks_without_files(void)
@@ -1395,6 +1420,7 @@ int main(void)
         {"names are recycled", test_names_are_recycled},
         {"add", test_add},
         {"open is never negative", test_open_is_never_negative},
+        {"the last entry", test_the_last_entry},
         {"take fails", test_take_fails},
         {"no area", test_no_area},
         {"view", test_view},
