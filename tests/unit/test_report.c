@@ -357,16 +357,20 @@ static void test_strings(void)
     check_string("a\"b\\c", "\"a\\\"b\\\\c\"");
     check_string("\t\x1b\x7f", "\"\\u0009\\u001b\\u007f\"");
     check_string("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x99\x82", "\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x99\x82\"");
-    check_string("\xf4\x8f\xbf\xbf", "\"\xf4\x8f\xbf\xbf\"");             /* the last one there is */
-    check_string("caf\xe9", "\"caf\\ufffd\"");                            /* Latin-1 */
-    check_string("\xc3", "\"\\ufffd\"");                                  /* cut off */
-    check_string("\xe2\x82x", "\"\\ufffd\\ufffdx\"");                     /* and followed by another */
-    check_string("\x80\xbf", "\"\\ufffd\\ufffd\"");                       /* no beginning */
-    check_string("\xc0\xaf\xc1\xbf", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""); /* longer than needed */
-    check_string("\xe0\x9f\xbf", "\"\\ufffd\\ufffd\\ufffd\"");            /* the same */
-    check_string("\xf0\x8f\xbf\xbf", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""); /* the same */
-    check_string("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"");            /* a surrogate */
-    check_string("\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""); /* beyond Unicode */
+    check_string("\xed\x9f\xbf\xee\x80\x80", "\"\xed\x9f\xbf\xee\x80\x80\""); /* beside the surrogates */
+    check_string("\xc2\x80\xe0\xa0\x80", "\"\xc2\x80\xe0\xa0\x80\"");         /* the first of a length */
+    check_string("\xf0\x90\x80\x80", "\"\xf0\x90\x80\x80\"");                 /* the same */
+    check_string("\xf4\x8f\xbf\xbf", "\"\xf4\x8f\xbf\xbf\"");                 /* the last one there is */
+    check_string("caf\xe9", "\"caf\\ufffd\"");                                /* Latin-1 */
+    check_string("\xc3", "\"\\ufffd\"");                                      /* cut off */
+    check_string("\xe2\x82x", "\"\\ufffd\\ufffdx\"");                         /* and followed by another */
+    check_string("\x80\xbf", "\"\\ufffd\\ufffd\"");                           /* no beginning */
+    check_string("\xc0\xaf\xc1\xbf", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");     /* longer than needed */
+    check_string("\xe0\x9f\xbf", "\"\\ufffd\\ufffd\\ufffd\"");                /* the same */
+    check_string("\xf0\x8f\xbf\xbf", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");     /* the same */
+    check_string("\xed\xbf\xbf", "\"\\ufffd\\ufffd\\ufffd\"");                /* the last surrogate */
+    check_string("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"");                /* a surrogate */
+    check_string("\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");     /* beyond Unicode */
     check_string("\xf8\x88\x80\x80\x80\xff", "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\"");
 }
 

@@ -1,0 +1,854 @@
+/*
+ * The reports of a small server of which every number is known, as whole texts: JSON, OpenMetrics and the tables.
+ *
+ *   pool main   slot 0   ready, and a process that starts beside it      listeners   echo, of main
+ *               slot 1   ready, adopted, and a process that leaves                   a "bank", of bank
+ *   pool bank   slot 0   has no process now
+ *
+ * What is gone: slot 2 of main, a listener, a name whose place another one has taken, slots without a number.
+ */
+#include "common/report_json.h"
+#include "common/report_metrics.h"
+#include "common/report_table.h"
+#include "common/stats_number.h"
+#include "tests/unit/unit.h"
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <bsd/string.h>
+
+enum { NOW_S = 1000000, BLOCKS = 5 };
+
+static struct report_sums sums, before;
+static struct master_state state;
+static struct stats_area *area;
+static struct stats_block *blocks[BLOCKS];
+static struct report report = {.state = &state, .sums = &sums};
+static int fd;
+
+/* ---- time stands still ---- */
+
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    if (id == CLOCK_MONOTONIC)
+        *now = (struct timespec){.tv_sec = NOW_S};
+    else
+        *now = (struct timespec){.tv_sec = 1767323045, .tv_nsec = 678999999};
+    return 0;
+}
+
+static uint64_t ms_ago(uint64_t ms)
+{
+    return (uint64_t)NOW_S * 1000 - ms;
+}
+
+/* ---- the server ---- */
+
+/* Every counter another number, so that one in the place of another is noticed. */
+static void count(struct stats_listener *listener, uint64_t first)
+{
+    stats_counter *counters = (stats_counter *)listener;
+
+    for (unsigned i = 0; i < sizeof(*listener) / sizeof(stats_counter); i++)
+        stats_count(&counters[i], first + i);
+    stats_count(&listener->accepted, 1000 * first); /* no more may have ended than have begun */
+    atomic_store(&listener->lost, 0);               /* it is counted when the worker is gone */
+}
+
+static void count_process(struct stats_block *block, uint64_t turns, uint64_t longest_turn_us, uint64_t pauses,
+                          uint64_t dropped)
+{
+    stats_count(&block->turns, turns);
+    stats_count(&block->longest_turn_us, longest_turn_us);
+    stats_count(&block->accept_pauses, pauses);
+    stats_count(&block->log_dropped, dropped);
+}
+
+static struct stats_block *take_block(unsigned number)
+{
+    struct stats_block *block = stats_take(area, number, getpid());
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(block);
+    return block;
+}
+
+static void fill_area(void)
+{
+    CU_ASSERT_EQUAL(stats_number(area, "main", 0), 0);
+    CU_ASSERT_EQUAL(stats_number(area, "main", 1), 1);
+    CU_ASSERT_EQUAL(stats_number(area, "bank", 0), 2);
+    CU_ASSERT_EQUAL(stats_number(area, "main", 2), 3);
+    strlcpy(area->names[0], "echo", STATS_NAME_SIZE);
+    strlcpy(area->names[1], "a \"bank\"", STATS_NAME_SIZE);
+    strlcpy(area->names[2], "old", STATS_NAME_SIZE);
+    static const unsigned numbers[BLOCKS] = {0, 1, 2, 0, 1}; /* the last two start and leave */
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = take_block(numbers[i]);
+    count(&blocks[0]->listeners[0], 1);
+    count(&blocks[1]->listeners[0], 100);
+    count(&blocks[1]->listeners[1], 200);
+    count(&blocks[2]->listeners[1], 300);
+    count(&blocks[3]->listeners[0], 400);
+    count(&blocks[4]->listeners[1], 500);
+    count_process(blocks[0], 1000, 1500, 3, 5);
+    count_process(blocks[1], 2000, 2500, 4, 6);
+    count_process(blocks[2], 3000, 3500, 5, 7);
+    count_process(blocks[3], 40, 700, 6, 8);
+    count_process(blocks[4], 50, 9000, 7, 9);
+    struct stats_block *gone = take_block(3);
+    count(&gone->listeners[2], 600);
+    count_process(gone, 7000, 4000, 11, 13);
+    stats_fold(area, gone);
+    count(&area->renumbered.total.listeners[0], 700);
+    count_process(&area->renumbered.total, 800, 3000, 17, 19);
+    count(&area->totals[1].forgotten, 800);
+    stats_count(&area->totals[1].respawns[RESPAWN_signal], 2);
+    stats_count(&area->totals[1].respawns[RESPAWN_hang], 1);
+    stats_count(&area->totals[2].respawns[RESPAWN_exit], 3);
+    stats_count(&area->totals[3].respawns[RESPAWN_signal], 10);
+    stats_count(&area->renumbered.respawns[RESPAWN_upgrade], 5);
+    stats_count(&area->upgrades, 31);
+    stats_count(&area->service.started_ms, ms_ago(UINT64_C(93784005)));
+    stats_count(&area->service.reloads, 32);
+    stats_count(&area->service.reload_failures, 33);
+    stats_count(&area->service.upgrade_failures, 34);
+}
+
+static void add_worker(const struct state_worker *worker)
+{
+    state.workers[state.worker_count++] = *worker;
+}
+
+static void fill_workers(void)
+{
+    add_worker(&(struct state_worker){.pool = "main",
+                                      .generation = 2,
+                                      .pid = 101,
+                                      .state = "ready",
+                                      .reason = RESPAWN_none,
+                                      .adopts = 1,
+                                      .started_ms = ms_ago(7000),
+                                      .ready_ms = ms_ago(6500),
+                                      .serial = stats_serial(area, blocks[0])});
+    add_worker(&(struct state_worker){.pool = "main",
+                                      .id = 1,
+                                      .generation = 2,
+                                      .pid = 102,
+                                      .state = "ready",
+                                      .reason = RESPAWN_hang,
+                                      .is_adopted = true,
+                                      .started_ms = ms_ago(65432),
+                                      .ready_ms = ms_ago(61001),
+                                      .serial = stats_serial(area, blocks[1])});
+    add_worker(&(struct state_worker){
+        .pool = "bank", .generation = 2, .state = "backoff", .reason = RESPAWN_exit, .started_ms = ms_ago(5)});
+    add_worker(&(struct state_worker){.pool = "main",
+                                      .generation = 3,
+                                      .part = STATE_STARTS,
+                                      .pid = 104,
+                                      .state = "starting",
+                                      .reason = RESPAWN_reload,
+                                      .started_ms = ms_ago(20),
+                                      .serial = stats_serial(area, blocks[3])});
+    add_worker(&(struct state_worker){.pool = "main",
+                                      .id = 1,
+                                      .generation = 1,
+                                      .part = STATE_LEAVES,
+                                      .pid = 105,
+                                      .state = "stopping",
+                                      .started_ms = ms_ago(3600 * 1000),
+                                      .ready_ms = ms_ago(3599 * 1000),
+                                      .serial = stats_serial(area, blocks[4])});
+    add_worker(&(struct state_worker){.pool = "main",
+                                      .id = 5,
+                                      .part = STATE_LEAVES,
+                                      .pid = 106,
+                                      .state = "stopping"}); /* its counters are not here */
+}
+
+static void fill_state(void)
+{
+    static const struct state_listener echo = {
+        .name = "echo",
+        .service = "echo",
+        .pool = "main",
+        .address_count = 2,
+        .addresses = {"127.0.0.1:7", "unix:/run/\"echo\""},
+        .counter_count = 2,
+        .counters = {{"hits", "what was \"found\""}, {"misses", "a \\ and\na line"}},
+    };
+    static const struct state_listener bank = {
+        .name = "a \"bank\"",
+        .service = "bank",
+        .pool = "bank",
+        .index = 1,
+        .address_count = 1,
+        .addresses = {"0.0.0.0:8"},
+        .counter_count = 2,
+        .counters = {{"sums", "sums"}, {"hits", "hits of a bank"}},
+    };
+    memset(&state, 0, sizeof(state));
+    state.pid = 100;
+    strlcpy(state.version, "1.2.3", sizeof(state.version));
+    strlcpy(state.phase, "serving", sizeof(state.phase));
+    state.is_ready = true;
+    state.generation = 2;
+    state.master_started_ms = ms_ago(3723004);
+    state.log_dropped = 35;
+    state.pool_count = 2;
+    state.pools[0] = (struct state_pool){.name = "main", .wanted = 2, .running = 1};
+    state.pools[1] = (struct state_pool){.name = "bank", .wanted = 4, .running = 3};
+    state.listener_count = 2;
+    state.listeners[0] = echo;
+    state.listeners[1] = bank;
+    fill_workers();
+}
+
+static void begin(void)
+{
+    memset(&sums, 0xff, sizeof(sums)); /* what is not counted is not believed */
+    memset(&before, 0xff, sizeof(before));
+    fd = stats_create();
+    CU_ASSERT_FATAL(fd >= 0);
+    area = stats_attach(fd);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(area);
+    fill_area();
+    fill_state();
+    report.area = area;
+    report_sums_take(area, &sums);
+}
+
+static void end(void)
+{
+    stats_detach(area);
+    close(fd);
+}
+
+/* ---- texts ---- */
+
+static void check_text(const char *got, const char *expected)
+{
+    CU_ASSERT_STRING_EQUAL(got, expected);
+    for (unsigned line = 1; *got && *expected; line++) {
+        size_t size = strcspn(got, "\n"), expected_size = strcspn(expected, "\n");
+        if (size != expected_size || memcmp(got, expected, size) != 0) {
+            printf("\n    line %u is\n%.*s\n    and not\n%.*s\n", line, (int)size, got, (int)expected_size, expected);
+            return;
+        }
+        got += size + (got[size] == '\n');
+        expected += size + (expected[size] == '\n');
+    }
+}
+
+/* What is written to a file of a report. The caller frees it. */
+static char *written_by(void (*write)(FILE *out, const struct report *report))
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+    write(out, &report);
+    CU_ASSERT_EQUAL(fclose(out), 0);
+    return text;
+}
+
+static char table[1 << 16];
+
+static void add_line(const char *line)
+{
+    CU_ASSERT(strlen(line) <= REPORT_TABLE_WIDTH);
+    strlcat(table, line, sizeof(table));
+    strlcat(table, "\n", sizeof(table));
+}
+
+/* ---- JSON ---- */
+
+static const char expected_json[] =
+    "{\"layout\": 1, \"version\": \"1.2.3\", \"time\": \"2026-01-02T03:04:05Z\", \"time_ms\": 1767323045678,\n"
+    " \"master\": {\"pid\": 100, \"state\": \"serving\", \"uptime_s\": 93784.005, \"master_uptime_s\": 3723.004, "
+    "\"workers\": 3, \"generation\": 2, \"reloads\": 32, \"reload_failures\": 33, \"upgrades\": 31, "
+    "\"upgrade_failures\": 34, \"log_dropped\": 35, \"respawns\": {\"signal\": 12, \"exit\": 3, \"hang\": 1, "
+    "\"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 5}},\n"
+    " \"workers\": [\n"
+    "  {\"pool\": \"main\", \"slot\": 0, \"pid\": 101, \"generation\": 2, \"state\": \"ready\", \"uptime_s\": 7.000, "
+    "\"ready_s\": 6.500, \"adopted\": false, \"adopted_queues\": 1, \"respawns\": {\"signal\": 0, \"exit\": 0, "
+    "\"hang\": 0, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"none\", \"turns\": "
+    "1040, \"longest_turn_us\": 1500, \"accept_pauses\": 9, \"log_dropped\": 13, \"sessions_open\": 396638, "
+    "\"accepted\": 401401, \"refused\": 403, \"lost\": 0, \"messages_in\": 407, \"messages_out\": 409, \"bytes_in\": "
+    "411, \"bytes_out\": 413, \"protocol_errors\": 415, \"upstream_failures\": 417, \"published\": 419, "
+    "\"publications_lost\": 421, \"closed\": {\"done\": 423, \"peer\": 425, \"reset\": 427, \"idle\": 429, "
+    "\"oversize\": 431, \"protocol\": 433, \"overflow\": 435, \"upstream\": 437, \"leaving\": 439, \"drain\": 441, "
+    "\"memory\": 443}},\n"
+    "  {\"pool\": \"main\", \"slot\": 1, \"pid\": 102, \"generation\": 2, \"state\": \"ready\", \"uptime_s\": 65.432, "
+    "\"ready_s\": 61.001, \"adopted\": true, \"adopted_queues\": 0, \"respawns\": {\"signal\": 2, \"exit\": 0, "
+    "\"hang\": 1, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"hang\", \"turns\": "
+    "2050, \"longest_turn_us\": 9000, \"accept_pauses\": 11, \"log_dropped\": 15, \"sessions_open\": 1583296, "
+    "\"accepted\": 1601600, \"refused\": 1604, \"lost\": 0, \"messages_in\": 1612, \"messages_out\": 1616, "
+    "\"bytes_in\": 1620, \"bytes_out\": 1624, \"protocol_errors\": 1628, \"upstream_failures\": 1632, \"published\": "
+    "1636, \"publications_lost\": 1640, \"closed\": {\"done\": 1644, \"peer\": 1648, \"reset\": 1652, \"idle\": 1656, "
+    "\"oversize\": 1660, \"protocol\": 1664, \"overflow\": 1668, \"upstream\": 1672, \"leaving\": 1676, \"drain\": "
+    "1680, \"memory\": 1684}},\n"
+    "  {\"pool\": \"bank\", \"slot\": 0, \"pid\": 0, \"generation\": 2, \"state\": \"backoff\", \"uptime_s\": 0.005, "
+    "\"ready_s\": 0.000, \"adopted\": false, \"adopted_queues\": 0, \"respawns\": {\"signal\": 0, \"exit\": 3, "
+    "\"hang\": 0, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"exit\", \"turns\": "
+    "3000, \"longest_turn_us\": 3500, \"accept_pauses\": 5, \"log_dropped\": 7, \"sessions_open\": 296824, "
+    "\"accepted\": 300300, \"refused\": 301, \"lost\": 0, \"messages_in\": 303, \"messages_out\": 304, \"bytes_in\": "
+    "305, \"bytes_out\": 306, \"protocol_errors\": 307, \"upstream_failures\": 308, \"published\": 309, "
+    "\"publications_lost\": 310, \"closed\": {\"done\": 311, \"peer\": 312, \"reset\": 313, \"idle\": 314, "
+    "\"oversize\": 315, \"protocol\": 316, \"overflow\": 317, \"upstream\": 318, \"leaving\": 319, \"drain\": 320, "
+    "\"memory\": 321}}],\n"
+    " \"starting\": [\n"
+    "  {\"pool\": \"main\", \"slot\": 0, \"pid\": 104, \"generation\": 3, \"state\": \"starting\", \"uptime_s\": "
+    "0.020, \"ready_s\": 0.000, \"adopted\": false, \"adopted_queues\": 0, \"turns\": 40, \"longest_turn_us\": 700, "
+    "\"accept_pauses\": 6, \"log_dropped\": 8, \"sessions_open\": 395824, \"accepted\": 400400, \"refused\": 401, "
+    "\"lost\": 0, \"messages_in\": 403, \"messages_out\": 404, \"bytes_in\": 405, \"bytes_out\": 406, "
+    "\"protocol_errors\": 407, \"upstream_failures\": 408, \"published\": 409, \"publications_lost\": 410, \"closed\": "
+    "{\"done\": 411, \"peer\": 412, \"reset\": 413, \"idle\": 414, \"oversize\": 415, \"protocol\": 416, \"overflow\": "
+    "417, \"upstream\": 418, \"leaving\": 419, \"drain\": 420, \"memory\": 421}}],\n"
+    " \"leaving\": [\n"
+    "  {\"pool\": \"main\", \"slot\": 1, \"pid\": 105, \"generation\": 1, \"state\": \"stopping\", \"uptime_s\": "
+    "3600.000, \"ready_s\": 3599.000, \"adopted\": false, \"adopted_queues\": 0, \"turns\": 50, \"longest_turn_us\": "
+    "9000, \"accept_pauses\": 7, \"log_dropped\": 9, \"sessions_open\": 494824, \"accepted\": 500500, \"refused\": "
+    "501, \"lost\": 0, \"messages_in\": 503, \"messages_out\": 504, \"bytes_in\": 505, \"bytes_out\": 506, "
+    "\"protocol_errors\": 507, \"upstream_failures\": 508, \"published\": 509, \"publications_lost\": 510, \"closed\": "
+    "{\"done\": 511, \"peer\": 512, \"reset\": 513, \"idle\": 514, \"oversize\": 515, \"protocol\": 516, \"overflow\": "
+    "517, \"upstream\": 518, \"leaving\": 519, \"drain\": 520, \"memory\": 521}}],\n"
+    " \"listeners\": [\n"
+    "  {\"name\": \"echo\", \"service\": \"echo\", \"addresses\": [\"127.0.0.1:7\", \"unix:/run/\\\"echo\\\"\"], "
+    "\"sessions_open\": 1188286, \"accepted\": 1202201, \"refused\": 1205, \"lost\": 0, \"messages_in\": 1213, "
+    "\"messages_out\": 1217, \"bytes_in\": 1221, \"bytes_out\": 1225, \"protocol_errors\": 1229, "
+    "\"upstream_failures\": 1233, \"published\": 1237, \"publications_lost\": 1241, \"closed\": {\"done\": 1245, "
+    "\"peer\": 1249, \"reset\": 1253, \"idle\": 1257, \"oversize\": 1261, \"protocol\": 1265, \"overflow\": 1269, "
+    "\"upstream\": 1273, \"leaving\": 1277, \"drain\": 1281, \"memory\": 1285}, \"own\": {\"hits\": 1289, \"misses\": "
+    "1293}},\n"
+    "  {\"name\": \"a \\\"bank\\\"\", \"service\": \"bank\", \"addresses\": [\"0.0.0.0:8\"], \"sessions_open\": "
+    "989472, \"accepted\": 1001000, \"refused\": 1003, \"lost\": 0, \"messages_in\": 1009, \"messages_out\": 1012, "
+    "\"bytes_in\": 1015, \"bytes_out\": 1018, \"protocol_errors\": 1021, \"upstream_failures\": 1024, \"published\": "
+    "1027, \"publications_lost\": 1030, \"closed\": {\"done\": 1033, \"peer\": 1036, \"reset\": 1039, \"idle\": 1042, "
+    "\"oversize\": 1045, \"protocol\": 1048, \"overflow\": 1051, \"upstream\": 1054, \"leaving\": 1057, \"drain\": "
+    "1060, \"memory\": 1063}, \"own\": {\"sums\": 1066, \"hits\": 1069}}],\n"
+    " \"gone\": {\"workers\": {\"turns\": 7800, \"longest_turn_us\": 4000, \"accept_pauses\": 28, \"log_dropped\": 32, "
+    "\"sessions_open\": 692824, \"accepted\": 1301300, \"refused\": 1302, \"lost\": 593824, \"messages_in\": 1306, "
+    "\"messages_out\": 1308, \"bytes_in\": 1310, \"bytes_out\": 1312, \"protocol_errors\": 1314, "
+    "\"upstream_failures\": 1316, \"published\": 1318, \"publications_lost\": 1320, \"closed\": {\"done\": 1322, "
+    "\"peer\": 1324, \"reset\": 1326, \"idle\": 1328, \"oversize\": 1330, \"protocol\": 1332, \"overflow\": 1334, "
+    "\"upstream\": 1336, \"leaving\": 1338, \"drain\": 1340, \"memory\": 1342}},\n"
+    "  \"listeners\": {\"sessions_open\": 791824, \"accepted\": 1401400, \"refused\": 1402, \"lost\": 593824, "
+    "\"messages_in\": 1406, \"messages_out\": 1408, \"bytes_in\": 1410, \"bytes_out\": 1412, \"protocol_errors\": "
+    "1414, \"upstream_failures\": 1416, \"published\": 1418, \"publications_lost\": 1420, \"closed\": {\"done\": 1422, "
+    "\"peer\": 1424, \"reset\": 1426, \"idle\": 1428, \"oversize\": 1430, \"protocol\": 1432, \"overflow\": 1434, "
+    "\"upstream\": 1436, \"leaving\": 1438, \"drain\": 1440, \"memory\": 1442}}}}\n";
+
+static void test_json(void)
+{
+    begin();
+    char *text = written_by(report_json);
+    check_text(text, expected_json);
+    free(text);
+    end();
+}
+
+/* ---- OpenMetrics ---- */
+
+static const char expected_metrics[] =
+    "# TYPE ccserver_build info\n"
+    "# HELP ccserver_build the version of the master in charge\n"
+    "ccserver_build_info{version=\"1.2.3\"} 1\n"
+    "# TYPE ccserver_uptime_seconds gauge\n"
+    "# UNIT ccserver_uptime_seconds seconds\n"
+    "# HELP ccserver_uptime_seconds since the first master started\n"
+    "ccserver_uptime_seconds 93784.005\n"
+    "# TYPE ccserver_ready gauge\n"
+    "# HELP ccserver_ready 1: all workers serve that can, and the server does not stop\n"
+    "ccserver_ready 1\n"
+    "# TYPE ccserver_generation gauge\n"
+    "# HELP ccserver_generation of the configuration that serves\n"
+    "ccserver_generation 2\n"
+    "# TYPE ccserver_reloads counter\n"
+    "# HELP ccserver_reloads configurations that serve, or were refused\n"
+    "ccserver_reloads_total{result=\"done\"} 32\n"
+    "ccserver_reloads_total{result=\"failed\"} 33\n"
+    "# TYPE ccserver_upgrades counter\n"
+    "# HELP ccserver_upgrades binaries that have taken over, or have failed\n"
+    "ccserver_upgrades_total{result=\"done\"} 31\n"
+    "ccserver_upgrades_total{result=\"failed\"} 34\n"
+    "# TYPE ccserver_log_lines_dropped counter\n"
+    "# HELP ccserver_log_lines_dropped lines that the master in charge could not write to the log\n"
+    "ccserver_log_lines_dropped_total 35\n"
+    "# TYPE ccserver_worker_starts counter\n"
+    "# HELP ccserver_worker_starts processes that were started for this reason\n"
+    "ccserver_worker_starts_total{reason=\"signal\"} 12\n"
+    "ccserver_worker_starts_total{reason=\"exit\"} 3\n"
+    "ccserver_worker_starts_total{reason=\"hang\"} 1\n"
+    "ccserver_worker_starts_total{reason=\"reload\"} 0\n"
+    "ccserver_worker_starts_total{reason=\"resize\"} 0\n"
+    "ccserver_worker_starts_total{reason=\"recycle\"} 0\n"
+    "ccserver_worker_starts_total{reason=\"upgrade\"} 5\n"
+    "# TYPE ccserver_pool_workers_wanted gauge\n"
+    "# HELP ccserver_pool_workers_wanted workers that the pool is to have\n"
+    "ccserver_pool_workers_wanted{pool=\"main\"} 2\n"
+    "ccserver_pool_workers_wanted{pool=\"bank\"} 4\n"
+    "# TYPE ccserver_pool_workers_ready gauge\n"
+    "# HELP ccserver_pool_workers_ready workers of the pool that are ready and beat\n"
+    "ccserver_pool_workers_ready{pool=\"main\"} 1\n"
+    "ccserver_pool_workers_ready{pool=\"bank\"} 3\n"
+    "# TYPE ccserver_worker_ready gauge\n"
+    "# HELP ccserver_worker_ready 1: the worker is ready and beats\n"
+    "ccserver_worker_ready{pool=\"main\",worker=\"0\"} 1\n"
+    "ccserver_worker_ready{pool=\"main\",worker=\"1\"} 1\n"
+    "ccserver_worker_ready{pool=\"bank\",worker=\"0\"} 0\n"
+    "# TYPE ccserver_worker_adopted gauge\n"
+    "# HELP ccserver_worker_adopted 1: its accept queues are served by its siblings\n"
+    "ccserver_worker_adopted{pool=\"main\",worker=\"0\"} 0\n"
+    "ccserver_worker_adopted{pool=\"main\",worker=\"1\"} 1\n"
+    "ccserver_worker_adopted{pool=\"bank\",worker=\"0\"} 0\n"
+    "# TYPE ccserver_worker_sessions_open gauge\n"
+    "# HELP ccserver_worker_sessions_open sessions of this slot\n"
+    "ccserver_worker_sessions_open{pool=\"main\",worker=\"0\"} 396638\n"
+    "ccserver_worker_sessions_open{pool=\"main\",worker=\"1\"} 1583296\n"
+    "ccserver_worker_sessions_open{pool=\"bank\",worker=\"0\"} 296824\n"
+    "# TYPE ccserver_worker_turns counter\n"
+    "# HELP ccserver_worker_turns turns of the event loop\n"
+    "ccserver_worker_turns_total{pool=\"main\",worker=\"0\"} 1040\n"
+    "ccserver_worker_turns_total{pool=\"main\",worker=\"1\"} 2050\n"
+    "ccserver_worker_turns_total{pool=\"bank\",worker=\"0\"} 3000\n"
+    "# TYPE ccserver_worker_longest_turn_seconds gauge\n"
+    "# UNIT ccserver_worker_longest_turn_seconds seconds\n"
+    "# HELP ccserver_worker_longest_turn_seconds the longest turn of the event loop\n"
+    "ccserver_worker_longest_turn_seconds{pool=\"main\",worker=\"0\"} 0.0015\n"
+    "ccserver_worker_longest_turn_seconds{pool=\"main\",worker=\"1\"} 0.0089999999999999993\n"
+    "ccserver_worker_longest_turn_seconds{pool=\"bank\",worker=\"0\"} 0.0035000000000000001\n"
+    "# TYPE ccserver_worker_accept_pauses counter\n"
+    "# HELP ccserver_worker_accept_pauses times that accepting has stopped for a while\n"
+    "ccserver_worker_accept_pauses_total{pool=\"main\",worker=\"0\"} 9\n"
+    "ccserver_worker_accept_pauses_total{pool=\"main\",worker=\"1\"} 11\n"
+    "ccserver_worker_accept_pauses_total{pool=\"bank\",worker=\"0\"} 5\n"
+    "# TYPE ccserver_sessions_open gauge\n"
+    "# HELP ccserver_sessions_open sessions of this listener\n"
+    "ccserver_sessions_open{listener=\"echo\",service=\"echo\",pool=\"main\"} 1188286\n"
+    "ccserver_sessions_open{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 989472\n"
+    "# TYPE ccserver_sessions_accepted counter\n"
+    "# HELP ccserver_sessions_accepted connections accepted\n"
+    "ccserver_sessions_accepted_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1202201\n"
+    "ccserver_sessions_accepted_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1001000\n"
+    "# TYPE ccserver_sessions_refused counter\n"
+    "# HELP ccserver_sessions_refused connections closed at once: no memory or no descriptor for a session\n"
+    "ccserver_sessions_refused_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1205\n"
+    "ccserver_sessions_refused_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1003\n"
+    "# TYPE ccserver_sessions_lost counter\n"
+    "# HELP ccserver_sessions_lost sessions that ended with their worker\n"
+    "ccserver_sessions_lost_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 0\n"
+    "ccserver_sessions_lost_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 0\n"
+    "# TYPE ccserver_messages_received counter\n"
+    "# HELP ccserver_messages_received messages handed to the service (raw framing: reads)\n"
+    "ccserver_messages_received_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1213\n"
+    "ccserver_messages_received_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1009\n"
+    "# TYPE ccserver_messages_sent counter\n"
+    "# HELP ccserver_messages_sent messages sent by the service\n"
+    "ccserver_messages_sent_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1217\n"
+    "ccserver_messages_sent_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1012\n"
+    "# TYPE ccserver_received_bytes counter\n"
+    "# UNIT ccserver_received_bytes bytes\n"
+    "# HELP ccserver_received_bytes bytes received from clients\n"
+    "ccserver_received_bytes_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1221\n"
+    "ccserver_received_bytes_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1015\n"
+    "# TYPE ccserver_sent_bytes counter\n"
+    "# UNIT ccserver_sent_bytes bytes\n"
+    "# HELP ccserver_sent_bytes bytes the kernel took for clients\n"
+    "ccserver_sent_bytes_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1225\n"
+    "ccserver_sent_bytes_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1018\n"
+    "# TYPE ccserver_protocol_errors counter\n"
+    "# HELP ccserver_protocol_errors messages that were answered with an error\n"
+    "ccserver_protocol_errors_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1229\n"
+    "ccserver_protocol_errors_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1021\n"
+    "# TYPE ccserver_upstream_failures counter\n"
+    "# HELP ccserver_upstream_failures upstream connections that could not be made\n"
+    "ccserver_upstream_failures_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1233\n"
+    "ccserver_upstream_failures_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1024\n"
+    "# TYPE ccserver_publications counter\n"
+    "# HELP ccserver_publications messages published to the other workers\n"
+    "ccserver_publications_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1237\n"
+    "ccserver_publications_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1027\n"
+    "# TYPE ccserver_publications_lost counter\n"
+    "# HELP ccserver_publications_lost published messages that another worker had no room for, once for each\n"
+    "ccserver_publications_lost_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1241\n"
+    "ccserver_publications_lost_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1030\n"
+    "# TYPE ccserver_sessions_closed counter\n"
+    "# HELP ccserver_sessions_closed sessions that have ended for this reason\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"done\"} 1245\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"peer\"} 1249\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"reset\"} 1253\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"idle\"} 1257\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"oversize\"} 1261\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"protocol\"} 1265\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"overflow\"} 1269\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"upstream\"} 1273\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"leaving\"} 1277\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"drain\"} 1281\n"
+    "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"memory\"} 1285\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"done\"} 1033\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"peer\"} 1036\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"reset\"} 1039\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"idle\"} 1042\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"oversize\"} "
+    "1045\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"protocol\"} "
+    "1048\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"overflow\"} "
+    "1051\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"upstream\"} "
+    "1054\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"leaving\"} "
+    "1057\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"drain\"} 1060\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"memory\"} "
+    "1063\n"
+    "# TYPE ccserver_service_hits counter\n"
+    "# HELP ccserver_service_hits what was \\\"found\\\"\n"
+    "ccserver_service_hits_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1289\n"
+    "ccserver_service_hits_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1069\n"
+    "# TYPE ccserver_service_misses counter\n"
+    "# HELP ccserver_service_misses a \\\\ and\\na line\n"
+    "ccserver_service_misses_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1293\n"
+    "# TYPE ccserver_service_sums counter\n"
+    "# HELP ccserver_service_sums sums\n"
+    "ccserver_service_sums_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1066\n"
+    "# EOF\n";
+
+static void test_metrics(void)
+{
+    begin();
+    char *text = written_by(report_metrics);
+    check_text(text, expected_metrics);
+    free(text);
+    end();
+}
+
+/* A backslash, a quote and the end of a line would end a label, or the line. */
+static void test_metrics_escape(void)
+{
+    begin();
+    strlcpy(state.pools[0].name, "a\\b\"c\nd", sizeof(state.pools[0].name));
+    char *text = written_by(report_metrics);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nccserver_pool_workers_wanted{pool=\"a\\\\b\\\"c\\nd\"} 2\n"));
+    free(text);
+    end();
+}
+
+/* Counters of several services with one name are one family, with the help of the first. What stands behind the last
+ * counter, and behind the last listener, is none. */
+static void test_metrics_of_services(void)
+{
+    static const char expected[] =
+        "# TYPE ccserver_service_hits counter\n"
+        "# HELP ccserver_service_hits what was \\\"found\\\"\n"
+        "ccserver_service_hits_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1289\n"
+        "# TYPE ccserver_service_misses counter\n"
+        "# HELP ccserver_service_misses a \\\\ and\\na line\n"
+        "ccserver_service_misses_total{listener=\"echo\",service=\"echo\",pool=\"main\"} 1293\n"
+        "ccserver_service_misses_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1069\n"
+        "# TYPE ccserver_service_sums counter\n"
+        "# HELP ccserver_service_sums sums\n"
+        "ccserver_service_sums_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\"} 1066\n"
+        "ccserver_service_sums_total{listener=\"third\",service=\"third\",pool=\"main\"} 5\n"
+        "# TYPE ccserver_service_a_name_that_is_as_long_as_a_name_can_ever_be__ counter\n"
+        "# HELP ccserver_service_a_name_that_is_as_long_as_a_name_can_ever_be__ long\n"
+        "ccserver_service_a_name_that_is_as_long_as_a_name_can_ever_be___total"
+        "{listener=\"third\",service=\"third\",pool=\"main\"} 6\n"
+        "# EOF\n";
+    static const struct state_listener third = {
+        .name = "third",
+        .service = "third",
+        .pool = "main",
+        .index = 3,
+        .counter_count = 2,
+        .counters = {{"sums", "other sums"}, {"a_name_that_is_as_long_as_a_name_can_ever_be__", "long"}},
+    };
+
+    begin();
+    state.listeners[0].counters[2] = third.counters[0];
+    strlcpy(state.listeners[1].counters[1].name, "misses", STATE_NAME_SIZE);
+    state.listeners[2] = state.listeners[3] = third;
+    state.listeners[3].counters[1].name[0] = 'b';
+    state.listener_count = 3;
+    strlcpy(area->names[3], "third", STATS_NAME_SIZE);
+    stats_count(&blocks[0]->listeners[3].own[0], 5);
+    stats_count(&blocks[0]->listeners[3].own[1], 6);
+    report_sums_take(area, &sums);
+    char *text = written_by(report_metrics), *part = strstr(text, "# TYPE ccserver_service_");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+    check_text(part, expected);
+    free(text);
+    end();
+}
+
+/* ---- tables ---- */
+
+static const char expected_table[] =
+    "statistics: up 1d02h, master 100, serving, up 1h02m, generation 2, 3 workers\n"
+    "  rates over 2.5s, reloads 32, refused 33, upgrades 31, failed 34, log lines dropped 35\n"
+    "  workers started again by: signal 12, exit 3, hang 1, upgrade 5\n"
+    "  worker   gen     pid state         up   ready  open turns longest pauses adopts dropped\n"
+    "  0          2     101 ready       7.0s    6.5s  397k  1040   1.5ms      9      1      13\n"
+    "  1          2     102 ready      1m05s   1m01s 1.58M  2050   9.0ms     11      0      15\n"
+    "         started again by: signal 2, hang 1, the last time: hang\n"
+    "         its accept queues are adopted by its siblings\n"
+    "  bank/0     2       - backoff        -       -  297k  3000   3.5ms      5      0       7\n"
+    "         started again by: exit 3, the last time: exit\n"
+    "  0          3     104 starting  20.0ms       -  396k    40   700us      6      0       8\n"
+    "  1          1     105 stopping   1h00m  59m59s  495k    50   9.0ms      7      0       9\n"
+    "  worker         open accepted acc/s    in  in/s   out out/s received  recv/s    sent  sent/s errors\n"
+    "  0              397k     401k   2.0   656  99.6 2.50M 1.00M  2.90KiB 1.00KiB 24.4MiB 9.77MiB    832\n"
+    "    closed/done 423, closed/peer 425, closed/reset 427, closed/idle 429, closed/oversize 431,\n"
+    "    closed/protocol 433, closed/overflow 435, closed/upstream 437, closed/leaving 439,\n"
+    "    closed/drain 441, closed/memory 443, refused 403, protocol errors 415, upstream failures 417,\n"
+    "    publications lost 421\n"
+    "  1             1.58M    1.60M     0  1612     0  1616     0  1.58KiB      0B 1.59KiB      0B   3260\n"
+    "    closed/done 1644, closed/peer 1648, closed/reset 1652, closed/idle 1656, closed/oversize 1660,\n"
+    "    closed/protocol 1664, closed/overflow 1668, closed/upstream 1672, closed/leaving 1676,\n"
+    "    closed/drain 1680, closed/memory 1684, refused 1604, protocol errors 1628,\n"
+    "    upstream failures 1632, publications lost 1640\n"
+    "  bank/0         297k     300k     0   304   0.4   304     0     305B      0B    306B      0B    615\n"
+    "    closed/done 311, closed/peer 312, closed/reset 313, closed/idle 314, closed/oversize 315,\n"
+    "    closed/protocol 316, closed/overflow 317, closed/upstream 318, closed/leaving 319,\n"
+    "    closed/drain 320, closed/memory 321, refused 301, protocol errors 307, upstream failures 308,\n"
+    "    publications lost 310\n"
+    "  gone           693k    1.30M     0  1306     0  1808   200  1.28KiB      0B 1.28KiB      0B   2630\n"
+    "    closed/done 1322, closed/peer 1324, closed/reset 1326, closed/idle 1328, closed/oversize 1330,\n"
+    "    closed/protocol 1332, closed/overflow 1334, closed/upstream 1336, closed/leaving 1338,\n"
+    "    closed/drain 1340, closed/memory 1342, lost with their worker 593824, refused 1302,\n"
+    "    protocol errors 1314, upstream failures 1316, publications lost 1320\n"
+    "  listener       open accepted acc/s    in  in/s   out out/s received  recv/s    sent  sent/s errors\n"
+    "  echo          1.19M    1.20M   2.0  1462  99.6 2.50M 1.00M  3.69KiB 1.00KiB 24.4MiB 9.77MiB   2462\n"
+    "    closed/done 1245, closed/peer 1249, closed/reset 1253, closed/idle 1257, closed/oversize 1261,\n"
+    "    closed/protocol 1265, closed/overflow 1269, closed/upstream 1273, closed/leaving 1277,\n"
+    "    closed/drain 1281, closed/memory 1285, refused 1205, protocol errors 1229,\n"
+    "    upstream failures 1233, publications lost 1241\n"
+    "    hits 1289, misses 1293\n"
+    "  a \"bank\"       989k    1.00M     0  1010   0.4  1012     0    1015B      0B   1018B      0B   2045\n"
+    "    closed/done 1033, closed/peer 1036, closed/reset 1039, closed/idle 1042, closed/oversize 1045,\n"
+    "    closed/protocol 1048, closed/overflow 1051, closed/upstream 1054, closed/leaving 1057,\n"
+    "    closed/drain 1060, closed/memory 1063, refused 1003, protocol errors 1021,\n"
+    "    upstream failures 1024, publications lost 1030\n"
+    "    sums 1066, hits 1069\n"
+    "  gone           792k    1.40M     0  1406     0  1908   200  1.38KiB      0B 1.38KiB      0B   2830\n"
+    "    closed/done 1422, closed/peer 1424, closed/reset 1426, closed/idle 1428, closed/oversize 1430,\n"
+    "    closed/protocol 1432, closed/overflow 1434, closed/upstream 1436, closed/leaving 1438,\n"
+    "    closed/drain 1440, closed/memory 1442, lost with their worker 593824, refused 1402,\n"
+    "    protocol errors 1414, upstream failures 1416, publications lost 1420\n";
+
+/* Two seconds and a half have passed since `before` was taken, and some things have happened. */
+static void begin_with_rates(void)
+{
+    begin();
+    report_sums_copy(&before, &sums);
+    stats_count(&blocks[0]->listeners[0].accepted, 5);
+    stats_count(&blocks[0]->listeners[0].messages_in, 249);
+    stats_count(&blocks[0]->listeners[0].messages_out, 2500000);
+    stats_count(&blocks[0]->listeners[0].bytes_in, 2560);
+    stats_count(&blocks[0]->listeners[0].bytes_out, 25600000);
+    stats_count(&blocks[2]->listeners[1].messages_in, 1);
+    stats_count(&area->totals[3].total.listeners[2].messages_out, 500);
+    report_sums_take(area, &sums);
+    sums.at_ms = before.at_ms + 2500;
+    table[0] = '\0';
+}
+
+static void test_table(void)
+{
+    begin_with_rates();
+    report_table(&report, &before, add_line);
+    check_text(table, expected_table);
+    end();
+}
+
+/* Each part is what stands in the whole. */
+static void test_parts_of_the_table(void)
+{
+    begin_with_rates();
+    report_table_workers(&report, add_line);
+    CU_ASSERT_PTR_NOT_NULL(strstr(expected_table, table));
+    CU_ASSERT_EQUAL(strncmp(table, "  worker   gen ", 15), 0);
+    table[0] = '\0';
+    report_table_listeners(&report, &before, add_line);
+    const char *part = strstr(expected_table, "  listener ");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+    CU_ASSERT_STRING_EQUAL(table, part);
+    end();
+}
+
+/* Nothing has happened yet: no lines about what has not. */
+static void test_table_of_a_new_server(void)
+{
+    memset(&sums, 0, sizeof(sums));
+    memset(&before, 0, sizeof(before));
+    memset(&state, 0, sizeof(state));
+    fd = stats_create();
+    area = stats_attach(fd);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(area);
+    report.area = area;
+    strlcpy(state.phase, "starting", sizeof(state.phase));
+    report_sums_take(area, &sums);
+    CU_ASSERT_EQUAL(sums.at_ms, (uint64_t)NOW_S * 1000);
+    report_sums_copy(&before, &sums);
+    table[0] = '\0';
+    report_table(&report, &before, add_line);
+    check_text(
+        table,
+        "statistics: up 0us, master 0, starting, up 0us, generation 0, 0 workers\n"
+        "  rates over 0us, reloads 0, refused 0, upgrades 0, failed 0\n"
+        "  worker   gen     pid state         up   ready  open turns longest pauses adopts dropped\n"
+        "  worker         open accepted acc/s    in  in/s   out out/s received  recv/s    sent  sent/s errors\n"
+        "  listener       open accepted acc/s    in  in/s   out out/s received  recv/s    sent  sent/s errors\n");
+    end();
+}
+
+/* A name that is wider than its column has a line of its own. */
+static void test_names_and_columns(void)
+{
+    static const struct {
+        const char *pool, *listener, *worker_line, *traffic_line, *listener_line;
+    } cases[] = {
+        {"poo1", "thirteen char", "\n  poo1/0     2 ", "\n  poo1/0        54.3k", "\n  thirteen char 54.3k"},
+        {"pool2", "fourteen chars", "\n  pool2/0\n             2 ", "\n  pool2/0       54.3k",
+         "\n  fourteen chars\n                54.3k"},
+        {"pool3456789", "a", "\n  pool3456789/0\n             2 ", "\n  pool3456789/0 54.3k",
+         "\n  a             54.3k"},
+        {"pool34567890", "a", "\n  pool34567890/0\n             2 ", "\n  pool34567890/0\n                54.3k",
+         "\n  a             54.3k"},
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        begin();
+        strlcpy(area->slots[2].pool, cases[i].pool, STATS_POOL_SIZE);
+        strlcpy(state.workers[2].pool, cases[i].pool, STATE_POOL_SIZE);
+        strlcpy(area->names[1], cases[i].listener, STATS_NAME_SIZE);
+        strlcpy(state.listeners[1].name, cases[i].listener, STATE_NAME_SIZE);
+        memset(&blocks[2]->listeners[1], 0, sizeof(blocks[2]->listeners[1]));
+        stats_count(&blocks[2]->listeners[1].accepted, 54321);
+        memset(&blocks[1]->listeners[1], 0, sizeof(blocks[1]->listeners[1]));
+        memset(&blocks[4]->listeners[1], 0, sizeof(blocks[4]->listeners[1]));
+        report_sums_take(area, &sums);
+        table[0] = '\0';
+        report_table(&report, &sums, add_line);
+        CU_ASSERT_PTR_NOT_NULL(strstr(table, cases[i].worker_line));
+        const char *traffic = strstr(table, "  worker         open");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(traffic);
+        CU_ASSERT_PTR_NOT_NULL(strstr(traffic, cases[i].traffic_line));
+        CU_ASSERT_PTR_NOT_NULL(strstr(traffic, cases[i].listener_line));
+        end();
+    }
+}
+
+/* Name an own counter so that its item in the list has this width. */
+static void set_own_counter(unsigned index, size_t width)
+{
+    struct state_counter *counter = &state.listeners[1].counters[index];
+
+    memset(counter->name, 'x', width - strlen(" 7"));
+    counter->name[width - strlen(" 7")] = '\0';
+    atomic_store(&blocks[1]->listeners[1].own[index], 7);
+    atomic_store(&blocks[2]->listeners[1].own[index], 0);
+    atomic_store(&blocks[4]->listeners[1].own[index], 0);
+}
+
+/* The widest line has as many characters as a line may have, its comma included. */
+static void test_lists_go_on_in_the_next_line(void)
+{
+    for (size_t width = 47; width <= 48; width++) {
+        char expected[256];
+        begin();
+        state.listeners[1].counter_count = 3;
+        set_own_counter(0, 46);
+        set_own_counter(1, width);
+        set_own_counter(2, 10);
+        report_sums_take(area, &sums);
+        table[0] = '\0';
+        report_table_listeners(&report, &sums, add_line);
+        if (width == 47)
+            snprintf(expected, sizeof(expected), "\n    %s 7, %s 7,\n    %s 7\n", state.listeners[1].counters[0].name,
+                     state.listeners[1].counters[1].name, state.listeners[1].counters[2].name);
+        else
+            snprintf(expected, sizeof(expected), "\n    %s 7,\n    %s 7, %s 7\n", state.listeners[1].counters[0].name,
+                     state.listeners[1].counters[1].name, state.listeners[1].counters[2].name);
+        CU_ASSERT_PTR_NOT_NULL(strstr(table, expected));
+        end();
+    }
+}
+
+/* ---- sums ---- */
+
+static void test_copy(void)
+{
+    begin();
+    report_sums_copy(&before, &sums);
+    CU_ASSERT_EQUAL(before.numbers, 4);
+    CU_ASSERT_EQUAL(memcmp(&before, &sums, offsetof(struct report_sums, rows) + 4 * sizeof(sums.rows[0])), 0);
+    CU_ASSERT_EQUAL(before.rows[4].turns, UINT64_MAX); /* nobody has written there */
+    end();
+}
+
+/* Whoever has written the area may be no server at all: no name and no number leads out of it. */
+static void test_wild_numbers(void)
+{
+    begin();
+    memset(area->names[3], 'x', STATS_NAME_SIZE);
+    area->numbers_used = UINT32_MAX;
+    report_sums_take(area, &sums);
+    CU_ASSERT_EQUAL(sums.numbers, STATS_NUMBERS_MAX);
+    struct state_listener *listener = &state.listeners[0];
+    memset(listener->name, 'x', STATE_NAME_SIZE - 1);
+    listener->index = 3 + STATS_LISTENERS_MAX;
+    CU_ASSERT_PTR_EQUAL(report_sums_listener(&sums, listener), &sums.listeners[3]);
+    CU_ASSERT_STRING_EQUAL(report_respawn_name(RESPAWN_upgrade), "upgrade");
+    CU_ASSERT_STRING_EQUAL(report_respawn_name(RESPAWN_none), "none");
+    CU_ASSERT_STRING_EQUAL(report_respawn_name(RESPAWN_none + 1), "none");
+    CU_ASSERT_STRING_EQUAL(report_respawn_name(UINT32_MAX), "none");
+    end();
+}
+
+static void test_times(void)
+{
+    CU_ASSERT_EQUAL(report_ms_since(0), 0); /* not yet */
+    CU_ASSERT_EQUAL(report_ms_since(1), (uint64_t)NOW_S * 1000 - 1);
+    CU_ASSERT_EQUAL(report_ms_since(ms_ago(0)), 0);
+    CU_ASSERT_EQUAL(report_ms_since(ms_ago(0) + 1), 0); /* another process has looked at the clock a little later */
+}
+
+/* A worker of a slot that the area does not know: it has counted nothing yet. */
+static void test_unknown_slot(void)
+{
+    uint64_t respawns[RESPAWNS];
+
+    begin();
+    state.workers[0].id = 77;
+    CU_ASSERT_EQUAL(report_sums_worker(&report, &state.workers[0])->turns, 0);
+    memset(respawns, 0xff, sizeof(respawns));
+    report_respawns(&report, &state.workers[0], respawns);
+    for (unsigned i = 0; i < RESPAWNS; i++)
+        CU_ASSERT_EQUAL(respawns[i], 0);
+    end();
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"JSON", test_json},
+        {"metrics", test_metrics},
+        {"metrics escape", test_metrics_escape},
+        {"metrics of services", test_metrics_of_services},
+        {"table", test_table},
+        {"parts of the table", test_parts_of_the_table},
+        {"table of a new server", test_table_of_a_new_server},
+        {"names and columns", test_names_and_columns},
+        {"lists go on in the next line", test_lists_go_on_in_the_next_line},
+        {"copy", test_copy},
+        {"wild numbers", test_wild_numbers},
+        {"times", test_times},
+        {"unknown slot", test_unknown_slot},
+        {0},
+    };
+    return unit_main("report text", tests);
+}
