@@ -99,13 +99,13 @@ static void print_rate(char *cell, double rate)
 struct list {
     const char *indent;
     char line[REPORT_TABLE_WIDTH + 1];
-    unsigned items; /* in `line` */
+    bool has_items; /* `line` is more than a prefix */
 };
 
 static void list_begin(struct list *list, const char *prefix, const char *indent)
 {
     list->indent = indent;
-    list->items = 0;
+    list->has_items = false;
     snprintf(list->line, sizeof(list->line), "%s", prefix);
 }
 
@@ -120,13 +120,13 @@ static void list_add(struct list *list, const char *format, ...)
     vsnprintf(item, sizeof(item), format, arguments);
     va_end(arguments);
     size_t used = strlen(list->line), size = strlen(item) + strlen(", ,"); /* a comma may follow */
-    if (list->items > 0 && used + size > REPORT_TABLE_WIDTH) {
+    if (used + size > REPORT_TABLE_WIDTH) {
         print("%s,", list->line);
         list_begin(list, list->indent, list->indent);
         used = strlen(list->line);
     }
-    snprintf(list->line + used, sizeof(list->line) - used, "%s%s", list->items ? ", " : "", item);
-    list->items++;
+    snprintf(list->line + used, sizeof(list->line) - used, "%s%s", list->has_items ? ", " : "", item);
+    list->has_items = true;
 }
 
 /* Things that are counted, of which those that have never happened are left out. */
@@ -138,7 +138,7 @@ static void list_add_count(struct list *list, const char *name, uint64_t count)
 
 static void list_end(struct list *list)
 {
-    if (list->items > 0)
+    if (list->has_items)
         print("%s", list->line);
 }
 
@@ -210,7 +210,7 @@ static void print_history(const struct report *report, const struct state_worker
     list_begin(&list, "         started again by: ", "           ");
     for (unsigned i = 0; i < RESPAWNS; i++)
         list_add_count(&list, report_respawn_name(i), respawns[i]);
-    if (list.items > 0)
+    if (list.has_items)
         list_add(&list, "the last time: %s", report_respawn_name(worker->reason));
     list_end(&list);
     if (worker->is_adopted)
