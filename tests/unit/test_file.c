@@ -23,7 +23,7 @@ static unsigned pauses;            /* that have been made while waiting */
 static unsigned pauses_until_free; /* of the lock on the folder; 0: nobody lets go of it */
 static int lock = -1;              /* that lock */
 static const char *drawn;          /* letters of random names; NULL: any */
-static bool old_file_system;       /* it cannot rename without replacing */
+static int rename_error;           /* of the file system, such as one that cannot rename without replacing */
 static char swapped[PATH_MAX];     /* the next file that is renamed is replaced by this one, just before */
 
 int clock_gettime(clockid_t id, struct timespec *now)
@@ -54,8 +54,8 @@ uint32_t arc4random_uniform(uint32_t limit)
 
 int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
 {
-    if (old_file_system) {
-        errno = EINVAL;
+    if (rename_error) {
+        errno = rename_error;
         return -1;
     }
     if (swapped[0] != '\0') {
@@ -221,7 +221,7 @@ static void test_is_same(void)
 /* Longer than a path can be: nothing is there, and nothing is written behind what is looked at. */
 static void test_is_same_of_endless_paths(void)
 {
-    char a[PATH_MAX + 64], b[PATH_MAX + 64];
+    char a[8 * PATH_MAX], b[8 * PATH_MAX];
 
     for (size_t size = PATH_MAX - 3; size < PATH_MAX + 3; size++) {
         memset(a, '/', size);
@@ -230,6 +230,10 @@ static void test_is_same_of_endless_paths(void)
         CU_ASSERT_EQUAL(file_is_same(a, b), size < PATH_MAX);
         CU_ASSERT_EQUAL(file_is_same(b, a), size < PATH_MAX);
     }
+    memset(a, '/', sizeof(a) - 2);
+    strcpy(a + sizeof(a) - 2, "f");
+    CU_ASSERT_FALSE(file_is_same(a, b));
+    CU_ASSERT_FALSE(file_is_same(b, a));
 }
 
 /* ---- names ---- */
@@ -318,6 +322,14 @@ static void test_create_beside(void)
     CU_ASSERT_EQUAL(errno, ENOENT);
     CU_ASSERT_PTR_EQUAL(drawn, same + 6); /* no other name makes it better */
     drawn = NULL;
+    memset(path, '/', PATH_MAX); /* the longest name there can be */
+    memcpy(path, folder, strlen(folder));
+    strcpy(path + PATH_MAX - 6, "f");
+    fd = file_create_beside(path, 0640, name);
+    CU_ASSERT(fd >= 0);
+    CU_ASSERT_EQUAL(strlen(name), PATH_MAX - 1);
+    close(fd);
+    unlink(name);
     memset(path, '/', PATH_MAX);
     path[PATH_MAX] = '\0';
     errno = 0;
@@ -329,11 +341,12 @@ static void test_create_beside(void)
 
 static void test_place(void)
 {
+    static const int errors[] = {0, EINVAL, ENOSYS};
     struct file_id id, other;
 
     begin();
-    for (unsigned i = 0; i < 2; i++) {
-        old_file_system = i;
+    for (unsigned i = 0; i < 3; i++) {
+        rename_error = errors[i];
         make("f", &id);
         make("g", &other);
         errno = 0;
@@ -350,7 +363,15 @@ static void test_place(void)
         CU_ASSERT_EQUAL(errno, ENOENT);
         unlink(path_of("g"));
     }
-    old_file_system = false;
+    rename_error = EPERM; /* which another way must not get around */
+    make("f", &id);
+    errno = 0;
+    CU_ASSERT_EQUAL(file_place(path_of("f"), path_of("g")), -1);
+    CU_ASSERT_EQUAL(errno, EPERM);
+    CU_ASSERT(file_is(path_of("f"), &id));
+    CU_ASSERT(file_is_absent(path_of("g")));
+    rename_error = 0;
+    unlink(path_of("f"));
     end();
 }
 
@@ -374,6 +395,28 @@ static void test_removed_while_ours(void)
     CU_ASSERT_EQUAL(file_remove(path_of("f"), &second), 0);
     CU_ASSERT_EQUAL(file_remove(path_of("f"), &second), -1);
     CU_ASSERT_EQUAL(open_descriptors(), open_before);
+    end();
+}
+
+/* Also where there is hardly room for a random name. */
+static void test_removed_with_the_longest_name(void)
+{
+    struct file_id id;
+    char path[PATH_MAX + 1];
+
+    begin();
+    make("f", &id);
+    for (size_t size = PATH_MAX - 8; size <= PATH_MAX; size++) {
+        memset(path, '/', size);
+        memcpy(path, folder, strlen(folder));
+        strcpy(path + size - 1, "f");
+        errno = 0;
+        CU_ASSERT_EQUAL(file_remove(path, &id), size < PATH_MAX ? 0 : -1);
+        CU_ASSERT(size < PATH_MAX || errno == ESTALE);
+        if (size < PATH_MAX)
+            make("f", &id);
+    }
+    unlink(path_of("f"));
     end();
 }
 
@@ -439,12 +482,21 @@ static void test_locked_folder(void)
     CU_ASSERT_EQUAL(pauses_of_a_removal(3), 3);
     CU_ASSERT_EQUAL(pauses_of_a_removal(0), 0);
     CU_ASSERT_EQUAL_FATAL(flock(lock, LOCK_EX), 0);
+    CU_ASSERT_EQUAL(pauses_of_a_removal(19), 19); /* just in time */
+    CU_ASSERT_EQUAL_FATAL(flock(lock, LOCK_EX), 0);
     CU_ASSERT_EQUAL(pauses_of_a_removal(0), 19);
     for (unsigned i = 0; i < 60; i++)
         CU_ASSERT_EQUAL(pauses_of_a_removal(0), 0);
     passed_s += 2; /* and some time later once more */
     CU_ASSERT_EQUAL(pauses_of_a_removal(0), 19);
     CU_ASSERT_EQUAL(pauses_of_a_removal(0), 0);
+    passed_s += 2;
+    int saved = dup(STDIN_FILENO); /* whose place the folder may take */
+    close(STDIN_FILENO);
+    CU_ASSERT_EQUAL(pauses_of_a_removal(0), 19);
+    CU_ASSERT_EQUAL(fcntl(STDIN_FILENO, F_GETFD), -1);
+    dup2(saved, STDIN_FILENO);
+    close(saved);
     close(lock);
     end();
 }
@@ -463,6 +515,7 @@ int main(void)
         {"create beside", test_create_beside},
         {"place", test_place},
         {"removed while ours", test_removed_while_ours},
+        {"removed with the longest name", test_removed_with_the_longest_name},
         {"replaced in the moment", test_replaced_in_the_moment},
         {"relative paths", test_relative_paths},
         {"locked folder", test_locked_folder},
