@@ -1,6 +1,7 @@
 /*
  * Messages to the daemon behind /dev/log: one datagram or record each, whoever that daemon is, wherever it has been.
  */
+#include "common/log.h"
 #include "common/log_syslog.h"
 #include "tests/unit/unit.h"
 #include <errno.h>
@@ -303,6 +304,80 @@ static void test_half_a_record_of_another_process(void)
     free(message);
 }
 
+/* ---- the log ---- */
+
+/* The next message: of this priority, from this process, without a newline. */
+static void check_logged(const char *priority, const char *message)
+{
+    char text[2048], end[256];
+    ssize_t size = recv(daemon_fd, text, sizeof(text) - 1, 0);
+
+    CU_ASSERT_FATAL(size > 0);
+    text[size] = '\0';
+    snprintf(end, sizeof(end), " ccserver[%d]: tester: %s", (int)getpid(), message);
+    CU_ASSERT_EQUAL(strncmp(text, priority, strlen(priority)), 0);
+    CU_ASSERT_EQUAL_FATAL(strlen(text), strlen(priority) + strlen("Nov 23 10:20:01") + strlen(end));
+    CU_ASSERT_STRING_EQUAL(text + strlen(priority) + strlen("Nov 23 10:20:01"), end);
+}
+
+static void begin_log(void)
+{
+    descriptors = open_descriptors();
+    start_daemon(SOCK_DGRAM);
+    CU_ASSERT_EQUAL(log_open("syslog"), 0);
+    log_set_role("tester");
+}
+
+/* Elsewhere the connection is of no use. */
+static void end_log(void)
+{
+    CU_ASSERT_EQUAL(log_open("/dev/null"), 0);
+    CU_ASSERT_EQUAL(open_descriptors(), descriptors + 2); /* that, and the daemon */
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    stop_daemon();
+    CU_ASSERT(open_descriptors() <= descriptors + 1); /* a terminal is opened once more */
+}
+
+static void test_log(void)
+{
+    begin_log();
+    log_notice("one %d", 1);
+    log_error("two\nlines");
+    CU_ASSERT_EQUAL(log_reopen(), 0); /* there is no file */
+    log_write_in_handler("crashed");
+    check_logged("<29>", "one 1");
+    check_logged("<27>", "two?lines");
+    check_logged("<27>", "crashed");
+    check_nothing_received(daemon_fd);
+    end_log();
+}
+
+/* What is lost is reported in a message of its own, as soon as there is room for one. */
+static void test_log_drops(void)
+{
+    begin_log();
+    uint64_t before = log_dropped();
+    unsigned sent = 0;
+    for (; sent < 100000 && log_dropped() == before; sent++)
+        log_info("a line that is about as long as the report of lines");
+    log_info("lost");
+    CU_ASSERT_EQUAL(log_dropped(), before + 2);
+    check_logged("<30>", "a line that is about as long as the report of lines");
+    log_info("lost"); /* there was room for the report only */
+    CU_ASSERT_EQUAL(log_dropped(), before + 3);
+    for (unsigned i = 2; i < sent; i++)
+        check_logged("<30>", "a line that is about as long as the report of lines");
+    check_logged("<28>", "2 lines could not be written");
+    check_nothing_received(daemon_fd);
+    log_info("again");
+    check_logged("<28>", "1 line could not be written");
+    check_logged("<30>", "again");
+    log_info("and again");
+    check_logged("<30>", "and again");
+    check_nothing_received(daemon_fd);
+    end_log();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -317,6 +392,8 @@ int main(void)
         {"stream", test_stream},
         {"half a record", test_half_a_record},
         {"half a record of another process", test_half_a_record_of_another_process},
+        {"log", test_log},
+        {"log drops", test_log_drops},
         {0},
     };
     if (!mkdtemp(folder))
