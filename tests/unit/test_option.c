@@ -3,13 +3,11 @@
  */
 #include "common/option.h"
 #include "common/sock.h"
-#include <CUnit/Basic.h>
-#include <stdlib.h>
+#include "tests/unit/unit.h"
 #include <string.h>
-#include <unistd.h>
 
 struct values {
-    uint32_t flag, number, size, time, word, plain_time, short_time;
+    uint32_t flag, number, size, time, word, plain_time, short_time, mode, count;
     char text[OPTION_STRING_SIZE];
     struct sock_address address;
 };
@@ -26,6 +24,8 @@ static const struct option_row table[] = {
     {"text", OPTION_STRING, AT(text), 0, 0, NULL, NULL, NULL, "a text"},
     {"short_time", OPTION_TIME_US, AT(short_time), 1, 10 * 1000 * 1000, "off", NULL, "1500us", "a short time"},
     {"address", OPTION_ADDRESS, AT(address), 0, 0, NULL, NULL, "127.0.0.1:6379", "an address"},
+    {"mode", OPTION_MODE, AT(mode), 02, 0777, "umask", NULL, "umask", "permissions"},
+    {"count", OPTION_INT, AT(count), 0, UINT32_MAX, "none", NULL, "3", "a number that may be 0"},
     {0},
 };
 
@@ -134,6 +134,30 @@ static const struct example examples[] = {
     {"address", "[::1]:80", "[::1]:80"},
     {"address", "unix:/run/x", "unix:/run/x"},
     {"address", "127.0.0.1", ""},
+    {"address", "127.0.0.1:0", ""}, /* nobody can connect there */
+    {"address", "localhost:0", ""},
+    {"address", "127.0.0.1:1", "127.0.0.1:1"},
+    {"mode", "0660", "0660"},
+    {"mode", "660", "0660"},
+    {"mode", "000660", "0660"},
+    {"mode", "0000660", ""},
+    {"mode", "7", "0007"},
+    {"mode", "2", "0002"},
+    {"mode", "1", ""},
+    {"mode", "0", ""},
+    {"mode", "777", "0777"},
+    {"mode", "1000", ""},
+    {"mode", "umask", "umask"},
+    {"mode", "668", ""},
+    {"mode", "66 ", ""},
+    {"mode", " 66", ""},
+    {"mode", "rw", ""},
+    {"mode", "", ""},
+    {"count", "0", "none"},
+    {"count", "none", "none"},
+    {"count", "4294967295", "4294967295"},
+    {"count", "4294967296", ""},
+    {"count", "42949672960", ""},
 };
 
 static void test_examples(void)
@@ -195,6 +219,25 @@ static void test_sentences(void)
     CU_ASSERT_STRING_EQUAL(why_not("word", "blue", 8), "must be");
     CU_ASSERT_STRING_EQUAL(why_not("time", "1", 5), "must");
     CU_ASSERT_STRING_EQUAL(why_not("address", "x", 3), "an");
+    CU_ASSERT_STRING_EQUAL(why_not("address", "127.0.0.1:0", 256), "the port must be 1 to 65535");
+    CU_ASSERT_STRING_EQUAL(why_not("number", "-1", 256), "must be 1 to 1024 or auto");
+    CU_ASSERT_STRING_EQUAL(why_not("number", "", 256), "must be a number without a unit, or auto");
+    CU_ASSERT_STRING_EQUAL(why_not("number", "4294967296", 256), "must be 1 to 1024 or auto");
+    CU_ASSERT_STRING_EQUAL(why_not("size", "x", 256), "must be a number of bytes, with a unit of k, m or g, or none");
+    CU_ASSERT_STRING_EQUAL(why_not("size", "4294967296k", 256), "must be 16 to 1g");
+    CU_ASSERT_STRING_EQUAL(why_not("time", "1", 256), "must be a time with a unit: ms, s, m or h, or off");
+    CU_ASSERT_STRING_EQUAL(why_not("plain_time", "1", 256), "must be a time with a unit: ms, s, m or h");
+    CU_ASSERT_STRING_EQUAL(why_not("plain_time", "1194h", 256), "must be 0ms to 4294967295ms");
+    CU_ASSERT_STRING_EQUAL(why_not("count", "4294967296", 256), "must be 0 to 4294967295 or none");
+    CU_ASSERT_STRING_EQUAL(why_not("mode", "8", 256), "must be 0002 to 0777 or umask");
+}
+
+static void test_sizes(void)
+{
+    CU_ASSERT_EQUAL(option_value_size(OPTION_STRING), sizeof(((struct values *)0)->text));
+    CU_ASSERT_EQUAL(option_value_size(OPTION_ADDRESS), sizeof(((struct values *)0)->address));
+    for (enum option_type type = OPTION_BOOL; type <= OPTION_ENUM; type++)
+        CU_ASSERT_EQUAL(option_value_size(type), sizeof(uint32_t));
 }
 
 static void test_find(void)
@@ -221,7 +264,8 @@ static void test_defaults_are_printed(void)
     option_print(out, NULL, &values);
     fclose(out);
     CU_ASSERT_STRING_EQUAL(printed, "flag = on\nnumber = auto\nsize = 64k\ntime = 1500ms\nplain_time = 0ms\n"
-                                    "word = green\ntext =\nshort_time = 1500us\naddress = 127.0.0.1:6379\n");
+                                    "word = green\ntext =\nshort_time = 1500us\naddress = 127.0.0.1:6379\n"
+                                    "mode = umask\ncount = 3\n");
     CU_ASSERT_EQUAL(values.time, 1500);
     CU_ASSERT_EQUAL(values.word, 1);
 }
@@ -251,18 +295,16 @@ static void test_fail(void)
 
 int main(void)
 {
-    if (CU_initialize_registry() != CUE_SUCCESS)
-        return EXIT_FAILURE;
-    CU_pSuite suite = CU_add_suite("option", NULL, NULL);
-    CU_add_test(suite, "examples", test_examples);
-    CU_add_test(suite, "text", test_text);
-    CU_add_test(suite, "sentences", test_sentences);
-    CU_add_test(suite, "find", test_find);
-    CU_add_test(suite, "defaults are printed", test_defaults_are_printed);
-    CU_add_test(suite, "a bad default is named", test_a_bad_default_is_named);
-    CU_add_test(suite, "fail", test_fail);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    static const struct unit_test tests[] = {
+        {"examples", test_examples},
+        {"text", test_text},
+        {"sentences", test_sentences},
+        {"sizes", test_sizes},
+        {"find", test_find},
+        {"defaults are printed", test_defaults_are_printed},
+        {"a bad default is named", test_a_bad_default_is_named},
+        {"fail", test_fail},
+        {0},
+    };
+    return unit_main("option", tests);
 }
