@@ -201,18 +201,29 @@ static void test_cells(void)
     check_cell(report_count, 999500, "1.00M");
     check_cell(report_count, UINT64_C(12345678901), "12.3G");
     check_cell(report_count, UINT64_MAX, "18.4E");
+    check_cell(report_count, 9994999, "9.99M");
+    check_cell(report_count, 9995000, "10.0M");
     check_cell(report_bytes, 0, "0B");
     check_cell(report_bytes, 1023, "1023B");
     check_cell(report_bytes, 1024, "1.00KiB");
+    check_cell(report_bytes, 1023487, "999KiB");
+    check_cell(report_bytes, 1023488, "0.98MiB"); /* 1000KiB would be too wide */
     check_cell(report_bytes, 1023 * 1024, "1.00MiB");
     check_cell(report_bytes, UINT64_MAX, "16.0EiB");
     check_cell(report_time, 0, "0us");
     check_cell(report_time, 838, "838us");
+    check_cell(report_time, 999, "999us");
+    check_cell(report_time, 1000, "1.0ms");
     check_cell(report_time, 999999, "999.9ms");
+    check_cell(report_time, 1000000, "1.0s");
     check_cell(report_time, 59999999, "59.9s");
+    check_cell(report_time, 60000000, "1m00s");
     check_cell(report_time, UINT64_C(3599) * 1000000, "59m59s");
+    check_cell(report_time, UINT64_C(3600) * 1000000, "1h00m");
     check_cell(report_time, UINT64_C(86399) * 1000000, "23h59m");
+    check_cell(report_time, UINT64_C(86400) * 1000000, "1d00h");
     check_cell(report_time, UINT64_C(86400) * 1000000 * 999, "999d00h");
+    check_cell(report_time, UINT64_C(86400) * 1000000 * 1000, "1000d");
     check_cell(report_time, UINT64_MAX, "999999d");
 }
 

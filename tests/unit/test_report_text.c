@@ -679,6 +679,37 @@ static void test_parts_of_the_table(void)
     end();
 }
 
+/* The row of the first worker's traffic, when it has accepted so many and then so many, some time apart. */
+static void check_rate(uint64_t accepted_before, uint64_t accepted, uint64_t ms, const char *rate)
+{
+    char row[64];
+
+    begin();
+    report_sums_copy(&before, &sums);
+    atomic_store(&before.rows[0].traffic.accepted, accepted_before);
+    atomic_store(&sums.rows[0].traffic.accepted, accepted);
+    sums.at_ms = before.at_ms + ms;
+    table[0] = '\0';
+    report_table(&report, &before, add_line);
+    const char *line = strstr(table, "  worker         open");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(line);
+    line = strchr(line, '\n') + 1;
+    snprintf(row, sizeof(row), "  %-13s %5s %8llu %5s ", "0", "0", (unsigned long long)accepted, rate);
+    CU_ASSERT_EQUAL(strncmp(line, row, strlen(row)), 0);
+    end();
+}
+
+static void test_rates(void)
+{
+    check_rate(1000, 1000, 1000, "0");
+    check_rate(1000, 1001, 1000, "1.0");
+    check_rate(1000, 1000 + 1998, 20000, "99.9");
+    check_rate(1000, 1000 + 1999, 20000, "100"); /* of three digits */
+    check_rate(1000, 1000 + 299, 2000, "150");   /* rounded */
+    check_rate(1000, 2000, 0, "0");              /* within the same millisecond: nobody knows */
+    check_rate(2000, 1000, 1000, "0");           /* another slot has had that number */
+}
+
 /* Nothing has happened yet: no lines about what has not. */
 static void test_table_of_a_new_server(void)
 {
@@ -716,6 +747,8 @@ static void test_names_and_columns(void)
          "\n  fourteen chars\n                54.3k"},
         {"pool3456789", "a", "\n  pool3456789/0\n             2 ", "\n  pool3456789/0 54.3k",
          "\n  a             54.3k"},
+        {"a pool with the longest of name", "a", "\n  a pool with the longest of name/0\n             2 ",
+         "\n  a pool with the longest of name/0\n                54.3k", "\n  a             54.3k"},
         {"pool34567890", "a", "\n  pool34567890/0\n             2 ", "\n  pool34567890/0\n                54.3k",
          "\n  a             54.3k"},
     };
@@ -840,6 +873,7 @@ int main(void)
         {"metrics escape", test_metrics_escape},
         {"metrics of services", test_metrics_of_services},
         {"table", test_table},
+        {"rates", test_rates},
         {"parts of the table", test_parts_of_the_table},
         {"table of a new server", test_table_of_a_new_server},
         {"names and columns", test_names_and_columns},
