@@ -37,7 +37,15 @@ static void test_addresses(void)
     CU_ASSERT_FALSE(leads("127.0.0.1:80", "[::1]:80"));
     CU_ASSERT_FALSE(leads("127.0.0.1:80", "127.0.0.1:0"));
     CU_ASSERT_FALSE(leads("127.0.0.1:80", "unix:/a"));
+    CU_ASSERT(leads("127.0.0.1:80", "[::ffff:127.0.0.1]:80"));
+    CU_ASSERT(leads("[2001:db8::1]:80", "[2001:db8::1]:80"));
+    CU_ASSERT_FALSE(leads("[2001:db8::1]:80", "[2001:db8::2]:80"));
+    CU_ASSERT_FALSE(leads("[::ffff:127.0.0.1]:81", "127.0.0.1:80"));
+    CU_ASSERT_FALSE(leads("127.0.0.1:0", "127.0.0.1:0")); /* a port that is not known */
+    CU_ASSERT_FALSE(leads("unix:/a", "127.0.0.1:80"));
     CU_ASSERT_FALSE(leads("localhost:80", "127.0.0.1:80")); /* nobody knows yet */
+    CU_ASSERT_FALSE(leads("127.0.0.1:80", "localhost:80"));
+    CU_ASSERT_FALSE(leads("localhost:80", "localhost:80"));
 }
 
 static void test_wildcards(void)
@@ -53,7 +61,25 @@ static void test_wildcards(void)
     CU_ASSERT_FALSE(leads("0.0.0.0:80", "127.0.0.2:80"));
     CU_ASSERT_FALSE(leads("127.0.0.1:80", "[::]:80"));
     CU_ASSERT_FALSE(leads("[::1]:80", "0.0.0.0:80"));
+    CU_ASSERT(leads("[::ffff:0.0.0.0]:80", "127.0.0.1:80"));
     CU_ASSERT_FALSE(leads("203.0.113.1:80", "0.0.0.0:80")); /* for documentation: nobody has it */
+    CU_ASSERT_FALSE(leads("[2001:db8::1]:80", "[::]:80"));  /* the same */
+    CU_ASSERT_FALSE(leads("0.0.0.0:80", "203.0.113.1:80"));
+    CU_ASSERT_FALSE(leads("[::]:80", "[2001:db8::1]:80"));
+    CU_ASSERT_FALSE(leads("128.0.0.1:80", "0.0.0.0:80")); /* hardly an address of this machine */
+    CU_ASSERT_FALSE(leads("126.255.255.255:80", "0.0.0.0:80"));
+}
+
+static void check_interface(const struct sockaddr *own)
+{
+    bool six = own->sa_family == AF_INET6;
+    struct sock_address bound = parse(six ? "[::]:80" : "0.0.0.0:80");
+    struct sock_address target = {.size = six ? sizeof(target.inet.six) : sizeof(target.inet.four)};
+
+    memcpy(&target.any, own, target.size);
+    target.inet.four.sin_port = htons(80); /* it has the same place in both families */
+    CU_ASSERT(host_leads_to(&target, &bound));
+    CU_ASSERT(six || host_probe(&target) == 0); /* one of IPv6 may still be looking for its duplicate */
 }
 
 static void test_every_interface(void)
@@ -63,13 +89,9 @@ static void test_every_interface(void)
 
     CU_ASSERT_EQUAL_FATAL(getifaddrs(&all), 0);
     for (const struct ifaddrs *each = all; each; each = each->ifa_next) {
-        struct sock_address bound = parse("0.0.0.0:80"), target = {.size = sizeof(target.inet.four)};
-        if (!each->ifa_addr || each->ifa_addr->sa_family != AF_INET)
+        if (!each->ifa_addr || (each->ifa_addr->sa_family != AF_INET && each->ifa_addr->sa_family != AF_INET6))
             continue;
-        memcpy(&target.inet.four, each->ifa_addr, sizeof(target.inet.four));
-        target.inet.four.sin_port = htons(80);
-        CU_ASSERT(host_leads_to(&target, &bound));
-        CU_ASSERT_EQUAL(host_probe(&target), 0);
+        check_interface(each->ifa_addr);
         seen++;
     }
     freeifaddrs(all);
@@ -98,13 +120,27 @@ static void test_paths(void)
     rmdir(folder);
 }
 
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
 static void test_probe(void)
 {
-    struct sock_address foreign = parse("203.0.113.1:80"), busy = parse("127.0.0.1:0");
+    struct sock_address foreign = parse("203.0.113.1:80"), busy = parse("127.0.0.1:0"), unknown = parse("localhost:80");
+    unsigned open = open_descriptors();
     int fd;
 
     CU_ASSERT_EQUAL(host_probe(&foreign), -1);
     CU_ASSERT_EQUAL(errno, EADDRNOTAVAIL);
+    errno = 0;
+    CU_ASSERT_EQUAL(host_probe(&unknown), -1); /* of no family yet */
+    CU_ASSERT_EQUAL(errno, EAFNOSUPPORT);
+    CU_ASSERT_EQUAL(open_descriptors(), open);
     CU_ASSERT_EQUAL_FATAL(sock_listen(&busy, 1, &fd, 1), 0);
     CU_ASSERT_EQUAL(host_probe(&busy), 0); /* it is about the address, not about the port */
     close(fd);

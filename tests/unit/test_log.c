@@ -28,7 +28,7 @@ enum { SANITIZED = 1 };
 enum { SANITIZED = 0 };
 #endif
 
-enum { TEXT_SIZE = 1 << 16 };
+enum { TEXT_SIZE = 1 << 16, NOBODY = 65534 };
 
 #define DATE "20[0-9][0-9]-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{3}"
 
@@ -78,6 +78,29 @@ static void begin(void)
     CU_ASSERT_EQUAL_FATAL(log_open(path), 0);
     log_set_level(LOG_LEVEL_INFO);
     log_set_role("tester");
+}
+
+/* Until somebody says where the log goes it goes to the standard error, as whoever reads that wants it. */
+static void test_never_opened(void)
+{
+    int ends[2], saved = dup(STDERR_FILENO);
+    char stream[64], text[256] = "";
+    struct stat status;
+
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    fstat(STDERR_FILENO, &status);
+    snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    log_info("x");
+    log_debug("not asked for");
+    unsetenv("JOURNAL_STREAM");
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    CU_ASSERT(recv(ends[0], text, sizeof(text) - 1, MSG_DONTWAIT) > 0);
+    CU_ASSERT(matches(text, "^<6>" DATE " info ccserver\\[[0-9]+\\]: x\n$"));
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void test_line(void)
@@ -382,6 +405,7 @@ static void test_fatal(void)
 /* From a handler: to where the log goes, with its own idea of the date. */
 static void test_line_in_handler(void)
 {
+    setenv("TZ", "TST-5:30", 1); /* east of Greenwich */
     begin();
     log_info("first"); /* which looks up the time zone */
     log_set_level(LOG_LEVEL_FATAL);
@@ -390,6 +414,8 @@ static void test_line_in_handler(void)
     CU_ASSERT(matches(text_of(path),
                       "first\n" DATE " error tester\\[[0-9]+\\]: crashed\n" DATE " error tester\\[[0-9]+\\]:\n$"));
     CU_ASSERT_EQUAL(strncmp(text_of(path), strchr(text_of(path), '\n') + 1, strlen("2026-11-23 10:20")), 0);
+    unsetenv("TZ");
+    tzset();
 }
 
 static void crash(int signo, bool by_kill)
@@ -621,6 +647,163 @@ static void test_full_socket(void)
     }
 }
 
+/* The other end of a terminal, whose path would open a new one; it is asked for room. */
+static void test_master_of_a_terminal(void)
+{
+    int ends[2];
+    struct termios raw;
+
+    CU_ASSERT_EQUAL_FATAL(openpty(&ends[0], &ends[1], NULL, NULL, NULL), 0);
+    tcgetattr(ends[1], &raw);
+    cfmakeraw(&raw);
+    tcsetattr(ends[1], TCSANOW, &raw);
+    unsigned before = open_descriptors();
+    int saved = direct_stderr_to(ends[0]);
+    CU_ASSERT_EQUAL(open_descriptors(), before); /* the copy, without the file that was open before */
+    for (unsigned i = 0; i < 3; i++) {
+        log_info("x end");
+        CU_ASSERT_EQUAL(whole_lines(drain(ends[1])), 1);
+    }
+    CU_ASSERT_EQUAL(fcntl(ends[0], F_GETFL) & O_NONBLOCK, 0);
+    restore_stderr(saved);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* A pipe of another user cannot be opened once more: it is written to without waiting all the same. */
+static void test_pipe_of_another_user(void)
+{
+    int ends[2], status;
+
+    if (geteuid() != 0)
+        return; /* nobody can become another user */
+    CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        if (setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0 || log_open("stderr") < 0)
+            _exit(2);
+        flood(2000);
+        _exit(log_dropped() > 0 && (fcntl(ends[1], F_GETFL) & O_NONBLOCK) == 0 ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    CU_ASSERT(whole_lines(drain(ends[0])) > 100);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- the rest of a line ---- */
+
+static unsigned pauses; /* that were made for the lock on it */
+
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
+    (void)time, (void)left;
+    pauses++;
+    return 0;
+}
+
+/* Where the rest is that all processes share; NULL: nowhere. */
+static void *find_rest(size_t *size)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    unsigned long start, end;
+    char line[512];
+    void *found = NULL;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(maps);
+    while (fgets(line, sizeof(line), maps))
+        if (strstr(line, "ccserver-log") && sscanf(line, "%lx-%lx", &start, &end) == 2) {
+            CU_ASSERT_PTR_NULL(found); /* there is one */
+            found = (void *)start;
+            *size = end - start;
+        }
+    fclose(maps);
+    return found;
+}
+
+/* Only where a line may be taken in part do processes share anything. */
+static void test_rest_is_shared(void)
+{
+    int ends[2];
+    size_t size;
+
+    begin();
+    CU_ASSERT_PTR_NULL(find_rest(&size));
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    int saved = direct_stderr_to(ends[1]);
+    CU_ASSERT_PTR_NOT_NULL(find_rest(&size));
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    CU_ASSERT_PTR_NOT_NULL(find_rest(&size));
+    restore_stderr(saved);
+    CU_ASSERT_PTR_NULL(find_rest(&size));
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* A worker that has been taken over writes anything there: lines are written all the same, and soon. */
+static void test_rest_is_overwritten(void)
+{
+    uint64_t random = 1;
+    int ends[2];
+    size_t size;
+
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    int saved = direct_stderr_to(ends[1]);
+    unsigned char *rest = find_rest(&size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rest);
+    for (unsigned i = 0; i < 100; i++) {
+        pauses = 0;
+        if (i < 2)
+            memset(rest, 0xff, size);
+        else
+            for (size_t j = 0; j < size; j++)
+                rest[j] = (unsigned char)unit_random(&random);
+        log_info("x end");
+        CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 1);
+        CU_ASSERT_EQUAL(pauses, i == 0 ? 20 : 0); /* the lock is waited for once */
+    }
+    log_info("x end"); /* which it is not any more */
+    memset(rest, 0xff, size);
+    pauses = 0;
+    log_info("x end");
+    CU_ASSERT_EQUAL(pauses, 20);
+    CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 2);
+    restore_stderr(saved);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* What one socket has not taken is not written to another one, and comes first when the log is there again. */
+static void test_rest_of_another_socket(void)
+{
+    int first[2], second[2];
+    char *text = NULL;
+
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, first), 0);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, second), 0);
+    int saved = direct_stderr_to(first[1]);
+    flood(8000);
+    dup2(second[1], STDERR_FILENO);
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    log_info("goes again");
+    CU_ASSERT_EQUAL(whole_lines(drain(second[0])), 2); /* and the report */
+    text = strdup(drain(first[0]));
+    dup2(first[1], STDERR_FILENO);
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    log_info("goes again");
+    CU_ASSERT_FATAL((text = realloc(text, strlen(text) + 4096)) != NULL);
+    strncat(text, drain(first[0]), 4095);
+    whole_lines(text);
+    free(text);
+    restore_stderr(saved);
+    for (unsigned i = 0; i < 2; i++) {
+        close(first[i]);
+        close(second[i]);
+    }
+}
+
 /* A stopped terminal takes nothing, and everything once it goes on. */
 static void test_stopped_terminal(void)
 {
@@ -747,8 +930,59 @@ static void test_socket_path(void)
     errno = 0;
     CU_ASSERT_EQUAL(log_open(address.sun_path), -1);
     CU_ASSERT_EQUAL(errno, EOPNOTSUPP);
+    int saved = dup(STDERR_FILENO), file = open(path, O_WRONLY | O_CLOEXEC);
+    dup2(file, STDERR_FILENO); /* a file of the same file system is not that socket either */
+    errno = 0;
+    CU_ASSERT_EQUAL(log_open(address.sun_path), -1);
+    CU_ASSERT_EQUAL(errno, EOPNOTSUPP);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(file);
     unlink(address.sun_path);
     close(fd);
+}
+
+/* There is none: that is an error as any other. */
+static void test_no_terminal(void)
+{
+    int status;
+
+    begin();
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        _exit(log_open("/dev/tty") == -1 && errno == ENXIO ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+}
+
+/* The standard error is the process's, not the log's: it stays open, and a server may have none. */
+static void test_stderr(void)
+{
+    int saved = dup(STDERR_FILENO), file = open(other_path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
+
+    begin();
+    dup2(file, STDERR_FILENO);
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    log_info("x end");
+    log_complain("ccserver: complaint");
+    begin();
+    CU_ASSERT(fcntl(STDERR_FILENO, F_GETFD) >= 0);
+    CU_ASSERT(matches(text_of(other_path), "^" DATE " info tester\\[[0-9]+\\]: x end\nccserver: complaint\n$"));
+    close(STDERR_FILENO);
+    CU_ASSERT_EQUAL(log_open("stderr"), 0);
+    uint64_t before = log_dropped();
+    log_info("lost");
+    log_complain("lost");
+    CU_ASSERT_EQUAL(log_dropped(), before + 1);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(file);
+    unlink(other_path);
+    begin();
+    log_info("found");
+    CU_ASSERT_EQUAL(lines_of(path), 2);
 }
 
 static void test_journal(void)
@@ -760,8 +994,11 @@ static void test_journal(void)
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     dup2(ends[1], STDERR_FILENO);
     fstat(STDERR_FILENO, &status);
-    for (unsigned i = 0; i < 2; i++) { /* also of somebody else */
-        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino + i);
+    for (unsigned i = 0; i < 4; i++) { /* also of somebody else */
+        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev + (i == 2),
+                 (uintmax_t)status.st_ino + (i == 1));
+        if (i == 3)
+            *strchr(stream, ':') = '\0';
         setenv("JOURNAL_STREAM", stream, 1);
         CU_ASSERT_EQUAL(log_open("stderr"), 0);
         log_set_level(LOG_LEVEL_DEBUG);
@@ -773,7 +1010,7 @@ static void test_journal(void)
         CU_ASSERT_EQUAL(matches(text, "^<7>" DATE " debug .*\n<6>" DATE " info .*\n<5>.*\n<4>.*\n<3>" DATE
                                       " error .*\n<3>" DATE " error .*\n<3>ccserver: x\n$"),
                         i == 0);
-        CU_ASSERT_EQUAL(strchr(text, '<') == NULL, i == 1);
+        CU_ASSERT_EQUAL(strchr(text, '<') == NULL, i > 0);
         begin();
         log_info("x end");
         CU_ASSERT_EQUAL(whole_lines(text_of(path)), 1);
@@ -788,6 +1025,7 @@ static void test_journal(void)
 int main(void)
 {
     static const struct unit_test tests[] = {
+        {"never opened", test_never_opened},
         {"line", test_line},
         {"levels", test_levels},
         {"always", test_always},
@@ -815,12 +1053,19 @@ int main(void)
         {"full pipe", test_full_pipe},
         {"full terminal", test_full_terminal},
         {"full socket", test_full_socket},
+        {"master of a terminal", test_master_of_a_terminal},
+        {"pipe of another user", test_pipe_of_another_user},
+        {"rest is shared", test_rest_is_shared},
+        {"rest is overwritten", test_rest_is_overwritten},
+        {"rest of another socket", test_rest_of_another_socket},
         {"stopped terminal", test_stopped_terminal},
         {"file size limit", test_file_size_limit},
         {"dropped is counted", test_dropped_is_counted},
         {"FIFO", test_fifo},
         {"links", test_links},
         {"socket path", test_socket_path},
+        {"no terminal", test_no_terminal},
+        {"stderr", test_stderr},
         {"journal", test_journal},
         {0},
     };
