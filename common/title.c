@@ -42,7 +42,7 @@ void title_make_room(int argc, char **argv, char **environment)
 {
     static char name[] = "ccserver", *just_the_name[] = {name, NULL};
     char **arguments = argc > 0 ? argv : just_the_name;
-    char padding[ROOM + 2 * PATH_MAX];
+    char padding[ROOM + 2 * PATH_MAX] = "";
     size_t wanted = room_wanted(arguments);
 
     if (getenv(variable) || wanted >= sizeof(padding))
@@ -50,7 +50,6 @@ void title_make_room(int argc, char **argv, char **environment)
     if (argc > 0 && size_of_all(argv) + size_of_all(environment) >= wanted)
         return;
     memset(padding, '-', wanted);
-    padding[wanted] = '\0';
     if (setenv(variable, padding, 1) == 0)
         execv("/proc/self/exe", arguments);
 }
@@ -63,7 +62,6 @@ static void set_suffix(const char *file)
     char directory[PATH_MAX] = "";
     const char *slash = "";
 
-    suffix[0] = '\0';
     if (!file || file[0] == '\0')
         return;
     if (file[0] != '/' && getcwd(directory, sizeof(directory)))
