@@ -4,6 +4,7 @@
 #include "common/backtrace.h"
 #include "common/log.h"
 #include "tests/unit/unit.h"
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -39,6 +40,32 @@ static void log_of(void (*run)(void))
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     fclose(file);
+}
+
+/* ---- signals ---- */
+
+/* Those of a crash, but for those that the sanitizer reports itself; no others. */
+static void test_signals(void)
+{
+    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    int status;
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        unsigned changed = 0;
+        struct sigaction before[NSIG], after;
+        for (int i = 1; i < NSIG; i++)
+            sigaction(i, NULL, &before[i]);
+        backtrace_on_crash();
+        for (int i = 1; i < NSIG; i++)
+            changed += sigaction(i, NULL, &after) == 0 && after.sa_sigaction != before[i].sa_sigaction;
+        for (unsigned i = 0; i < (SANITIZED ? 1 : 5); i++)
+            if (sigaction(signals[i], NULL, &after) < 0 || after.sa_sigaction == before[signals[i]].sa_sigaction)
+                _exit(2);
+        _exit(changed == (SANITIZED ? 1 : 5) ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
 }
 
 /* ---- the headline ---- */
@@ -105,6 +132,113 @@ static void test_build_id(void)
     log_of(abort_myself);
     snprintf(wanted, sizeof(wanted), ", build id %s; the last calls, the latest first ", id);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, wanted));
+}
+
+/* ---- other programs ---- */
+
+typedef int see_module(struct dl_phdr_info *info, size_t size, void *data);
+
+static int (*real_iterate)(see_module *see, void *data); /* NULL before main(): a sanitizer looks then already */
+static struct dl_phdr_info *made_up;                     /* a program that takes the place of the real one, once */
+static unsigned made_up_libraries;                       /* that it has */
+
+__attribute__((no_sanitize("address", "undefined"))) int dl_iterate_phdr(see_module *see, void *data)
+{
+    struct dl_phdr_info *program = made_up;
+
+    if (!program)
+        return real_iterate ? real_iterate(see, data) : 0;
+    made_up = NULL;
+    int result = see(program, sizeof(*program), data);
+    for (unsigned i = 0; result == 0 && i < made_up_libraries; i++) {
+        struct dl_phdr_info library = *program;
+        library.dlpi_name = "library";
+        result = see(&library, sizeof(library), data);
+    }
+    return result;
+}
+
+struct note {
+    ElfW(Nhdr) head;
+    char bytes[64]; /* the name, then what it is about */
+};
+
+/* Append one to the notes, cut to the size that it has there. */
+static size_t add_note(char *notes, size_t used, unsigned type, const char *name, size_t id_size)
+{
+    struct note note = {
+        .head = {.n_namesz = (ElfW(Word))strlen(name) + 1, .n_descsz = (ElfW(Word))id_size, .n_type = type}};
+    size_t name_size = (strlen(name) + 4) / 4 * 4;
+
+    strcpy(note.bytes, name);
+    for (size_t i = 0; i < id_size; i++)
+        note.bytes[name_size + i] = (char)(0xa0 + i);
+    size_t size = sizeof(note.head) + name_size + (id_size + 3) / 4 * 4;
+    memcpy(notes + used, &note, size);
+    return used + size;
+}
+
+/* The build id of a program with these notes. */
+static void check_build_id(const char *notes, size_t size, const char *id)
+{
+    char wanted[256], *copy = malloc(size); /* what stands behind it is not to be looked at */
+    ElfW(Phdr) part = {.p_type = PT_NOTE, .p_memsz = size};
+    struct dl_phdr_info program = {.dlpi_addr = (uintptr_t)copy, .dlpi_phdr = &part, .dlpi_phnum = 1, .dlpi_name = ""};
+
+    memcpy(copy, notes, size);
+    made_up = &program;
+    log_of(abort_myself);
+    made_up = NULL;
+    snprintf(wanted, sizeof(wanted), ", build id %s; the last calls", id);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, wanted));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "]:   [0x")); /* frames of no module that is known */
+    CU_ASSERT_PTR_NULL(strstr(text, "(+0x"));
+    free(copy);
+}
+
+static void test_notes(void)
+{
+    char notes[256];
+    size_t size = add_note(notes, 0, 1, "GNU", 16);
+
+    check_build_id(notes, size, "none"); /* of another type */
+    size = add_note(notes, size, NT_GNU_BUILD_ID, "Gnu", 8);
+    size = add_note(notes, size, NT_GNU_BUILD_ID, "a name", 8);
+    check_build_id(notes, size, "none"); /* somebody else's */
+    size = add_note(notes, size, NT_GNU_BUILD_ID, "GNU", 8);
+    check_build_id(notes, size, "a0a1a2a3a4a5a6a7");
+    check_build_id(notes, size - 1, "none");
+    check_build_id(notes, size - 8 - 4, "none");
+    size = add_note(notes, size, 1, "", 0);
+    check_build_id(notes, size, "a0a1a2a3a4a5a6a7");
+    size = add_note(notes, 0, NT_GNU_BUILD_ID, "GNU", 32);
+    check_build_id(notes, size, "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf");
+    size = add_note(notes, 0, NT_GNU_BUILD_ID, "GNU", 40); /* no more than there is room for */
+    check_build_id(notes, size, "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf");
+}
+
+/* More libraries than there is room for, each as large as all there is: the first one that fits has the frame. */
+static void test_modules(void)
+{
+    static const unsigned counts[] = {1, 23, 24, 100};
+    ElfW(Phdr) parts[] = {{.p_type = PT_LOAD, .p_vaddr = 0x1000, .p_memsz = 0x1000},
+                          {.p_type = PT_LOAD, .p_vaddr = 0x5000, .p_memsz = UINTPTR_MAX / 2},
+                          {.p_type = PT_NULL, .p_vaddr = 0, .p_memsz = UINTPTR_MAX},
+                          {.p_type = PT_LOAD, .p_vaddr = 0x3000, .p_memsz = 0x1000}};
+    struct dl_phdr_info program = {.dlpi_addr = 0x10, .dlpi_phdr = parts, .dlpi_phnum = 4, .dlpi_name = "a name"};
+
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        unsigned long offset, address;
+        made_up = &program;
+        made_up_libraries = counts[i];
+        log_of(abort_myself);
+        made_up = NULL;
+        const char *frame = strstr(text, "]:   a role(+0x"); /* which is the name of the program */
+        CU_ASSERT_PTR_NOT_NULL_FATAL(frame);
+        CU_ASSERT_EQUAL(sscanf(frame, "]:   a role(+0x%lx) [0x%lx]\n", &offset, &address), 2);
+        CU_ASSERT_EQUAL(address - offset, 0x10);
+        CU_ASSERT_PTR_NULL(strstr(text, "library("));
+    }
 }
 
 /* ---- frames ---- */
@@ -248,9 +382,19 @@ static void test_child(void)
 int main(void)
 {
     static const struct unit_test tests[] = {
-        {"sender", test_sender}, {"address", test_address}, {"build id", test_build_id}, {"frames", test_frames},
-        {"caller", test_caller}, {"deep", test_deep},       {"child", test_child},       {0},
+        {"signals", test_signals},
+        {"sender", test_sender},
+        {"address", test_address},
+        {"build id", test_build_id},
+        {"notes", test_notes},
+        {"modules", test_modules},
+        {"frames", test_frames},
+        {"caller", test_caller},
+        {"deep", test_deep},
+        {"child", test_child},
+        {0},
     };
+    *(void **)&real_iterate = dlsym(RTLD_NEXT, "dl_iterate_phdr");
     int fd = mkstemp(path);
     if (fd < 0 || log_open(path) < 0)
         return EXIT_FAILURE;

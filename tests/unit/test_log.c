@@ -15,18 +15,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
-
-#ifndef __has_feature
-#define __has_feature(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 
 enum { TEXT_SIZE = 1 << 16, NOBODY = 65534 };
 
@@ -114,6 +106,34 @@ static void test_line(void)
     CU_ASSERT(matches(text_of(path), pattern));
     CU_ASSERT_EQUAL(stat(path, &status), 0);
     CU_ASSERT_EQUAL(status.st_mode & 007, 0);
+}
+
+static uint64_t real_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* To the millisecond, from a handler as well. */
+static void test_time(void)
+{
+    for (unsigned i = 0; i < 20; i++) { /* that it is the first one of a second would be no proof */
+        struct tm date = {0};
+        begin();
+        uint64_t before = real_ms();
+        if (i % 2)
+            log_info("x");
+        else
+            log_write_in_handler("x");
+        uint64_t after = real_ms();
+        const char *point = strptime(text_of(path), "%Y-%m-%d %H:%M:%S", &date);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(point);
+        date.tm_isdst = -1;
+        uint64_t said = (uint64_t)mktime(&date) * 1000 + (uint64_t)atoi(point + 1);
+        CU_ASSERT(said >= before && said <= after);
+    }
 }
 
 static void test_levels(void)
@@ -695,13 +715,13 @@ static void test_pipe_of_another_user(void)
 
 /* ---- the rest of a line ---- */
 
-static unsigned pauses; /* that were made for the lock on it */
+static bool holds_lock; /* somebody, for ever: then it is not waited for, but counted */
+static unsigned pauses;
 
 int nanosleep(const struct timespec *time, struct timespec *left)
 {
-    (void)time, (void)left;
     pauses++;
-    return 0;
+    return holds_lock ? 0 : (int)syscall(SYS_nanosleep, time, left);
 }
 
 /* Where the rest is that all processes share; NULL: nowhere. */
@@ -753,6 +773,7 @@ static void test_rest_is_overwritten(void)
     int saved = direct_stderr_to(ends[1]);
     unsigned char *rest = find_rest(&size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(rest);
+    holds_lock = true;
     for (unsigned i = 0; i < 100; i++) {
         pauses = 0;
         if (i < 2)
@@ -770,6 +791,7 @@ static void test_rest_is_overwritten(void)
     log_info("x end");
     CU_ASSERT_EQUAL(pauses, 20);
     CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 2);
+    holds_lock = false;
     restore_stderr(saved);
     close(ends[0]);
     close(ends[1]);
@@ -866,8 +888,18 @@ static void test_dropped_is_counted(void)
     CU_ASSERT_EQUAL(counter, 2);
     pid_t pid = fork();
     if (pid == 0) {
+        _Atomic uint64_t own = 0;
+        if (log_dropped() != 0)
+            _exit(2);
         flood(1);
-        _exit(log_dropped() == 1 && counter == 2 ? 0 : 1);
+        if (log_dropped() != 1 || counter != 2)
+            _exit(3);
+        pid = fork();
+        log_count_dropped_in(&own); /* before anything is written */
+        flood(1);
+        if (own != 1)
+            _exit(4);
+        _exit(pid == 0 || (waitpid(pid, &status, 0) == pid && status == 0) ? 0 : 5);
     }
     CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
     CU_ASSERT_EQUAL(status, 0);
@@ -966,10 +998,10 @@ static void test_stderr(void)
     dup2(file, STDERR_FILENO);
     CU_ASSERT_EQUAL(log_open("stderr"), 0);
     log_info("x end");
-    log_complain("ccserver: complaint");
+    log_complain("ccserver: %s %d", "complaint", 1);
     begin();
     CU_ASSERT(fcntl(STDERR_FILENO, F_GETFD) >= 0);
-    CU_ASSERT(matches(text_of(other_path), "^" DATE " info tester\\[[0-9]+\\]: x end\nccserver: complaint\n$"));
+    CU_ASSERT(matches(text_of(other_path), "^" DATE " info tester\\[[0-9]+\\]: x end\nccserver: complaint 1\n$"));
     close(STDERR_FILENO);
     CU_ASSERT_EQUAL(log_open("stderr"), 0);
     uint64_t before = log_dropped();
@@ -1027,6 +1059,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"never opened", test_never_opened},
         {"line", test_line},
+        {"time", test_time},
         {"levels", test_levels},
         {"always", test_always},
         {"role is cut", test_role_is_cut},

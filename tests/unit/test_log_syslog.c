@@ -33,6 +33,17 @@ int connect(int fd, const struct sockaddr *address, socklen_t size)
     return (int)syscall(SYS_connect, fd, &ours, sizeof(ours));
 }
 
+static bool takes_no_end; /* the daemon, of a record: there is no room for it */
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    struct msghdr cut = *message;
+
+    if (takes_no_end)
+        cut.msg_iovlen = 1;
+    return syscall(SYS_sendmsg, fd, &cut, flags);
+}
+
 static void start_daemon(int type)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -185,6 +196,7 @@ static void test_never_opened(void)
 {
     descriptors = open_descriptors();
     start_daemon(SOCK_DGRAM);
+    errno = EAGAIN; /* of something else */
     CU_ASSERT(send_text("x"));
     check_received(daemon_fd, "x", 1);
     end();
@@ -209,8 +221,11 @@ static void test_other_daemon(void)
 static void test_opened_twice(void)
 {
     begin(SOCK_DGRAM);
+    errno = EPROTOTYPE; /* of something else */
     log_syslog_open();
     CU_ASSERT_EQUAL(open_descriptors(), descriptors + 2);
+    CU_ASSERT(send_text("x"));
+    check_received(daemon_fd, "x", 1);
     log_syslog_close();
     log_syslog_close();
     CU_ASSERT_EQUAL(open_descriptors(), descriptors + 1);
@@ -276,6 +291,19 @@ static void test_half_a_record(void)
     check_received(peer, "whole", 6);
     end();
     free(message);
+}
+
+/* Without its end it is no record either. */
+static void test_record_without_its_end(void)
+{
+    begin(SOCK_STREAM);
+    accept_peer();
+    takes_no_end = true;
+    CU_ASSERT_FALSE(send_text("half"));
+    takes_no_end = false;
+    CU_ASSERT_EQUAL(open_descriptors(), descriptors + 2);
+    check_received(peer, "half", 4);
+    end();
 }
 
 /* Also for a process that has the same connection. */
@@ -391,6 +419,7 @@ int main(void)
         {"standard input is kept", test_standard_input_is_kept},
         {"stream", test_stream},
         {"half a record", test_half_a_record},
+        {"record without its end", test_record_without_its_end},
         {"half a record of another process", test_half_a_record_of_another_process},
         {"log", test_log},
         {"log drops", test_log_drops},

@@ -157,6 +157,20 @@ static void test_endless_file(void)
     CU_ASSERT_EQUAL(strncmp(shown, "ccserver: m /xxx", 16), 0);
 }
 
+/* A title that is shorter than the only argument, by much or by little. */
+static void test_one_argument(void)
+{
+    for (size_t size = 1; size < 40; size++) {
+        char argument[64] = "";
+        memset(argument, 'a', size);
+        run((char *[]){argument, NULL}, (char *[]){"CASE=isl", "TITLE=master", filling, NULL}, NULL);
+        size_t title = strlen("ccserver: master"); /* setproctitle() adds a blank to one that is as long as argv[0] */
+        CU_ASSERT_STRING_EQUAL(shown, size == title ? "ccserver: master " : "ccserver: master");
+        for (size_t i = strlen(shown); i < shown_size; i++)
+            CU_ASSERT_EQUAL_FATAL(shown[i], '\0');
+    }
+}
+
 static void test_short_name(void)
 {
     check_title("ic", "", "/f", NULL, "ccserver\n");
@@ -266,6 +280,7 @@ int main(int argc, char **argv, char **environment)
         {"long title", test_long_title},
         {"relative file", test_relative_file},
         {"endless file", test_endless_file},
+        {"one argument", test_one_argument},
         {"short name", test_short_name},
         {"no title", test_no_title},
         {"room is made", test_room_is_made},
