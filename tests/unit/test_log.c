@@ -67,6 +67,7 @@ static bool matches(const char *text, const char *pattern)
 static void begin(void)
 {
     unlink(path);
+    errno = ENXIO; /* of something else */
     CU_ASSERT_EQUAL_FATAL(log_open(path), 0);
     log_set_level(LOG_LEVEL_INFO);
     log_set_role("tester");
@@ -951,6 +952,48 @@ static void test_links(void)
     begin();
 }
 
+/* A server without standard input and output: what is copied takes their place no more than it must. */
+static void test_copy_is_no_standard_descriptor(void)
+{
+    int ends[2], status;
+
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    CU_ASSERT_EQUAL(symlink("/dev/stderr", other_path), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        if (log_open(other_path) < 0)
+            _exit(1);
+        log_info("x end");
+        _exit(fcntl(STDIN_FILENO, F_GETFD) == -1 && fcntl(STDOUT_FILENO, F_GETFD) == -1 ? 0 : 2);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 1);
+    close(ends[0]);
+    close(ends[1]);
+    unlink(other_path);
+}
+
+/* A FIFO that nobody reads, by a server without a standard input: its own reader takes that place for a moment. */
+static void test_fifo_without_stdin(void)
+{
+    int status;
+
+    unlink(path);
+    CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(STDIN_FILENO);
+        _exit(log_open(path) == 0 && fcntl(STDIN_FILENO, F_GETFD) == -1 ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    begin();
+}
+
 static void test_socket_path(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -1096,6 +1139,8 @@ int main(void)
         {"dropped is counted", test_dropped_is_counted},
         {"FIFO", test_fifo},
         {"links", test_links},
+        {"copy is no standard descriptor", test_copy_is_no_standard_descriptor},
+        {"FIFO without standard input", test_fifo_without_stdin},
         {"socket path", test_socket_path},
         {"no terminal", test_no_terminal},
         {"stderr", test_stderr},

@@ -157,6 +157,7 @@ static const struct example examples[] = {
     {"count", "none", "none"},
     {"count", "4294967295", "4294967295"},
     {"count", "4294967296", ""},
+    {"count", "42949672950", ""}, /* and one digit more */
     {"count", "42949672960", ""},
 };
 
