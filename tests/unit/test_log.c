@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -685,10 +686,40 @@ static void test_master_of_a_terminal(void)
         log_info("x end");
         CU_ASSERT_EQUAL(whole_lines(drain(ends[1])), 1);
     }
-    CU_ASSERT_EQUAL(fcntl(ends[0], F_GETFL) & O_NONBLOCK, 0);
     restore_stderr(saved);
+    expect_whole_or_dropped(ends[0], ends[1]);
     close(ends[0]);
     close(ends[1]);
+}
+
+static bool would_wait; /* every file that is asked whether it would */
+
+ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+{
+    if (!would_wait)
+        return syscall(SYS_pwritev2, fd, pieces, count, offset, 0L, flags);
+    errno = EAGAIN;
+    return -1;
+}
+
+/* A disk that is busy is no reason to drop a line: files and devices that nobody reads are not asked. */
+static void test_busy_disk(void)
+{
+    static const char *const names[] = {other_path, "/dev/null"};
+
+    for (unsigned i = 0; i < 2; i++) {
+        int file = open(names[i], O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+        int saved = direct_stderr_to(file);
+        uint64_t before = log_dropped();
+        would_wait = true;
+        log_info("x end");
+        would_wait = false;
+        CU_ASSERT_EQUAL(log_dropped(), before);
+        restore_stderr(saved);
+        close(file);
+    }
+    CU_ASSERT_EQUAL(whole_lines(text_of(other_path)), 1);
+    unlink(other_path);
 }
 
 /* A pipe of another user cannot be opened once more: it is written to without waiting all the same. */
@@ -1130,6 +1161,7 @@ int main(void)
         {"full terminal", test_full_terminal},
         {"full socket", test_full_socket},
         {"master of a terminal", test_master_of_a_terminal},
+        {"busy disk", test_busy_disk},
         {"pipe of another user", test_pipe_of_another_user},
         {"rest is shared", test_rest_is_shared},
         {"rest is overwritten", test_rest_is_overwritten},

@@ -102,7 +102,8 @@ static void show_title(const char *todo, const char *title, const char *file, co
     snprintf(what, sizeof(what), "CASE=%s", todo);
     snprintf(which, sizeof(which), "TITLE=%s", title);
     snprintf(name, sizeof(name), "TITLE_FILE=%s", file ? file : "");
-    run((char *[]){"a program with quite a long name", "-c", "file", NULL}, environment, folder);
+    run((char *[]){"a program with quite a long name", "-c", "and a file with one that is even longer", NULL},
+        environment, folder);
 }
 
 static void check_title(const char *todo, const char *title, const char *file, const char *folder, const char *expected)
