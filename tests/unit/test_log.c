@@ -775,6 +775,23 @@ static void *find_rest(size_t *size)
     return found;
 }
 
+/* Nobody can cut it short under the others, not even who may open it. */
+static void check_sealed(const char *rest, size_t size)
+{
+    char name[128];
+
+    snprintf(name, sizeof(name), "/proc/self/map_files/%lx-%lx", (unsigned long)rest, (unsigned long)(rest + size));
+    int file = open(name, O_RDWR | O_CLOEXEC);
+    if (file < 0)
+        return; /* that takes a privilege */
+    errno = 0;
+    CU_ASSERT_EQUAL(ftruncate(file, 0), -1);
+    CU_ASSERT_EQUAL(errno, EPERM);
+    CU_ASSERT_EQUAL(ftruncate(file, 1 << 20), -1);
+    CU_ASSERT_EQUAL(fcntl(file, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    close(file);
+}
+
 /* Only where a line may be taken in part do processes share anything. */
 static void test_rest_is_shared(void)
 {
@@ -785,7 +802,9 @@ static void test_rest_is_shared(void)
     CU_ASSERT_PTR_NULL(find_rest(&size));
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     int saved = direct_stderr_to(ends[1]);
-    CU_ASSERT_PTR_NOT_NULL(find_rest(&size));
+    const char *rest = find_rest(&size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rest);
+    check_sealed(rest, size);
     CU_ASSERT_EQUAL(log_open("stderr"), 0);
     CU_ASSERT_PTR_NOT_NULL(find_rest(&size));
     restore_stderr(saved);
