@@ -13,7 +13,7 @@ enum { ROOM = 64 }; /* for all of a title but the file */
 
 static const char variable[] = "CCSERVER_TITLE_ROOM";
 static char suffix[2 * PATH_MAX];
-static char *begin, *end; /* where the arguments stood; NULL: titles are not set */
+static char *begin, *end; /* of argv[0], where titles stand; NULL: they are not set */
 
 /* ---- room ---- */
 
@@ -75,7 +75,7 @@ void title_init(int argc, char **argv, char **environment, const char *file)
     set_suffix(file);
     if (argc > 0) {
         begin = argv[0];
-        end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
+        end = argv[0] + strlen(argv[0]);
     }
     setproctitle_init(argc, argv, environment);
     /* The short name, which ps -C and top show, is that of the file that was executed: a link, or /proc/self/exe. */
@@ -94,7 +94,6 @@ void title_set(const char *format, ...)
     va_end(arguments);
     setproctitle("-ccserver: %s%s", text, suffix); /* "-": without the name of the program, which is argv[0]'s */
     /* It leaves a '.' where argv[0] ended. /proc shows all that stands in the place of the arguments. */
-    char *behind = begin + strlen(begin);
-    if (behind < end)
-        memset(behind, '\0', (size_t)(end - behind));
+    if (strlen(begin) < (size_t)(end - begin))
+        *end = '\0';
 }
