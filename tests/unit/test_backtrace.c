@@ -239,6 +239,12 @@ static void test_modules(void)
         CU_ASSERT_EQUAL(address - offset, 0x10);
         CU_ASSERT_PTR_NULL(strstr(text, "library("));
     }
+    program.dlpi_phnum = 1; /* so small that nothing is in it */
+    made_up = &program;
+    log_of(abort_myself);
+    made_up = NULL;
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "]:   [0x"));
+    CU_ASSERT_PTR_NULL(strstr(text, "(+0x"));
 }
 
 /* ---- frames ---- */

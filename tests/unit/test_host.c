@@ -41,6 +41,7 @@ static void test_addresses(void)
     CU_ASSERT(leads("[2001:db8::1]:80", "[2001:db8::1]:80"));
     CU_ASSERT_FALSE(leads("[2001:db8::1]:80", "[2001:db8::2]:80"));
     CU_ASSERT_FALSE(leads("[::ffff:127.0.0.1]:81", "127.0.0.1:80"));
+    CU_ASSERT_FALSE(leads("[::ffff:127.0.0.2]:80", "127.0.0.1:80"));
     CU_ASSERT_FALSE(leads("127.0.0.1:0", "127.0.0.1:0")); /* a port that is not known */
     CU_ASSERT_FALSE(leads("unix:/a", "127.0.0.1:80"));
     CU_ASSERT_FALSE(leads("localhost:80", "127.0.0.1:80")); /* nobody knows yet */

@@ -747,12 +747,15 @@ static void test_pipe_of_another_user(void)
 
 /* ---- the rest of a line ---- */
 
-static bool holds_lock; /* somebody, for ever: then it is not waited for, but counted */
-static unsigned pauses;
+static bool holds_lock;                    /* somebody, for ever: then it is not waited for, but counted */
+static unsigned pauses, pauses_until_free; /* 0: nobody lets go of it */
+static unsigned char *rest;
+static size_t rest_size;
 
 int nanosleep(const struct timespec *time, struct timespec *left)
 {
-    pauses++;
+    if (++pauses == pauses_until_free)
+        memset(rest, 0, rest_size);
     return holds_lock ? 0 : (int)syscall(SYS_nanosleep, time, left);
 }
 
@@ -776,11 +779,11 @@ static void *find_rest(size_t *size)
 }
 
 /* Nobody can cut it short under the others, not even who may open it. */
-static void check_sealed(const char *rest, size_t size)
+static void check_sealed(const char *shared, size_t size)
 {
     char name[128];
 
-    snprintf(name, sizeof(name), "/proc/self/map_files/%lx-%lx", (unsigned long)rest, (unsigned long)(rest + size));
+    snprintf(name, sizeof(name), "/proc/self/map_files/%lx-%lx", (unsigned long)shared, (unsigned long)(shared + size));
     int file = open(name, O_RDWR | O_CLOEXEC);
     if (file < 0)
         return; /* that takes a privilege */
@@ -802,9 +805,9 @@ static void test_rest_is_shared(void)
     CU_ASSERT_PTR_NULL(find_rest(&size));
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     int saved = direct_stderr_to(ends[1]);
-    const char *rest = find_rest(&size);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(rest);
-    check_sealed(rest, size);
+    const char *shared = find_rest(&size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(shared);
+    check_sealed(shared, size);
     CU_ASSERT_EQUAL(log_open("stderr"), 0);
     CU_ASSERT_PTR_NOT_NULL(find_rest(&size));
     restore_stderr(saved);
@@ -818,31 +821,62 @@ static void test_rest_is_overwritten(void)
 {
     uint64_t random = 1;
     int ends[2];
-    size_t size;
 
     CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     int saved = direct_stderr_to(ends[1]);
-    unsigned char *rest = find_rest(&size);
+    rest = find_rest(&rest_size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(rest);
     holds_lock = true;
     for (unsigned i = 0; i < 100; i++) {
         pauses = 0;
         if (i < 2)
-            memset(rest, 0xff, size);
+            memset(rest, 0xff, rest_size);
         else
-            for (size_t j = 0; j < size; j++)
+            for (size_t j = 0; j < rest_size; j++)
                 rest[j] = (unsigned char)unit_random(&random);
         log_info("x end");
         CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 1);
         CU_ASSERT_EQUAL(pauses, i == 0 ? 20 : 0); /* the lock is waited for once */
     }
     log_info("x end"); /* which it is not any more */
-    memset(rest, 0xff, size);
+    memset(rest, 0xff, rest_size);
     pauses = 0;
     log_info("x end");
     CU_ASSERT_EQUAL(pauses, 20);
-    CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 2);
+    log_info("x end");
+    memset(rest, 0xff, rest_size); /* and this time for a moment only */
+    pauses = 0;
+    pauses_until_free = 3;
+    log_info("x end");
+    CU_ASSERT_EQUAL(pauses, 3);
+    pauses_until_free = 0;
+    CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 4);
     holds_lock = false;
+    restore_stderr(saved);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static size_t most_at_once; /* that a socket takes; 0: what there is room for */
+
+ssize_t send(int fd, const void *bytes, size_t size, int flags)
+{
+    return sendto(fd, bytes, most_at_once && size > most_at_once ? most_at_once : size, flags, NULL, 0);
+}
+
+/* A line in many pieces: what comes meanwhile is dropped, and the line is whole in the end. */
+static void test_rest_in_pieces(void)
+{
+    int ends[2];
+
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    int saved = direct_stderr_to(ends[1]);
+    most_at_once = 10;
+    for (unsigned i = 0; i < 5; i++)
+        log_info("%.*s end", 17 + (int)i, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    most_at_once = 0;
+    log_info("goes again");
+    CU_ASSERT_EQUAL(whole_lines(drain(ends[0])), 3); /* the first, the report, and the last */
     restore_stderr(saved);
     close(ends[0]);
     close(ends[1]);
@@ -1184,6 +1218,7 @@ int main(void)
         {"pipe of another user", test_pipe_of_another_user},
         {"rest is shared", test_rest_is_shared},
         {"rest is overwritten", test_rest_is_overwritten},
+        {"rest in pieces", test_rest_in_pieces},
         {"rest of another socket", test_rest_of_another_socket},
         {"stopped terminal", test_stopped_terminal},
         {"file size limit", test_file_size_limit},

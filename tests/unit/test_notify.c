@@ -110,6 +110,36 @@ static void test_nobody_asked(void)
     CU_ASSERT_EQUAL(count_open(), open);
 }
 
+static void test_has_manager(void)
+{
+    unsetenv("NOTIFY_SOCKET");
+    CU_ASSERT_FALSE(notify_has_manager());
+    setenv("NOTIFY_SOCKET", "", 1);
+    CU_ASSERT_FALSE(notify_has_manager());
+    setenv("NOTIFY_SOCKET", "/run/systemd/notify", 1);
+    CU_ASSERT(notify_has_manager());
+    unsetenv("NOTIFY_SOCKET");
+}
+
+/* The shortest name that is free. */
+static void test_short_names(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int result = -1;
+
+    manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    for (char letter = 'a'; letter <= 'z' && result < 0; letter++) {
+        snprintf(name, sizeof(name), "@%c", letter);
+        address.sun_path[1] = letter;
+        result = bind(manager, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 2));
+    }
+    CU_ASSERT_EQUAL_FATAL(result, 0);
+    CU_ASSERT_EQUAL(setenv("NOTIFY_SOCKET", name, 1), 0);
+    notify("READY=1");
+    check_heard("READY=1");
+    end();
+}
+
 static void test_not_an_address(void)
 {
     static const char *const names[] = {"", "/", "@", "x", "relative/socket", "vsock:2:1234", "unix:/tmp/socket"};
@@ -190,6 +220,8 @@ int main(void)
         {"heard", test_heard},
         {"long text", test_long_text},
         {"nobody asked", test_nobody_asked},
+        {"has a manager", test_has_manager},
+        {"short names", test_short_names},
         {"not an address", test_not_an_address},
         {"nobody listens", test_nobody_listens},
         {"watchdog", test_watchdog},
