@@ -110,15 +110,9 @@ static const char *name_of(int signo)
     }
 }
 
-static const char *text_of(struct log_line *line)
-{
-    line->text[line->size] = '\0'; /* there is room: that of the newline */
-    return line->text;
-}
-
 static void write_headline(int signo, const siginfo_t *info)
 {
-    struct log_line line = {.size = 0};
+    struct log_line line = {.size = 0}; /* all zeros: the text has an end, in place of a newline */
 
     log_line_text(&line, signo == SIGABRT ? "aborted by " : "crashed by ");
     log_line_text(&line, name_of(signo));
@@ -132,13 +126,13 @@ static void write_headline(int signo, const siginfo_t *info)
     log_line_text(&line, ", build id ");
     log_line_text(&line, image.build_id);
     log_line_text(&line, "; the last calls, the latest first (addr2line -f -e BINARY OFFSET tells the lines):");
-    log_write_in_handler(text_of(&line));
+    log_write_in_handler(line.text);
 }
 
 /* As backtrace_symbols() prints it: FILE(+OFFSET) [ADDRESS]; the role stands for the program. */
 static void write_frame(uintptr_t address)
 {
-    struct log_line line = {.size = 0};
+    struct log_line line = {.size = 0}; /* the same */
 
     log_line_text(&line, "  ");
     for (unsigned i = 0; i < image.count; i++) {
@@ -154,7 +148,7 @@ static void write_frame(uintptr_t address)
     log_line_text(&line, "[");
     log_line_hex(&line, address);
     log_line_text(&line, "]");
-    log_write_in_handler(text_of(&line));
+    log_write_in_handler(line.text);
 }
 
 /*
