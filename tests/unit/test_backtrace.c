@@ -239,12 +239,25 @@ static void test_modules(void)
         CU_ASSERT_EQUAL(address - offset, 0x10);
         CU_ASSERT_PTR_NULL(strstr(text, "library("));
     }
-    program.dlpi_phnum = 1; /* so small that nothing is in it */
-    made_up = &program;
-    log_of(abort_myself);
-    made_up = NULL;
-    CU_ASSERT_PTR_NOT_NULL(strstr(text, "]:   [0x"));
-    CU_ASSERT_PTR_NULL(strstr(text, "(+0x"));
+}
+
+/* Programs that no address of this one is in: they end before, or begin behind; what is not loaded does not count. */
+static void test_modules_elsewhere(void)
+{
+    ElfW(Phdr) before[] = {{.p_type = PT_LOAD, .p_vaddr = 0x1000, .p_memsz = 0x1000}};
+    ElfW(Phdr) behind[] = {{.p_type = PT_NULL, .p_vaddr = 0, .p_memsz = UINTPTR_MAX},
+                           {.p_type = PT_LOAD, .p_vaddr = UINTPTR_MAX - 0x2000, .p_memsz = 0x1000}};
+    struct dl_phdr_info programs[] = {{.dlpi_phdr = before, .dlpi_phnum = 1, .dlpi_name = ""},
+                                      {.dlpi_phdr = behind, .dlpi_phnum = 2, .dlpi_name = ""}};
+
+    for (unsigned i = 0; i < 2; i++) {
+        made_up = &programs[i];
+        made_up_libraries = 100;
+        log_of(abort_myself);
+        made_up = NULL;
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, "]:   [0x"));
+        CU_ASSERT_PTR_NULL(strstr(text, "(+0x"));
+    }
 }
 
 /* ---- frames ---- */
@@ -394,6 +407,7 @@ int main(void)
         {"build id", test_build_id},
         {"notes", test_notes},
         {"modules", test_modules},
+        {"modules elsewhere", test_modules_elsewhere},
         {"frames", test_frames},
         {"caller", test_caller},
         {"deep", test_deep},
