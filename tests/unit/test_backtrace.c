@@ -244,9 +244,9 @@ static void test_modules(void)
 /* Programs that no address of this one is in: they end before, or begin behind; what is not loaded does not count. */
 static void test_modules_elsewhere(void)
 {
-    ElfW(Phdr) before[] = {{.p_type = PT_LOAD, .p_vaddr = 0x1000, .p_memsz = 0x1000}};
-    ElfW(Phdr) behind[] = {{.p_type = PT_NULL, .p_vaddr = 0, .p_memsz = UINTPTR_MAX},
-                           {.p_type = PT_LOAD, .p_vaddr = UINTPTR_MAX - 0x2000, .p_memsz = 0x1000}};
+    ElfW(Phdr) before[] = {{.p_type = PT_LOAD, .p_vaddr = 0x1000, .p_memsz = 0x2000}};
+    ElfW(Phdr) behind[] = {{.p_type = PT_LOAD, .p_vaddr = UINTPTR_MAX - 0x2000, .p_memsz = 0x1000},
+                           {.p_type = PT_NULL, .p_vaddr = 0, .p_memsz = UINTPTR_MAX}};
     struct dl_phdr_info programs[] = {{.dlpi_phdr = before, .dlpi_phnum = 1, .dlpi_name = ""},
                                       {.dlpi_phdr = behind, .dlpi_phnum = 2, .dlpi_name = ""}};
 

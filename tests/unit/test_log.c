@@ -428,6 +428,7 @@ static void test_fatal(void)
 static void test_line_in_handler(void)
 {
     setenv("TZ", "TST-5:30", 1); /* east of Greenwich */
+    tzset();
     begin();
     log_info("first"); /* which looks up the time zone */
     log_set_level(LOG_LEVEL_FATAL);
