@@ -74,14 +74,17 @@ static void begin(void)
     log_set_role("tester");
 }
 
-/* Until somebody says where the log goes it goes to the standard error, as whoever reads that wants it. */
-static void test_never_opened(void)
+/* What is written before the log has been opened, by main(), since each test leaves as many descriptors as it finds. */
+static char first_lines[256];
+
+static void log_unopened(void)
 {
     int ends[2], saved = dup(STDERR_FILENO);
-    char stream[64], text[256] = "";
+    char stream[64];
     struct stat status;
 
-    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
+        return;
     dup2(ends[1], STDERR_FILENO);
     fstat(STDERR_FILENO, &status);
     snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
@@ -91,10 +94,16 @@ static void test_never_opened(void)
     unsetenv("JOURNAL_STREAM");
     dup2(saved, STDERR_FILENO);
     close(saved);
-    CU_ASSERT(recv(ends[0], text, sizeof(text) - 1, MSG_DONTWAIT) > 0);
-    CU_ASSERT(matches(text, "^<6>" DATE " info ccserver\\[[0-9]+\\]: x\n$"));
+    if (recv(ends[0], first_lines, sizeof(first_lines) - 1, MSG_DONTWAIT) < 0)
+        first_lines[0] = '\0';
     close(ends[0]);
     close(ends[1]);
+}
+
+/* Until somebody says where the log goes it goes to the standard error, as whoever reads that wants it. */
+static void test_never_opened(void)
+{
+    CU_ASSERT(matches(first_lines, "^<6>" DATE " info ccserver\\[[0-9]+\\]: x\n$"));
 }
 
 static void test_line(void)
@@ -1250,6 +1259,7 @@ int main(void)
     snprintf(path, sizeof(path), "%s/log", folder);
     snprintf(old_path, sizeof(old_path), "%s/old", folder);
     snprintf(other_path, sizeof(other_path), "%s/other", folder);
+    log_unopened();
     if (log_open(path) < 0) /* one descriptor, before each test as after it */
         return EXIT_FAILURE;
     int result = unit_main("log", tests);
