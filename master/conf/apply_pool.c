@@ -128,7 +128,7 @@ static void find_pool(struct conf_reader *reader, unsigned index)
     struct listener_config *listener = &reader->conf->listeners[index];
     struct conf *conf = reader->conf;
 
-    if (reader->failed_line && listener->pool_name[0] == '\0') /* the error has come before its keys were read */
+    if (reader->failed_line) /* its keys, or the sections behind that line, have not been read */
         return;
     for (listener->pool = 0; listener->pool < conf->pool_count; listener->pool++)
         if (strcmp(conf->pools[listener->pool].name, listener->pool_name) == 0) {
