@@ -18,8 +18,9 @@ static struct {
     time_t utc_offset_s; /* of the last line; a handler must not ask for it */
     pid_t pid;           /* whose lines are counted below */
     uint64_t dropped;
-    uint64_t unreported;       /* of these, since a line last said how many */
-    _Atomic uint64_t *counter; /* another place to count them in, or NULL */
+    uint64_t unreported;                                      /* of these, since a line last said how many */
+    _Atomic uint64_t *counter;                                /* another place to count them in, or NULL */
+    void (*observer)(enum log_level level, const char *text); /* or NULL */
 } logger = {.level = LOG_LEVEL_INFO, .role = "ccserver"};
 
 int log_open(const char *target)
@@ -58,6 +59,7 @@ static pid_t count_as_this_process(void)
         logger.pid = pid;
         logger.dropped = logger.unreported = 0;
         logger.counter = NULL;
+        logger.observer = NULL;
     }
     return pid;
 }
@@ -74,6 +76,12 @@ uint64_t log_dropped(void)
 {
     count_as_this_process();
     return logger.dropped;
+}
+
+void log_set_observer(void (*observer)(enum log_level level, const char *text))
+{
+    count_as_this_process();
+    logger.observer = observer;
 }
 
 void log_count_dropped_in(_Atomic uint64_t *counter)
@@ -130,7 +138,18 @@ static bool write_after_report(enum log_style style, const struct log_stamp *sta
     return true;
 }
 
-static void write_line(enum log_level level, const char *format, va_list arguments)
+/* What was said from `begin` on. */
+static void show_observer(enum log_level level, const struct log_line *line, size_t begin)
+{
+    char text[LOG_LINE_SIZE];
+    size_t size = line->size - begin - 1; /* without the newline */
+
+    memcpy(text, line->text + begin, size);
+    text[size] = '\0';
+    logger.observer(level, text);
+}
+
+static void write_line(enum log_level level, bool is_event, const char *format, va_list arguments)
 {
     int saved = errno;
     enum log_style style = log_sink_style();
@@ -138,8 +157,11 @@ static void write_line(enum log_level level, const char *format, va_list argumen
     struct log_line line;
 
     log_line_begin(&line, style, &stamp);
+    size_t begin = line.size;
     log_line_format(&line, format, arguments);
     log_line_end(&line);
+    if (is_event && logger.observer && line.size > begin)
+        show_observer(level, &line, begin);
     bool written = logger.unreported == 0 ? log_sink_write(line.text, line.size)
                                           : write_after_report(style, &stamp, &line);
     if (!written)
@@ -153,7 +175,7 @@ void log_write(enum log_level level, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    write_line(level, format, arguments);
+    write_line(level, true, format, arguments);
     va_end(arguments);
 }
 
@@ -161,7 +183,7 @@ void log_fatal(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    write_line(LOG_LEVEL_FATAL, format, arguments);
+    write_line(LOG_LEVEL_FATAL, true, format, arguments);
     va_end(arguments);
     abort();
 }
@@ -219,7 +241,7 @@ void log_limited(struct log_limit *limit, unsigned burst, enum log_level level, 
     limit->written++;
     va_list arguments;
     va_start(arguments, format);
-    write_line(level, format, arguments);
+    write_line(level, true, format, arguments);
     va_end(arguments);
 }
 
@@ -228,6 +250,6 @@ void log_always(const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    write_line(LOG_LEVEL_NOTICE, format, arguments);
+    write_line(LOG_LEVEL_NOTICE, false, format, arguments);
     va_end(arguments);
 }

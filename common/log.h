@@ -65,6 +65,12 @@ uint64_t log_dropped(void);
  */
 void log_count_dropped_in(_Atomic uint64_t *counter);
 
+/*
+ * Have each line that this process logs from now on shown to `observer`, too, without what stands before it and whether
+ * or not it can be written, but not those of log_always(); NULL: no longer. It must not log. A child does not inherit it.
+ */
+void log_set_observer(void (*observer)(enum log_level level, const char *text));
+
 /* At most `burst` lines a second from one place; what was held back is counted and told by the next line. */
 struct log_limit {
     uint64_t second;

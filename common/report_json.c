@@ -93,6 +93,19 @@ static void json_process(FILE *out, const struct state_worker *worker)
             (double)report_ms_since(worker->ready_ms) / 1000, worker->is_adopted ? "true" : "false", worker->adopts);
 }
 
+/* What the kernel knows of it. */
+static void json_usage(FILE *out, const struct report *report, const struct state_worker *worker)
+{
+    const struct report_process *process = report->processes ? &report->processes[worker - report->state->workers]
+                                                             : NULL;
+
+    if (!process || !process->is_known)
+        return;
+    fprintf(out, "\"cpu_ms\": %" PRIu64 ", \"memory_bytes\": %" PRIu64 ", ", process->cpu_ms, process->memory_bytes);
+    if (process->descriptors >= 0)
+        fprintf(out, "\"descriptors\": %" PRId64 ", ", process->descriptors);
+}
+
 /* A slot that serves: the process it has now, and what all that it has had have counted. */
 static void json_worker(FILE *out, const struct report *report, const struct state_worker *worker)
 {
@@ -127,6 +140,7 @@ static void json_part(FILE *out, const struct report *report, enum state_part pa
             continue;
         fprintf(out, "%s\n  {", comma);
         comma = ",";
+        json_usage(out, report, worker);
         if (part == STATE_SERVES)
             json_worker(out, report, worker);
         else
@@ -153,6 +167,8 @@ static void json_listener(FILE *out, const struct state_listener *listener, cons
     report_json_string(out, listener->name);
     fprintf(out, ", \"service\": ");
     report_json_string(out, listener->service);
+    fprintf(out, ", \"pool\": ");
+    report_json_string(out, listener->pool);
     fprintf(out, ", \"addresses\": [");
     for (unsigned i = 0; i < listener->address_count; i++) {
         fprintf(out, "%s", i ? ", " : "");
@@ -196,9 +212,12 @@ static void json_master(FILE *out, const struct report *report)
     const struct stats_area *area = report->area;
     const struct stats_service *service = &area->service;
 
-    fprintf(out, " \"master\": {\"pid\": %d, \"state\": \"%s\", \"uptime_s\": %.3f, \"master_uptime_s\": %.3f, ",
-            (int)state->pid, state->phase, (double)report_ms_since(stats_read(&service->started_ms)) / 1000,
-            (double)report_ms_since(state->master_started_ms) / 1000);
+    fprintf(
+        out,
+        " \"master\": {\"pid\": %d, \"state\": \"%s\", \"ready\": %s, \"uptime_s\": %.3f, \"master_uptime_s\": %.3f, ",
+        (int)state->pid, state->phase, state->is_ready ? "true" : "false",
+        (double)report_ms_since(stats_read(&service->started_ms)) / 1000,
+        (double)report_ms_since(state->master_started_ms) / 1000);
     fprintf(out, "\"workers\": %u, \"generation\": %u, ", state_serving(state), state->generation);
     fprintf(out, "\"reloads\": %" PRIu64 ", \"reload_failures\": %" PRIu64 ", ", stats_read(&service->reloads),
             stats_read(&service->reload_failures));
@@ -207,6 +226,47 @@ static void json_master(FILE *out, const struct report *report)
     fprintf(out, "\"log_dropped\": %" PRIu64 ", ", state->log_dropped);
     json_respawns(out, report->sums->respawns);
     fprintf(out, "},\n");
+}
+
+static void json_pools(FILE *out, const struct master_state *state)
+{
+    fprintf(out, " \"pools\": [");
+    for (unsigned i = 0; i < state->pool_count; i++) {
+        const struct state_pool *pool = &state->pools[i];
+        fprintf(out, "%s{\"name\": ", i ? ", " : "");
+        report_json_string(out, pool->name);
+        fprintf(out, ", \"wanted\": %" PRIu32 ", \"ready\": %" PRIu32 ", \"cannot_run\": %s}", pool->wanted,
+                pool->running, pool->cannot_run ? "true" : "false");
+    }
+    fprintf(out, "],\n");
+}
+
+static void json_change(FILE *out, const char *name, const struct state_change *change)
+{
+    char text[STATE_TEXT_SIZE];
+
+    snprintf(text, sizeof(text), "%.*s", STATE_TEXT_SIZE - 1, change->text);
+    fprintf(out, " \"%s\": {\"count\": %" PRIu32 ", \"failed\": %s, \"time_ms\": %" PRIu64 ", \"text\": ", name,
+            atomic_load(&change->count), change->failed ? "true" : "false", change->at_ms);
+    report_json_string(out, text);
+    fprintf(out, "},\n");
+}
+
+static void json_events(FILE *out, const struct event_ring *ring)
+{
+    static const char *const levels[] = {"debug", "info", "notice", "warn", "error", "fatal"};
+    enum { LEVELS = sizeof(levels) / sizeof(levels[0]) };
+    struct event events[EVENTS_MAX];
+    unsigned count = event_read(ring, events);
+
+    fprintf(out, " \"events\": [");
+    for (unsigned i = 0; i < count; i++) {
+        fprintf(out, "%s\n  {\"time_ms\": %" PRIu64 ", \"level\": \"%s\", \"text\": ", i ? "," : "", events[i].at_ms,
+                levels[events[i].level % LEVELS]);
+        report_json_string(out, events[i].text);
+        fprintf(out, "}");
+    }
+    fprintf(out, "],\n");
 }
 
 void report_json(FILE *out, const struct report *report)
@@ -221,6 +281,10 @@ void report_json(FILE *out, const struct report *report)
     fprintf(out, "\"time\": \"%s\", \"time_ms\": %" PRIu64 ",\n", text,
             (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
     json_master(out, report);
+    json_pools(out, report->state);
+    json_change(out, "last_reload", &report->area->service.last_reload);
+    json_change(out, "last_upgrade", &report->area->service.last_upgrade);
+    json_events(out, &report->area->service.events);
     json_part(out, report, STATE_SERVES, "workers");
     json_part(out, report, STATE_STARTS, "starting");
     json_part(out, report, STATE_LEAVES, "leaving");

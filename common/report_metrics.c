@@ -4,6 +4,12 @@
 
 enum type { COUNTER, GAUGE };
 
+struct document {
+    FILE *out;
+    enum metrics_format format;
+    const struct report *report;
+};
+
 /* What is not allowed as it is, within quotes or in a help. */
 static void print_escaped(FILE *out, const char *text)
 {
@@ -17,13 +23,18 @@ static void print_escaped(FILE *out, const char *text)
     }
 }
 
-/* Of all samples of this name. A counter's samples are called NAME_total. */
-static void family(FILE *out, enum type type, const char *name, const char *unit, const char *help)
+/* Of all samples of this name. A counter's samples are called NAME_total, and in the older format so is the family. */
+static void family(const struct document *document, enum type type, const char *name, const char *unit,
+                   const char *help)
 {
-    fprintf(out, "# TYPE ccserver_%s %s\n", name, type == COUNTER ? "counter" : "gauge");
-    if (unit)
+    bool is_old = document->format == METRICS_PROMETHEUS;
+    const char *total = is_old && type == COUNTER ? "_total" : "";
+    FILE *out = document->out;
+
+    fprintf(out, "# TYPE ccserver_%s%s %s\n", name, total, type == COUNTER ? "counter" : "gauge");
+    if (unit && !is_old)
         fprintf(out, "# UNIT ccserver_%s %s\n", name, unit);
-    fprintf(out, "# HELP ccserver_%s ", name);
+    fprintf(out, "# HELP ccserver_%s%s ", name, total);
     print_escaped(out, help);
     fputc('\n', out);
 }
@@ -61,40 +72,53 @@ static void result(FILE *out, const char *name, uint64_t done, uint64_t failed)
     fprintf(out, "ccserver_%s_total{result=\"failed\"} %" PRIu64 "\n", name, failed);
 }
 
-static void server_metrics(FILE *out, const struct report *report)
+static void build_metrics(const struct document *document)
 {
+    bool is_old = document->format == METRICS_PROMETHEUS;
+    FILE *out = document->out;
+
+    fprintf(out, "# TYPE ccserver_build%s\n", is_old ? "_info gauge" : " info");
+    fprintf(out, "# HELP ccserver_build%s the version of the master in charge\n", is_old ? "_info" : "");
+    label(out, "ccserver_build_info{", "version", document->report->state->version);
+    fprintf(out, "} 1\n");
+}
+
+static void server_metrics(const struct document *document)
+{
+    const struct report *report = document->report;
     const struct master_state *state = report->state;
     const struct stats_service *service = &report->area->service;
+    FILE *out = document->out;
 
-    fprintf(out, "# TYPE ccserver_build info\n# HELP ccserver_build the version of the master in charge\n");
-    label(out, "ccserver_build_info{", "version", state->version);
-    fprintf(out, "} 1\n");
-    family(out, GAUGE, "uptime_seconds", "seconds", "since the first master started");
+    family(document, GAUGE, "uptime_seconds", "seconds", "since the first master started");
     fprintf(out, "ccserver_uptime_seconds %.3f\n", seconds(report_ms_since(stats_read(&service->started_ms))));
-    family(out, GAUGE, "ready", NULL, "1: all workers serve that can, and the server does not stop");
+    family(document, GAUGE, "ready", NULL, "1: all workers serve that can, and the server does not stop");
     fprintf(out, "ccserver_ready %d\n", state->is_ready);
-    family(out, GAUGE, "generation", NULL, "of the configuration that serves");
+    family(document, GAUGE, "generation", NULL, "of the configuration that serves");
     fprintf(out, "ccserver_generation %" PRIu32 "\n", state->generation);
-    family(out, COUNTER, "reloads", NULL, "configurations that serve, or were refused");
+    family(document, COUNTER, "reloads", NULL, "configurations that serve, or were refused");
     result(out, "reloads", stats_read(&service->reloads), stats_read(&service->reload_failures));
-    family(out, COUNTER, "upgrades", NULL, "binaries that have taken over, or have failed");
+    family(document, COUNTER, "upgrades", NULL, "binaries that have taken over, or have failed");
     result(out, "upgrades", stats_read(&report->area->upgrades), stats_read(&service->upgrade_failures));
-    family(out, COUNTER, "log_lines_dropped", NULL, "lines that the master in charge could not write to the log");
+    family(document, COUNTER, "log_lines_dropped", NULL, "lines that the master in charge could not write to the log");
     fprintf(out, "ccserver_log_lines_dropped_total %" PRIu64 "\n", state->log_dropped);
-    family(out, COUNTER, "worker_starts", NULL, "processes that were started for this reason");
+    family(document, COUNTER, "worker_starts", NULL, "processes that were started for this reason");
     for (unsigned i = 0; i < RESPAWNS; i++)
         fprintf(out, "ccserver_worker_starts_total{reason=\"%s\"} %" PRIu64 "\n", report_respawn_name(i),
                 report->sums->respawns[i]);
 }
 
-static void pool_metrics(FILE *out, const struct master_state *state)
+static void pool_metrics(const struct document *document)
 {
-    family(out, GAUGE, "pool_workers_wanted", NULL, "workers that the pool is to have");
+    const struct master_state *state = document->report->state;
+    FILE *out = document->out;
+
+    family(document, GAUGE, "pool_workers_wanted", NULL, "workers that the pool is to have");
     for (unsigned i = 0; i < state->pool_count; i++) {
         label(out, "ccserver_pool_workers_wanted{", "pool", state->pools[i].name);
         fprintf(out, "} %" PRIu32 "\n", state->pools[i].wanted);
     }
-    family(out, GAUGE, "pool_workers_ready", NULL, "workers of the pool that are ready and beat");
+    family(document, GAUGE, "pool_workers_ready", NULL, "workers of the pool that are ready and beat");
     for (unsigned i = 0; i < state->pool_count; i++) {
         label(out, "ccserver_pool_workers_ready{", "pool", state->pools[i].name);
         fprintf(out, "} %" PRIu32 "\n", state->pools[i].running);
@@ -153,19 +177,65 @@ static double accept_pauses(const struct state_worker *worker, const struct repo
     return (double)row->accept_pauses;
 }
 
-static void worker_metrics(FILE *out, const struct report *report)
+static void each_process(const struct document *document, const char *name,
+                         double (*value)(const struct report_process *process))
 {
-    family(out, GAUGE, "worker_ready", NULL, "1: the worker is ready and beats");
+    const struct report *report = document->report;
+
+    for (unsigned i = 0; i < report->state->worker_count; i++) {
+        const struct state_worker *worker = &report->state->workers[i];
+        if (worker->part != STATE_SERVES || !report->processes[i].is_known || value(&report->processes[i]) < 0)
+            continue;
+        fprintf(document->out, "ccserver_%s", name);
+        worker_labels(document->out, worker);
+        fprintf(document->out, "} %.17g\n", value(&report->processes[i]));
+    }
+}
+
+static double cpu_seconds(const struct report_process *process)
+{
+    return seconds(process->cpu_ms);
+}
+
+static double memory_bytes(const struct report_process *process)
+{
+    return (double)process->memory_bytes;
+}
+
+static double descriptors(const struct report_process *process)
+{
+    return (double)process->descriptors;
+}
+
+static void process_metrics(const struct document *document)
+{
+    if (!document->report->processes)
+        return;
+    family(document, COUNTER, "worker_cpu_seconds", "seconds",
+           "CPU time that the present process of the slot has used");
+    each_process(document, "worker_cpu_seconds_total", cpu_seconds);
+    family(document, GAUGE, "worker_resident_memory_bytes", "bytes", "memory of the process, with what it shares");
+    each_process(document, "worker_resident_memory_bytes", memory_bytes);
+    family(document, GAUGE, "worker_open_descriptors", NULL, "descriptors that the process has open");
+    each_process(document, "worker_open_descriptors", descriptors);
+}
+
+static void worker_metrics(const struct document *document)
+{
+    const struct report *report = document->report;
+    FILE *out = document->out;
+
+    family(document, GAUGE, "worker_ready", NULL, "1: the worker is ready and beats");
     each_worker(out, report, "worker_ready", is_ready);
-    family(out, GAUGE, "worker_adopted", NULL, "1: its accept queues are served by its siblings");
+    family(document, GAUGE, "worker_adopted", NULL, "1: its accept queues are served by its siblings");
     each_worker(out, report, "worker_adopted", is_adopted);
-    family(out, GAUGE, "worker_sessions_open", NULL, "sessions of this slot");
+    family(document, GAUGE, "worker_sessions_open", NULL, "sessions of this slot");
     each_worker(out, report, "worker_sessions_open", sessions_open);
-    family(out, COUNTER, "worker_turns", NULL, "turns of the event loop");
+    family(document, COUNTER, "worker_turns", NULL, "turns of the event loop");
     each_worker(out, report, "worker_turns_total", turns);
-    family(out, GAUGE, "worker_longest_turn_seconds", "seconds", "the longest turn of the event loop");
+    family(document, GAUGE, "worker_longest_turn_seconds", "seconds", "the longest turn of the event loop");
     each_worker(out, report, "worker_longest_turn_seconds", longest_turn);
-    family(out, COUNTER, "worker_accept_pauses", NULL, "times that accepting has stopped for a while");
+    family(document, COUNTER, "worker_accept_pauses", NULL, "times that accepting has stopped for a while");
     each_worker(out, report, "worker_accept_pauses_total", accept_pauses);
 }
 
@@ -185,9 +255,12 @@ static void each_listener(FILE *out, const struct report *report, const char *na
     }
 }
 
-static void closed_metrics(FILE *out, const struct report *report)
+static void closed_metrics(const struct document *document)
 {
-    family(out, COUNTER, "sessions_closed", NULL, "sessions that have ended for this reason");
+    const struct report *report = document->report;
+    FILE *out = document->out;
+
+    family(document, COUNTER, "sessions_closed", NULL, "sessions that have ended for this reason");
     for (unsigned i = 0; i < report->state->listener_count; i++) {
         const struct state_listener *listener = &report->state->listeners[i];
         const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
@@ -210,12 +283,14 @@ static bool is_first_of_name(const struct master_state *state, unsigned listener
     return true;
 }
 
-static void own_family(FILE *out, const struct report *report, const struct state_counter *counter)
+static void own_family(const struct document *document, const struct state_counter *counter)
 {
+    const struct report *report = document->report;
+    FILE *out = document->out;
     char name[STATE_NAME_SIZE + 16];
 
     snprintf(name, sizeof(name), "service_%s", counter->name);
-    family(out, COUNTER, name, NULL, counter->help);
+    family(document, COUNTER, name, NULL, counter->help);
     for (unsigned i = 0; i < report->state->listener_count; i++) {
         const struct state_listener *listener = &report->state->listeners[i];
         const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
@@ -229,33 +304,40 @@ static void own_family(FILE *out, const struct report *report, const struct stat
     }
 }
 
-static void listener_metrics(FILE *out, const struct report *report)
+static void listener_metrics(const struct document *document)
 {
+    const struct report *report = document->report;
     const struct master_state *state = report->state;
+    FILE *out = document->out;
 
-    family(out, GAUGE, "sessions_open", NULL, "sessions of this listener");
+    family(document, GAUGE, "sessions_open", NULL, "sessions of this listener");
     for (unsigned i = 0; i < state->listener_count; i++) {
         fprintf(out, "ccserver_sessions_open");
         listener_labels(out, &state->listeners[i]);
         fprintf(out, "} %" PRIu64 "\n", stats_open(report_sums_listener(report->sums, &state->listeners[i])));
     }
 #define X(name, metric, help)                                                                                          \
-    family(out, COUNTER, #metric, strstr(#metric, "_bytes") ? "bytes" : NULL, help);                                   \
+    family(document, COUNTER, #metric, strstr(#metric, "_bytes") ? "bytes" : NULL, help);                              \
     each_listener(out, report, #metric, offsetof(struct stats_listener, name));
     STATS_COUNTERS(X)
 #undef X
-    closed_metrics(out, report);
+    closed_metrics(document);
     for (unsigned i = 0; i < state->listener_count; i++)
         for (unsigned j = 0; j < state->listeners[i].counter_count; j++)
             if (is_first_of_name(state, i, state->listeners[i].counters[j].name))
-                own_family(out, report, &state->listeners[i].counters[j]);
+                own_family(document, &state->listeners[i].counters[j]);
 }
 
-void report_metrics(FILE *out, const struct report *report)
+void report_metrics(FILE *out, const struct report *report, enum metrics_format format)
 {
-    server_metrics(out, report);
-    pool_metrics(out, report->state);
-    worker_metrics(out, report);
-    listener_metrics(out, report);
-    fprintf(out, "# EOF\n");
+    const struct document document = {.out = out, .format = format, .report = report};
+
+    build_metrics(&document);
+    server_metrics(&document);
+    pool_metrics(&document);
+    worker_metrics(&document);
+    process_metrics(&document);
+    listener_metrics(&document);
+    if (format == METRICS_OPENMETRICS)
+        fprintf(out, "# EOF\n");
 }

@@ -8,7 +8,10 @@
 #include "common/report_sums.h"
 #include <stdio.h>
 
-/* Write the document, with its "# EOF". Errors are those of `out`. */
-void report_metrics(FILE *out, const struct report *report);
+/* The two ways to say it; the older one, of Prometheus, has no units and no type `info`. */
+enum metrics_format { METRICS_OPENMETRICS, METRICS_PROMETHEUS };
+
+/* Write the document, with the "# EOF" of OpenMetrics. Errors are those of `out`. */
+void report_metrics(FILE *out, const struct report *report, enum metrics_format format);
 
 #endif

@@ -13,6 +13,7 @@
 #ifndef COMMON_REPORT_SUMS_H
 #define COMMON_REPORT_SUMS_H
 
+#include "common/report_process.h"
 #include "common/state.h"
 #include "common/stats.h"
 
@@ -37,6 +38,7 @@ struct report {
     const struct stats_area *area;
     const struct master_state *state;
     const struct report_sums *sums;
+    const struct report_process *processes; /* of the workers of `state`, in their order; NULL: nobody has looked */
 };
 
 /* Read all counters. */

@@ -23,6 +23,7 @@
 #define COMMON_STATS_H
 
 #include "common/close_reason.h"
+#include "common/event.h"
 #include "common/state.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -126,6 +127,7 @@ struct stats_service {
     stats_counter started_ms;  /* monotonic, when the first master started; 0: not yet */
     stats_counter generations; /* numbers given to generations: no two have the same */
     stats_counter reloads, reload_failures, upgrade_failures;
+    struct event_ring events;
 };
 
 struct stats_area {
@@ -145,7 +147,7 @@ struct stats_area {
 };
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(7) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(8) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 

@@ -321,6 +321,7 @@ static int stay_as_guardian(void)
 
     if (upgrade->channel >= 0)
         close(upgrade->channel);
+    log_set_observer(NULL);
     stats_detach(master.fleet.context.stats);
     close(master.stats_fd);
     malloc_trim(0);

@@ -14,6 +14,7 @@
 static struct report_sums sums, before;
 static struct master_state state;
 static struct report report = {.state = &state, .sums = &sums};
+static struct stats_service *events_of;
 
 static void take(struct master *master)
 {
@@ -28,6 +29,12 @@ static void log_line(const char *line)
     log_always("%s", line);
 }
 
+/* What is logged from now on is also an event. */
+static void note_event(enum log_level level, const char *text)
+{
+    event_add(&events_of->events, (uint32_t)level, text);
+}
+
 void report_start(struct master *master)
 {
     struct stats_service *service = &master->fleet.context.stats->service;
@@ -35,6 +42,8 @@ void report_start(struct master *master)
     if (stats_read(&service->started_ms) == 0)
         stats_count(&service->started_ms, clock_now_ms());
     report_sums_take(master->fleet.context.stats, &before);
+    events_of = service;
+    log_set_observer(note_event);
 }
 
 void report_log(struct master *master)

@@ -10,14 +10,16 @@
 
 /* Pages that nobody touches cost nothing. */
 static struct report_sums sums, before;
+static struct report_process processes[STATE_WORKERS_MAX];
 
 /* What is there now. The rates of its tables are those since the server has started. */
 static struct report take(struct server *server)
 {
     report_sums_take(server->area, &sums);
+    report_processes_take(&server->state, processes);
     before.at_ms = stats_read(&server->area->service.started_ms);
     memcpy(before.names, sums.names, sizeof(before.names));
-    return (struct report){.area = server->area, .state = &server->state, .sums = &sums};
+    return (struct report){.area = server->area, .state = &server->state, .sums = &sums, .processes = processes};
 }
 
 static void print_line(const char *line)
@@ -99,7 +101,7 @@ enum ctl_exit show_metrics(struct server *server)
 {
     const struct report report = take(server);
 
-    report_metrics(stdout, &report);
+    report_metrics(stdout, &report, METRICS_OPENMETRICS);
     return CTL_DONE;
 }
 
@@ -117,7 +119,7 @@ enum ctl_exit show_stat(struct server *server, const char *pattern)
 
     if (!out)
         return CTL_REFUSED;
-    report_metrics(out, &report);
+    report_metrics(out, &report, METRICS_OPENMETRICS);
     fclose(out);
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
         if (line[0] != '#' && matches(line, pattern))

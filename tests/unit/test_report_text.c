@@ -7,6 +7,7 @@
  *
  * What is gone: slot 2 of main, a listener, a name whose place another one has taken, slots without a number.
  */
+#include "common/log.h"
 #include "common/report_json.h"
 #include "common/report_metrics.h"
 #include "common/report_table.h"
@@ -24,7 +25,8 @@ static struct report_sums sums, before;
 static struct master_state state;
 static struct stats_area *area;
 static struct stats_block *blocks[BLOCKS];
-static struct report report = {.state = &state, .sums = &sums};
+static struct report_process processes[STATE_WORKERS_MAX];
+static struct report report = {.state = &state, .sums = &sums, .processes = processes};
 static int fd;
 
 /* ---- time stands still ---- */
@@ -205,6 +207,21 @@ static void fill_state(void)
     fill_workers();
 }
 
+/* What has happened, and what the kernel knows of the first two workers. */
+static void fill_rest(void)
+{
+    struct stats_service *service = &area->service;
+
+    state_note_change(&service->last_reload, false, "a new generation serves");
+    state_note_change(&service->last_upgrade, true, "it said \"no\"");
+    event_add(&service->events, LOG_LEVEL_INFO, "a \\ and a \"quote\"");
+    event_add(&service->events, LOG_LEVEL_ERROR, "killed");
+    memset(processes, 0, sizeof(processes));
+    processes[0] = (struct report_process){
+        .is_known = true, .cpu_ms = 12340, .memory_bytes = 5 << 20, .descriptors = 17};
+    processes[1] = (struct report_process){.is_known = true, .cpu_ms = 1, .memory_bytes = 4096, .descriptors = -1};
+}
+
 static void begin(void)
 {
     memset(&sums, 0xff, sizeof(sums)); /* what is not counted is not believed */
@@ -215,6 +232,7 @@ static void begin(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(area);
     fill_area();
     fill_state();
+    fill_rest();
     report.area = area;
     report_sums_take(area, &sums);
 }
@@ -242,7 +260,7 @@ static void check_text(const char *got, const char *expected)
 }
 
 /* What is written to a file of a report. The caller frees it. */
-static char *written_by(void (*write)(FILE *out, const struct report *report))
+__attribute__((noinline)) static char *written_by(void (*write)(FILE *out, const struct report *report))
 {
     char *text = NULL;
     size_t size;
@@ -252,6 +270,16 @@ static char *written_by(void (*write)(FILE *out, const struct report *report))
     write(out, &report);
     CU_ASSERT_EQUAL(fclose(out), 0);
     return text;
+}
+
+static void openmetrics(FILE *out, const struct report *shown)
+{
+    report_metrics(out, shown, METRICS_OPENMETRICS);
+}
+
+static void prometheus(FILE *out, const struct report *shown)
+{
+    report_metrics(out, shown, METRICS_PROMETHEUS);
 }
 
 static char table[1 << 16];
@@ -267,36 +295,45 @@ static void add_line(const char *line)
 
 static const char expected_json[] =
     "{\"layout\": 1, \"version\": \"1.2.3\", \"time\": \"2026-01-02T03:04:05Z\", \"time_ms\": 1767323045678,\n"
-    " \"master\": {\"pid\": 100, \"state\": \"serving\", \"uptime_s\": 93784.005, \"master_uptime_s\": 3723.004, "
-    "\"workers\": 3, \"generation\": 2, \"reloads\": 32, \"reload_failures\": 33, \"upgrades\": 31, "
-    "\"upgrade_failures\": 34, \"log_dropped\": 35, \"respawns\": {\"signal\": 12, \"exit\": 3, \"hang\": 1, "
-    "\"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 5}},\n"
+    " \"master\": {\"pid\": 100, \"state\": \"serving\", \"ready\": true, \"uptime_s\": 93784.005, "
+    "\"master_uptime_s\": 3723.004, \"workers\": 3, \"generation\": 2, \"reloads\": 32, \"reload_failures\": 33, "
+    "\"upgrades\": 31, \"upgrade_failures\": 34, \"log_dropped\": 35, \"respawns\": {\"signal\": 12, \"exit\": 3, "
+    "\"hang\": 1, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 5}},\n"
+    " \"pools\": [{\"name\": \"main\", \"wanted\": 2, \"ready\": 1, \"cannot_run\": false}, {\"name\": \"bank\", "
+    "\"wanted\": 4, \"ready\": 3, \"cannot_run\": false}],\n"
+    " \"last_reload\": {\"count\": 1, \"failed\": false, \"time_ms\": 1767323045678, \"text\": \"a new generation "
+    "serves\"},\n"
+    " \"last_upgrade\": {\"count\": 1, \"failed\": true, \"time_ms\": 1767323045678, \"text\": \"it said "
+    "\\\"no\\\"\"},\n"
+    " \"events\": [\n"
+    "  {\"time_ms\": 1767323045678, \"level\": \"info\", \"text\": \"a \\\\ and a \\\"quote\\\"\"},\n"
+    "  {\"time_ms\": 1767323045678, \"level\": \"error\", \"text\": \"killed\"}],\n"
     " \"workers\": [\n"
-    "  {\"pool\": \"main\", \"slot\": 0, \"pid\": 101, \"generation\": 2, \"state\": \"ready\", \"uptime_s\": 7.000, "
-    "\"ready_s\": 6.500, \"adopted\": false, \"adopted_queues\": 1, \"respawns\": {\"signal\": 0, \"exit\": 0, "
-    "\"hang\": 0, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"none\", \"turns\": "
-    "1040, \"longest_turn_us\": 1500, \"accept_pauses\": 9, \"log_dropped\": 13, \"sessions_open\": 396638, "
-    "\"accepted\": 401401, \"refused\": 403, \"lost\": 0, \"messages_in\": 407, \"messages_out\": 409, \"bytes_in\": "
-    "411, \"bytes_out\": 413, \"protocol_errors\": 415, \"upstream_failures\": 417, \"published\": 419, "
-    "\"publications_lost\": 421, \"closed\": {\"done\": 423, \"peer\": 425, \"reset\": 427, \"idle\": 429, "
-    "\"oversize\": 431, \"protocol\": 433, \"overflow\": 435, \"upstream\": 437, \"leaving\": 439, \"drain\": 441, "
-    "\"memory\": 443}},\n"
-    "  {\"pool\": \"main\", \"slot\": 1, \"pid\": 102, \"generation\": 2, \"state\": \"ready\", \"uptime_s\": 65.432, "
-    "\"ready_s\": 61.001, \"adopted\": true, \"adopted_queues\": 0, \"respawns\": {\"signal\": 2, \"exit\": 0, "
-    "\"hang\": 1, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"hang\", \"turns\": "
-    "2050, \"longest_turn_us\": 9000, \"accept_pauses\": 11, \"log_dropped\": 15, \"sessions_open\": 1583296, "
-    "\"accepted\": 1601600, \"refused\": 1604, \"lost\": 0, \"messages_in\": 1612, \"messages_out\": 1616, "
-    "\"bytes_in\": 1620, \"bytes_out\": 1624, \"protocol_errors\": 1628, \"upstream_failures\": 1632, \"published\": "
-    "1636, \"publications_lost\": 1640, \"closed\": {\"done\": 1644, \"peer\": 1648, \"reset\": 1652, \"idle\": 1656, "
-    "\"oversize\": 1660, \"protocol\": 1664, \"overflow\": 1668, \"upstream\": 1672, \"leaving\": 1676, \"drain\": "
-    "1680, \"memory\": 1684}},\n"
+    "  {\"cpu_ms\": 12340, \"memory_bytes\": 5242880, \"descriptors\": 17, \"pool\": \"main\", \"slot\": 0, \"pid\": "
+    "101, \"generation\": 2, \"state\": \"ready\", \"uptime_s\": 7.000, \"ready_s\": 6.500, \"adopted\": false, "
+    "\"adopted_queues\": 1, \"respawns\": {\"signal\": 0, \"exit\": 0, \"hang\": 0, \"reload\": 0, \"resize\": 0, "
+    "\"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"none\", \"turns\": 1040, \"longest_turn_us\": 1500, "
+    "\"accept_pauses\": 9, \"log_dropped\": 13, \"sessions_open\": 396638, \"accepted\": 401401, \"refused\": 403, "
+    "\"lost\": 0, \"messages_in\": 407, \"messages_out\": 409, \"bytes_in\": 411, \"bytes_out\": 413, "
+    "\"protocol_errors\": 415, \"upstream_failures\": 417, \"published\": 419, \"publications_lost\": 421, "
+    "\"closed\": {\"done\": 423, \"peer\": 425, \"reset\": 427, \"idle\": 429, \"oversize\": 431, \"protocol\": 433, "
+    "\"overflow\": 435, \"upstream\": 437, \"leaving\": 439, \"drain\": 441, \"memory\": 443}},\n"
+    "  {\"cpu_ms\": 1, \"memory_bytes\": 4096, \"pool\": \"main\", \"slot\": 1, \"pid\": 102, \"generation\": 2, "
+    "\"state\": \"ready\", \"uptime_s\": 65.432, \"ready_s\": 61.001, \"adopted\": true, \"adopted_queues\": 0, "
+    "\"respawns\": {\"signal\": 2, \"exit\": 0, \"hang\": 1, \"reload\": 0, \"resize\": 0, \"recycle\": 0, "
+    "\"upgrade\": 0}, \"last_reason\": \"hang\", \"turns\": 2050, \"longest_turn_us\": 9000, \"accept_pauses\": 11, "
+    "\"log_dropped\": 15, \"sessions_open\": 1583296, \"accepted\": 1601600, \"refused\": 1604, \"lost\": 0, "
+    "\"messages_in\": 1612, \"messages_out\": 1616, \"bytes_in\": 1620, \"bytes_out\": 1624, \"protocol_errors\": "
+    "1628, \"upstream_failures\": 1632, \"published\": 1636, \"publications_lost\": 1640, \"closed\": {\"done\": "
+    "1644, \"peer\": 1648, \"reset\": 1652, \"idle\": 1656, \"oversize\": 1660, \"protocol\": 1664, \"overflow\": "
+    "1668, \"upstream\": 1672, \"leaving\": 1676, \"drain\": 1680, \"memory\": 1684}},\n"
     "  {\"pool\": \"bank\", \"slot\": 0, \"pid\": 0, \"generation\": 2, \"state\": \"backoff\", \"uptime_s\": 0.005, "
     "\"ready_s\": 0.000, \"adopted\": false, \"adopted_queues\": 0, \"respawns\": {\"signal\": 0, \"exit\": 3, "
-    "\"hang\": 0, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"exit\", \"turns\": "
-    "3000, \"longest_turn_us\": 3500, \"accept_pauses\": 5, \"log_dropped\": 7, \"sessions_open\": 296824, "
-    "\"accepted\": 300300, \"refused\": 301, \"lost\": 0, \"messages_in\": 303, \"messages_out\": 304, \"bytes_in\": "
-    "305, \"bytes_out\": 306, \"protocol_errors\": 307, \"upstream_failures\": 308, \"published\": 309, "
-    "\"publications_lost\": 310, \"closed\": {\"done\": 311, \"peer\": 312, \"reset\": 313, \"idle\": 314, "
+    "\"hang\": 0, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 0}, \"last_reason\": \"exit\", "
+    "\"turns\": 3000, \"longest_turn_us\": 3500, \"accept_pauses\": 5, \"log_dropped\": 7, \"sessions_open\": "
+    "296824, \"accepted\": 300300, \"refused\": 301, \"lost\": 0, \"messages_in\": 303, \"messages_out\": 304, "
+    "\"bytes_in\": 305, \"bytes_out\": 306, \"protocol_errors\": 307, \"upstream_failures\": 308, \"published\": "
+    "309, \"publications_lost\": 310, \"closed\": {\"done\": 311, \"peer\": 312, \"reset\": 313, \"idle\": 314, "
     "\"oversize\": 315, \"protocol\": 316, \"overflow\": 317, \"upstream\": 318, \"leaving\": 319, \"drain\": 320, "
     "\"memory\": 321}}],\n"
     " \"starting\": [\n"
@@ -304,42 +341,43 @@ static const char expected_json[] =
     "0.020, \"ready_s\": 0.000, \"adopted\": false, \"adopted_queues\": 0, \"turns\": 40, \"longest_turn_us\": 700, "
     "\"accept_pauses\": 6, \"log_dropped\": 8, \"sessions_open\": 395824, \"accepted\": 400400, \"refused\": 401, "
     "\"lost\": 0, \"messages_in\": 403, \"messages_out\": 404, \"bytes_in\": 405, \"bytes_out\": 406, "
-    "\"protocol_errors\": 407, \"upstream_failures\": 408, \"published\": 409, \"publications_lost\": 410, \"closed\": "
-    "{\"done\": 411, \"peer\": 412, \"reset\": 413, \"idle\": 414, \"oversize\": 415, \"protocol\": 416, \"overflow\": "
-    "417, \"upstream\": 418, \"leaving\": 419, \"drain\": 420, \"memory\": 421}}],\n"
+    "\"protocol_errors\": 407, \"upstream_failures\": 408, \"published\": 409, \"publications_lost\": 410, "
+    "\"closed\": {\"done\": 411, \"peer\": 412, \"reset\": 413, \"idle\": 414, \"oversize\": 415, \"protocol\": 416, "
+    "\"overflow\": 417, \"upstream\": 418, \"leaving\": 419, \"drain\": 420, \"memory\": 421}}],\n"
     " \"leaving\": [\n"
     "  {\"pool\": \"main\", \"slot\": 1, \"pid\": 105, \"generation\": 1, \"state\": \"stopping\", \"uptime_s\": "
     "3600.000, \"ready_s\": 3599.000, \"adopted\": false, \"adopted_queues\": 0, \"turns\": 50, \"longest_turn_us\": "
     "9000, \"accept_pauses\": 7, \"log_dropped\": 9, \"sessions_open\": 494824, \"accepted\": 500500, \"refused\": "
     "501, \"lost\": 0, \"messages_in\": 503, \"messages_out\": 504, \"bytes_in\": 505, \"bytes_out\": 506, "
-    "\"protocol_errors\": 507, \"upstream_failures\": 508, \"published\": 509, \"publications_lost\": 510, \"closed\": "
-    "{\"done\": 511, \"peer\": 512, \"reset\": 513, \"idle\": 514, \"oversize\": 515, \"protocol\": 516, \"overflow\": "
-    "517, \"upstream\": 518, \"leaving\": 519, \"drain\": 520, \"memory\": 521}}],\n"
+    "\"protocol_errors\": 507, \"upstream_failures\": 508, \"published\": 509, \"publications_lost\": 510, "
+    "\"closed\": {\"done\": 511, \"peer\": 512, \"reset\": 513, \"idle\": 514, \"oversize\": 515, \"protocol\": 516, "
+    "\"overflow\": 517, \"upstream\": 518, \"leaving\": 519, \"drain\": 520, \"memory\": 521}}],\n"
     " \"listeners\": [\n"
-    "  {\"name\": \"echo\", \"service\": \"echo\", \"addresses\": [\"127.0.0.1:7\", \"unix:/run/\\\"echo\\\"\"], "
-    "\"sessions_open\": 1188286, \"accepted\": 1202201, \"refused\": 1205, \"lost\": 0, \"messages_in\": 1213, "
-    "\"messages_out\": 1217, \"bytes_in\": 1221, \"bytes_out\": 1225, \"protocol_errors\": 1229, "
-    "\"upstream_failures\": 1233, \"published\": 1237, \"publications_lost\": 1241, \"closed\": {\"done\": 1245, "
-    "\"peer\": 1249, \"reset\": 1253, \"idle\": 1257, \"oversize\": 1261, \"protocol\": 1265, \"overflow\": 1269, "
-    "\"upstream\": 1273, \"leaving\": 1277, \"drain\": 1281, \"memory\": 1285}, \"own\": {\"hits\": 1289, \"misses\": "
-    "1293}},\n"
-    "  {\"name\": \"a \\\"bank\\\"\", \"service\": \"bank\", \"addresses\": [\"0.0.0.0:8\"], \"sessions_open\": "
-    "989472, \"accepted\": 1001000, \"refused\": 1003, \"lost\": 0, \"messages_in\": 1009, \"messages_out\": 1012, "
-    "\"bytes_in\": 1015, \"bytes_out\": 1018, \"protocol_errors\": 1021, \"upstream_failures\": 1024, \"published\": "
-    "1027, \"publications_lost\": 1030, \"closed\": {\"done\": 1033, \"peer\": 1036, \"reset\": 1039, \"idle\": 1042, "
-    "\"oversize\": 1045, \"protocol\": 1048, \"overflow\": 1051, \"upstream\": 1054, \"leaving\": 1057, \"drain\": "
-    "1060, \"memory\": 1063}, \"own\": {\"sums\": 1066, \"hits\": 1069}}],\n"
-    " \"gone\": {\"workers\": {\"turns\": 7800, \"longest_turn_us\": 4000, \"accept_pauses\": 28, \"log_dropped\": 32, "
-    "\"sessions_open\": 692824, \"accepted\": 1301300, \"refused\": 1302, \"lost\": 593824, \"messages_in\": 1306, "
-    "\"messages_out\": 1308, \"bytes_in\": 1310, \"bytes_out\": 1312, \"protocol_errors\": 1314, "
+    "  {\"name\": \"echo\", \"service\": \"echo\", \"pool\": \"main\", \"addresses\": [\"127.0.0.1:7\", "
+    "\"unix:/run/\\\"echo\\\"\"], \"sessions_open\": 1188286, \"accepted\": 1202201, \"refused\": 1205, \"lost\": 0, "
+    "\"messages_in\": 1213, \"messages_out\": 1217, \"bytes_in\": 1221, \"bytes_out\": 1225, \"protocol_errors\": "
+    "1229, \"upstream_failures\": 1233, \"published\": 1237, \"publications_lost\": 1241, \"closed\": {\"done\": "
+    "1245, \"peer\": 1249, \"reset\": 1253, \"idle\": 1257, \"oversize\": 1261, \"protocol\": 1265, \"overflow\": "
+    "1269, \"upstream\": 1273, \"leaving\": 1277, \"drain\": 1281, \"memory\": 1285}, \"own\": {\"hits\": 1289, "
+    "\"misses\": 1293}},\n"
+    "  {\"name\": \"a \\\"bank\\\"\", \"service\": \"bank\", \"pool\": \"bank\", \"addresses\": [\"0.0.0.0:8\"], "
+    "\"sessions_open\": 989472, \"accepted\": 1001000, \"refused\": 1003, \"lost\": 0, \"messages_in\": 1009, "
+    "\"messages_out\": 1012, \"bytes_in\": 1015, \"bytes_out\": 1018, \"protocol_errors\": 1021, "
+    "\"upstream_failures\": 1024, \"published\": 1027, \"publications_lost\": 1030, \"closed\": {\"done\": 1033, "
+    "\"peer\": 1036, \"reset\": 1039, \"idle\": 1042, \"oversize\": 1045, \"protocol\": 1048, \"overflow\": 1051, "
+    "\"upstream\": 1054, \"leaving\": 1057, \"drain\": 1060, \"memory\": 1063}, \"own\": {\"sums\": 1066, \"hits\": "
+    "1069}}],\n"
+    " \"gone\": {\"workers\": {\"turns\": 7800, \"longest_turn_us\": 4000, \"accept_pauses\": 28, \"log_dropped\": "
+    "32, \"sessions_open\": 692824, \"accepted\": 1301300, \"refused\": 1302, \"lost\": 593824, \"messages_in\": "
+    "1306, \"messages_out\": 1308, \"bytes_in\": 1310, \"bytes_out\": 1312, \"protocol_errors\": 1314, "
     "\"upstream_failures\": 1316, \"published\": 1318, \"publications_lost\": 1320, \"closed\": {\"done\": 1322, "
     "\"peer\": 1324, \"reset\": 1326, \"idle\": 1328, \"oversize\": 1330, \"protocol\": 1332, \"overflow\": 1334, "
     "\"upstream\": 1336, \"leaving\": 1338, \"drain\": 1340, \"memory\": 1342}},\n"
     "  \"listeners\": {\"sessions_open\": 791824, \"accepted\": 1401400, \"refused\": 1402, \"lost\": 593824, "
     "\"messages_in\": 1406, \"messages_out\": 1408, \"bytes_in\": 1410, \"bytes_out\": 1412, \"protocol_errors\": "
-    "1414, \"upstream_failures\": 1416, \"published\": 1418, \"publications_lost\": 1420, \"closed\": {\"done\": 1422, "
-    "\"peer\": 1424, \"reset\": 1426, \"idle\": 1428, \"oversize\": 1430, \"protocol\": 1432, \"overflow\": 1434, "
-    "\"upstream\": 1436, \"leaving\": 1438, \"drain\": 1440, \"memory\": 1442}}}}\n";
+    "1414, \"upstream_failures\": 1416, \"published\": 1418, \"publications_lost\": 1420, \"closed\": {\"done\": "
+    "1422, \"peer\": 1424, \"reset\": 1426, \"idle\": 1428, \"oversize\": 1430, \"protocol\": 1432, \"overflow\": "
+    "1434, \"upstream\": 1436, \"leaving\": 1438, \"drain\": 1440, \"memory\": 1442}}}}\n";
 
 static void test_json(void)
 {
@@ -425,6 +463,19 @@ static const char expected_metrics[] =
     "ccserver_worker_accept_pauses_total{pool=\"main\",worker=\"0\"} 9\n"
     "ccserver_worker_accept_pauses_total{pool=\"main\",worker=\"1\"} 11\n"
     "ccserver_worker_accept_pauses_total{pool=\"bank\",worker=\"0\"} 5\n"
+    "# TYPE ccserver_worker_cpu_seconds counter\n"
+    "# UNIT ccserver_worker_cpu_seconds seconds\n"
+    "# HELP ccserver_worker_cpu_seconds CPU time that the present process of the slot has used\n"
+    "ccserver_worker_cpu_seconds_total{pool=\"main\",worker=\"0\"} 12.34\n"
+    "ccserver_worker_cpu_seconds_total{pool=\"main\",worker=\"1\"} 0.001\n"
+    "# TYPE ccserver_worker_resident_memory_bytes gauge\n"
+    "# UNIT ccserver_worker_resident_memory_bytes bytes\n"
+    "# HELP ccserver_worker_resident_memory_bytes memory of the process, with what it shares\n"
+    "ccserver_worker_resident_memory_bytes{pool=\"main\",worker=\"0\"} 5242880\n"
+    "ccserver_worker_resident_memory_bytes{pool=\"main\",worker=\"1\"} 4096\n"
+    "# TYPE ccserver_worker_open_descriptors gauge\n"
+    "# HELP ccserver_worker_open_descriptors descriptors that the process has open\n"
+    "ccserver_worker_open_descriptors{pool=\"main\",worker=\"0\"} 17\n"
     "# TYPE ccserver_sessions_open gauge\n"
     "# HELP ccserver_sessions_open sessions of this listener\n"
     "ccserver_sessions_open{listener=\"echo\",service=\"echo\",pool=\"main\"} 1188286\n"
@@ -488,10 +539,14 @@ static const char expected_metrics[] =
     "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"leaving\"} 1277\n"
     "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"drain\"} 1281\n"
     "ccserver_sessions_closed_total{listener=\"echo\",service=\"echo\",pool=\"main\",reason=\"memory\"} 1285\n"
-    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"done\"} 1033\n"
-    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"peer\"} 1036\n"
-    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"reset\"} 1039\n"
-    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"idle\"} 1042\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"done\"} "
+    "1033\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"peer\"} "
+    "1036\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"reset\"} "
+    "1039\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"idle\"} "
+    "1042\n"
     "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"oversize\"} "
     "1045\n"
     "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"protocol\"} "
@@ -502,7 +557,8 @@ static const char expected_metrics[] =
     "1054\n"
     "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"leaving\"} "
     "1057\n"
-    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"drain\"} 1060\n"
+    "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"drain\"} "
+    "1060\n"
     "ccserver_sessions_closed_total{listener=\"a \\\"bank\\\"\",service=\"bank\",pool=\"bank\",reason=\"memory\"} "
     "1063\n"
     "# TYPE ccserver_service_hits counter\n"
@@ -520,9 +576,39 @@ static const char expected_metrics[] =
 static void test_metrics(void)
 {
     begin();
-    char *text = written_by(report_metrics);
+    char *text = written_by(openmetrics);
     check_text(text, expected_metrics);
     free(text);
+    end();
+}
+
+/* The older format: without units, and with the name of a counter's samples. */
+static void test_metrics_of_prometheus(void)
+{
+    begin();
+    char *text = written_by(prometheus);
+    CU_ASSERT_PTR_NULL(strstr(text, "# UNIT"));
+    CU_ASSERT_PTR_NULL(strstr(text, "# EOF"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text,
+                                  "# TYPE ccserver_build_info gauge\n# HELP ccserver_build_info the version of the "
+                                  "master in charge\nccserver_build_info{version=\"1.2.3\"} 1\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n# TYPE ccserver_reloads_total counter\n# HELP ccserver_reloads_total conf"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n# TYPE ccserver_generation gauge\n# HELP ccserver_generation of"));
+    free(text);
+    end();
+}
+
+/* Nobody has looked at the processes: nothing is said of them. */
+static void test_without_processes(void)
+{
+    begin();
+    report.processes = NULL;
+    char *json = written_by(report_json), *metrics = written_by(openmetrics);
+    CU_ASSERT_PTR_NULL(strstr(json, "cpu_ms"));
+    CU_ASSERT_PTR_NULL(strstr(metrics, "cpu_seconds"));
+    report.processes = processes;
+    free(json);
+    free(metrics);
     end();
 }
 
@@ -531,7 +617,7 @@ static void test_metrics_escape(void)
 {
     begin();
     strlcpy(state.pools[0].name, "a\\b\"c\nd", sizeof(state.pools[0].name));
-    char *text = written_by(report_metrics);
+    char *text = written_by(openmetrics);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nccserver_pool_workers_wanted{pool=\"a\\\\b\\\"c\\nd\"} 2\n"));
     free(text);
     end();
@@ -577,7 +663,7 @@ static void test_metrics_of_services(void)
     stats_count(&blocks[0]->listeners[3].own[0], 5);
     stats_count(&blocks[0]->listeners[3].own[1], 6);
     report_sums_take(area, &sums);
-    char *text = written_by(report_metrics), *part = strstr(text, "# TYPE ccserver_service_");
+    char *text = written_by(openmetrics), *part = strstr(text, "# TYPE ccserver_service_");
     CU_ASSERT_PTR_NOT_NULL_FATAL(part);
     check_text(part, expected);
     free(text);
@@ -871,6 +957,8 @@ int main(void)
         {"JSON", test_json},
         {"metrics", test_metrics},
         {"metrics escape", test_metrics_escape},
+        {"metrics of Prometheus", test_metrics_of_prometheus},
+        {"without processes", test_without_processes},
         {"metrics of services", test_metrics_of_services},
         {"table", test_table},
         {"rates", test_rates},

@@ -1,0 +1,36 @@
+#include "common/event.h"
+#include <time.h>
+
+#include <bsd/string.h>
+
+void event_add(struct event_ring *ring, uint32_t level, const char *text)
+{
+    uint64_t number = atomic_fetch_add(&ring->count, 1) + 1;
+    struct event *event = &ring->places[number % EVENTS_MAX].event;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    atomic_store(&ring->places[number % EVENTS_MAX].number, 0);
+    atomic_thread_fence(memory_order_release);
+    event->at_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    event->level = level;
+    strlcpy(event->text, text, sizeof(event->text));
+    atomic_store(&ring->places[number % EVENTS_MAX].number, number);
+}
+
+unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MAX])
+{
+    uint64_t last = atomic_load(&ring->count), first = last > EVENTS_MAX ? last - EVENTS_MAX + 1 : 1;
+    unsigned count = 0;
+
+    for (uint64_t number = first; number <= last; number++) {
+        if (atomic_load(&ring->places[number % EVENTS_MAX].number) != number)
+            continue;
+        events[count] = ring->places[number % EVENTS_MAX].event;
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load(&ring->places[number % EVENTS_MAX].number) != number)
+            continue;
+        events[count++].text[EVENT_TEXT_SIZE - 1] = '\0';
+    }
+    return count;
+}

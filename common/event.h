@@ -1,0 +1,34 @@
+/*
+ * The last lines that the masters of a server have logged, in the memory that they share: for whoever looks at the
+ * server without its log.
+ */
+#ifndef COMMON_EVENT_H
+#define COMMON_EVENT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { EVENTS_MAX = 64, EVENT_TEXT_SIZE = 232 };
+
+struct event {
+    uint64_t at_ms; /* since 1970 */
+    uint32_t level; /* enum log_level */
+    char text[EVENT_TEXT_SIZE];
+};
+
+/* As they lie in shared memory: a ring. Two masters may write at the same time, each to a place of its own. */
+struct event_ring {
+    _Atomic uint64_t count; /* that there have ever been */
+    struct {
+        _Atomic uint64_t number; /* which of them it is, from 1; 0: it is being written */
+        struct event event;
+    } places[EVENTS_MAX];
+};
+
+/* Add a line, cut to its room. */
+void event_add(struct event_ring *ring, uint32_t level, const char *text);
+
+/* Copy the last ones, the oldest first. What is being written at this moment is left out. Returns how many. */
+unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MAX]);
+
+#endif
