@@ -14,6 +14,8 @@ TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netca
                   python3-prometheus-client groff-base \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
                   curl wrk python3-pymemcache python3-websockets libsqlite3-dev libssl-dev
+# Without them `make check` leaves out what it names at its end.
+HEAVY_PACKAGES := chromium
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
 FUZZ_PACKAGES  := $(BUILD_PACKAGES) clang libclang-rt-14-dev python3
 COV_PACKAGES   := $(TEST_PACKAGES) gcovr
@@ -105,6 +107,11 @@ $(BUILD)/gen/builtin.c: $(wildcard etc/ccserver.conf) Makefile
 	@{ echo '#include "master/conf/conf.h"'; echo 'const char conf_builtin_text[] = ""'; \
 	   cat $(filter %.conf,$^) /dev/null | sed -E '/^(#|$$)/d; s/[\\"]/\\&/g; s/.*/    "&\\n"/'; echo '    ;'; } > $@
 
+# The status page is part of the program, too.
+$(BUILD)/gen/status_page.inc: worker/services/status/page.html Makefile
+	@mkdir -p $(@D)
+	od -An -v -tx1 $< | sed "s/ \(..\)/ '\\\\x\1',/g; \$$s/,\$$//" > $@
+
 $(BUILD)/gen/build_info.h: FORCE
 	@mkdir -p $(@D)
 	@{ echo '#define CCSERVER_VERSION "$(VERSION)"'; \
@@ -114,6 +121,7 @@ $(BUILD)/gen/build_info.h: FORCE
 $(addprefix $(BUILD)/master/,main.o options.o state.o ctl/ccserverctl.o): | $(BUILD)/gen/build_info.h
 $(BUILD)/master/conf/default.o: | $(BUILD)/gen/build_info.h
 $(patsubst %.c,$(BUILD)/%.o,$(SERVICES) $(PARTS)): | $(BUILD)/gen/bank.pb-c.c
+$(BUILD)/worker/services/status.o: | $(BUILD)/gen/status_page.inc
 
 -include $(OBJECTS:.o=.d) $(CTL_SOURCES:%.c=$(BUILD)/%.d) $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.d,$(wildcard tests/unit/test_*.c)) $(wildcard $(BUILD)/tests/fuzz/*.d)
 
@@ -318,6 +326,7 @@ need-modules:
 
 setup-build: ; @$(call install-packages,$(BUILD_PACKAGES))
 setup-test:  ; @$(call install-packages,$(TEST_PACKAGES))
+setup-heavy: ; @$(call install-packages,$(HEAVY_PACKAGES))
 setup-lint:  ; @$(call install-packages,$(LINT_PACKAGES))
 setup-fuzz:  ; @$(call install-packages,$(FUZZ_PACKAGES))
 setup-cov:   ; @$(call install-packages,$(COV_PACKAGES))
@@ -334,5 +343,5 @@ $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-rec
 endef
 
 .PHONY: uninstall mutants older all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
-        setup-build setup-test setup-lint setup-cov
+        setup-build setup-test setup-heavy setup-lint setup-cov
 .SECONDARY:

@@ -170,7 +170,7 @@ def test_the_command_line_wins(good, serve):
 # ---- without a configuration file ----
 
 INSTALLED = pathlib.Path("/usr/local/etc/ccserver.conf")
-PORTS = {"proxy": 9996, "echo": 9997, "pingpong": 9998, "bank": 9999}
+PORTS = {"proxy": 9996, "echo": 9997, "pingpong": 9998, "bank": 9999, "status": 9995}
 CLONE_NEWNS, CLONE_NEWNET, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x40000000, 4096, 16384, 1 << 18
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -276,10 +276,10 @@ def test_a_lone_number_is_the_number_of_workers(bare, good):
     assert re.search(r"^workers\s*=\s*7$", run("-T", "7", "-c", good).stdout, re.M)
     assert re.search(r"^workers\s*=\s*7$", run("-T", "-c", good, "7").stdout, re.M)
     server = bare("3")
-    harness.await_file(server.log, "ready: 3 workers, 4 listeners")
+    harness.await_file(server.log, "ready: 4 workers, 5 listeners")
     os.kill(server.pid, signal.SIGUSR2)
     pid = int(harness.await_file(server.log, r"upgrade: pid (\d+) is in charge")[1])
-    harness.await_file(server.log, rf"master\[{pid}\]: ready: 3 workers, 4 listeners")
+    harness.await_file(server.log, rf"master\[{pid}\]: ready: 4 workers, 5 listeners")
     os.kill(pid, signal.SIGTERM)
     harness.await_file(server.log, rf"master\[{pid}\]: stopped")
 
@@ -287,7 +287,7 @@ def test_a_lone_number_is_the_number_of_workers(bare, good):
 def test_hup_without_a_file(bare):
     """Nothing to read anew, until a file is installed."""
     server = bare("1")
-    harness.await_file(server.log, "ready: 1 worker")
+    harness.await_file(server.log, "ready: 2 workers")  # one is in [pool admin]
     os.kill(server.pid, signal.SIGHUP)
     harness.await_file(server.log, "reload: generation 2 serves|log reopened")
     assert "reload: [" not in server.log.read_text()
@@ -332,7 +332,7 @@ SHUTDOWN_SCRIPT = ROOT / "etc/shutdown_ccserver.sh"
 @pytest.mark.parametrize("shell", [[], ["sh"]], ids=["itself", "sh"])
 def test_the_shutdown_script(bare, shell):
     server = bare("1")
-    harness.await_file(server.log, "ready: 1 worker")
+    harness.await_file(server.log, "ready: 2 workers")  # one is in [pool admin]
     done = server.run(*shell, SHUTDOWN_SCRIPT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ccserver echo:SHUTDOWN\n", "")
     assert server.wait() == 0

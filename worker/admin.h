@@ -1,0 +1,17 @@
+/*
+ * What a service that shows the server, or changes it, may know beyond session.h: the state of the master and the
+ * counters of all workers, read from the memory that they share. Nobody is asked, so it is there also while others hang.
+ */
+#ifndef WORKER_ADMIN_H
+#define WORKER_ADMIN_H
+
+#include "common/report_sums.h"
+
+/*
+ * The server as it is now, or was at most ADMIN_FRESH_MS ago; valid until the next call. NULL with errno when its memory
+ * cannot be mapped or read.
+ */
+enum { ADMIN_FRESH_MS = 20 };
+const struct report *admin_report(void);
+
+#endif
