@@ -47,6 +47,17 @@ void report_json_string(FILE *out, const char *text)
 
 /* ---- pieces ---- */
 
+/* Durations: quantiles, and what they are taken from. */
+static void json_durations(FILE *out, const char *name, const uint64_t counts[DURATION_BUCKETS])
+{
+    fprintf(out, ", \"%s\": {\"p50_us\": %.3f, \"p90_us\": %.3f, \"p99_us\": %.3f, \"max_us\": %.3f, \"counts\": [",
+            name, report_quantile_us(counts, 0.5), report_quantile_us(counts, 0.9), report_quantile_us(counts, 0.99),
+            report_quantile_us(counts, 1));
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        fprintf(out, "%s%" PRIu64, i ? ", " : "", counts[i]);
+    fprintf(out, "]}");
+}
+
 /* The members of an object, without its braces. */
 static void json_traffic(FILE *out, const struct stats_listener *traffic)
 {
@@ -63,6 +74,10 @@ static void json_traffic(FILE *out, const struct stats_listener *traffic)
     STATS_CLOSE_REASONS(X)
 #undef X
     fprintf(out, "}");
+    uint64_t counts[DURATION_BUCKETS];
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        counts[i] = stats_read(&traffic->answered[i]);
+    json_durations(out, "answered", counts);
 }
 
 static void json_row(FILE *out, const struct report_row *row)
@@ -71,6 +86,7 @@ static void json_row(FILE *out, const struct report_row *row)
             row->turns, row->longest_turn_us, row->accept_pauses);
     fprintf(out, "\"log_dropped\": %" PRIu64 ", ", row->log_dropped);
     json_traffic(out, &row->traffic);
+    json_durations(out, "turn_times", row->turn_times);
 }
 
 static void json_respawns(FILE *out, const uint64_t *respawns)

@@ -2,7 +2,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum type { COUNTER, GAUGE };
+enum type { COUNTER, GAUGE, HISTOGRAM };
+
+enum { FIRST_LIMIT = 10 /* 1.024 us: below that nobody wants to know it */ };
 
 struct document {
     FILE *out;
@@ -28,10 +30,11 @@ static void family(const struct document *document, enum type type, const char *
                    const char *help)
 {
     bool is_old = document->format == METRICS_PROMETHEUS;
+    static const char *const types[] = {[COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram"};
     const char *total = is_old && type == COUNTER ? "_total" : "";
     FILE *out = document->out;
 
-    fprintf(out, "# TYPE ccserver_%s%s %s\n", name, total, type == COUNTER ? "counter" : "gauge");
+    fprintf(out, "# TYPE ccserver_%s%s %s\n", name, total, types[type]);
     if (unit && !is_old)
         fprintf(out, "# UNIT ccserver_%s %s\n", name, unit);
     fprintf(out, "# HELP ccserver_%s%s ", name, total);
@@ -273,6 +276,36 @@ static void closed_metrics(const struct document *document)
     }
 }
 
+/* How long all of them took together is not known, so there is neither a _sum nor the _count that asks for one. */
+static void duration_of(FILE *out, const struct state_listener *listener, const struct stats_listener *traffic)
+{
+    static const char name[] = "ccserver_message_duration_seconds";
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++) {
+        count += stats_read(&traffic->answered[i]);
+        if (i < FIRST_LIMIT || i == DURATION_BUCKETS - 1)
+            continue;
+        fprintf(out, "%s_bucket", name);
+        listener_labels(out, listener);
+        fprintf(out, ",le=\"%.9g\"} %" PRIu64 "\n", (double)duration_limit_ns(i) / 1e9, count);
+    }
+    fprintf(out, "%s_bucket", name);
+    listener_labels(out, listener);
+    fprintf(out, ",le=\"+Inf\"} %" PRIu64 "\n", count);
+}
+
+static void duration_metrics(const struct document *document)
+{
+    const struct report *report = document->report;
+
+    family(document, HISTOGRAM, "message_duration_seconds", "seconds",
+           "messages by the time from the turn that has read them to the turn that has answered");
+    for (unsigned i = 0; i < report->state->listener_count; i++)
+        duration_of(document->out, &report->state->listeners[i],
+                    report_sums_listener(report->sums, &report->state->listeners[i]));
+}
+
 /* Own counters of several services may have the same name: one family, with the help of the first. */
 static bool is_first_of_name(const struct master_state *state, unsigned listener, const char *name)
 {
@@ -322,6 +355,7 @@ static void listener_metrics(const struct document *document)
     STATS_COUNTERS(X)
 #undef X
     closed_metrics(document);
+    duration_metrics(document);
     for (unsigned i = 0; i < state->listener_count; i++)
         for (unsigned j = 0; j < state->listeners[i].counter_count; j++)
             if (is_first_of_name(state, i, state->listeners[i].counters[j].name))

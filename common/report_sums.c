@@ -10,6 +10,8 @@ void report_sums_process(const struct stats_block *block, struct report_row *row
                                .longest_turn_us = stats_read(&block->longest_turn_us),
                                .accept_pauses = stats_read(&block->accept_pauses),
                                .log_dropped = stats_read(&block->log_dropped)};
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        row->turn_times[i] = stats_read(&block->turn_times[i]);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         stats_add(&row->traffic, &block->listeners[i]);
 }
@@ -68,6 +70,8 @@ static void add_row(struct report_row *total, const struct report_row *row)
     total->turns += row->turns;
     total->accept_pauses += row->accept_pauses;
     total->log_dropped += row->log_dropped;
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        total->turn_times[i] += row->turn_times[i];
     if (row->longest_turn_us > total->longest_turn_us)
         total->longest_turn_us = row->longest_turn_us;
 }
@@ -144,6 +148,24 @@ const char *report_respawn_name(uint32_t reason)
             "none",
     };
     return names[reason <= RESPAWNS ? reason : RESPAWNS];
+}
+
+double report_quantile_us(const uint64_t counts[DURATION_BUCKETS], double share)
+{
+    double total = 0, before = 0;
+    unsigned bucket = 0;
+
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        total += (double)counts[i];
+    if (total == 0)
+        return 0;
+    double wanted = share * total;
+    while (bucket < DURATION_BUCKETS - 1 && (counts[bucket] == 0 || before + (double)counts[bucket] < wanted))
+        before += (double)counts[bucket++];
+    /* Within a bucket the durations are taken to be spread evenly. */
+    double limit = (double)duration_limit_ns(bucket),
+           part = counts[bucket] ? (wanted - before) / (double)counts[bucket] : 1;
+    return limit / 2 * (1 + part) / 1000;
 }
 
 uint64_t report_ms_since(uint64_t then_ms)

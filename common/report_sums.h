@@ -21,6 +21,7 @@
 struct report_row {
     struct stats_listener traffic; /* all listeners together */
     uint64_t turns, longest_turn_us, accept_pauses, log_dropped;
+    uint64_t turn_times[DURATION_BUCKETS];
 };
 
 struct report_sums {
@@ -65,6 +66,9 @@ const struct stats_listener *report_sums_listener(const struct report_sums *sums
 
 /* Of a number that may have come from another process. */
 const char *report_respawn_name(uint32_t reason);
+
+/* The time that a share of so many durations, 0 to 1, has not been longer than, in microseconds; 0: there was none. */
+double report_quantile_us(const uint64_t counts[DURATION_BUCKETS], double share);
 
 /* Milliseconds of real time; 0 for a `then_ms` of 0, which means "not yet". */
 uint64_t report_ms_since(uint64_t then_ms);

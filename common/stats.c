@@ -270,6 +270,8 @@ static void read_listener(struct stats_listener *copy, const struct stats_listen
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         copy->own[i] = stats_read(&listener->own[i]);
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        copy->answered[i] = stats_read(&listener->answered[i]);
 }
 
 /* More than any process can have counted: sums of such numbers would overflow. */
@@ -288,27 +290,37 @@ static bool contradicts_itself(const struct stats_listener *listener)
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         largest |= listener->own[i];
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        largest |= listener->answered[i];
     return largest >= IMPOSSIBLE || ended > listener->accepted;
 }
 
 /* What stands before the listeners. */
 struct process_counts {
     uint64_t turns, longest_turn_us, accept_pauses, log_dropped;
+    uint64_t turn_times[DURATION_BUCKETS];
 };
 
 static struct process_counts read_process(const struct stats_block *block)
 {
-    return (struct process_counts){
+    struct process_counts counts = {
         .turns = stats_read(&block->turns),
         .longest_turn_us = stats_read(&block->longest_turn_us),
         .accept_pauses = stats_read(&block->accept_pauses),
         .log_dropped = stats_read(&block->log_dropped),
     };
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        counts.turn_times[i] = stats_read(&block->turn_times[i]);
+    return counts;
 }
 
 static bool is_impossible(const struct process_counts *counts)
 {
-    return (counts->turns | counts->longest_turn_us | counts->accept_pauses | counts->log_dropped) >= IMPOSSIBLE;
+    uint64_t largest = counts->turns | counts->longest_turn_us | counts->accept_pauses | counts->log_dropped;
+
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        largest |= counts->turn_times[i];
+    return largest >= IMPOSSIBLE;
 }
 
 const char *stats_counters_error(const struct stats_area *area, const struct stats_block *block)
@@ -350,6 +362,8 @@ void stats_add(struct stats_listener *total, const struct stats_listener *listen
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         atomic_fetch_add(&total->own[i], stats_read(&listener->own[i]));
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        atomic_fetch_add(&total->answered[i], stats_read(&listener->answered[i]));
 }
 
 static void add_process(struct stats_block *total, const struct process_counts *counts)
@@ -357,6 +371,8 @@ static void add_process(struct stats_block *total, const struct process_counts *
     atomic_fetch_add(&total->turns, counts->turns);
     atomic_fetch_add(&total->accept_pauses, counts->accept_pauses);
     atomic_fetch_add(&total->log_dropped, counts->log_dropped);
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        atomic_fetch_add(&total->turn_times[i], counts->turn_times[i]);
     if (counts->longest_turn_us > stats_read(&total->longest_turn_us))
         atomic_store(&total->longest_turn_us, counts->longest_turn_us);
 }

@@ -23,6 +23,7 @@
 #define COMMON_STATS_H
 
 #include "common/close_reason.h"
+#include "common/duration.h"
 #include "common/event.h"
 #include "common/state.h"
 #include <stdatomic.h>
@@ -78,7 +79,8 @@ struct stats_listener {
     STATS_COUNTERS(X)
 #undef X
     stats_counter closed[CLOSE_REASONS];
-    stats_counter own[STATS_OWN_COUNTERS]; /* what its service counts */
+    stats_counter own[STATS_OWN_COUNTERS];    /* what its service counts */
+    stats_counter answered[DURATION_BUCKETS]; /* messages, by the time from their turn to that of the answer */
 };
 
 /*
@@ -93,6 +95,7 @@ struct stats_block {
     stats_counter longest_turn_us; /* from the return of epoll_wait to the next call */
     stats_counter accept_pauses;   /* accepting stopped for a while: no descriptors, or max_sessions reached */
     stats_counter log_dropped;     /* log lines that could not be written */
+    stats_counter turn_times[DURATION_BUCKETS]; /* turns by how long they took */
     struct stats_listener listeners[STATS_LISTENERS_MAX];
 } __attribute__((aligned(64)));
 

@@ -36,8 +36,10 @@ bool client_update_sink(const struct session *session)
 static void deliver(struct conn *conn, const char *bytes, size_t size)
 {
     struct session *session = session_of_client(conn);
+    struct section *section = section_of(session);
 
-    stats_count(&section_of(session)->stats->messages_in, 1);
+    stats_count(&section->stats->messages_in, 1);
+    reactor_account(&section->core->loop.reactor, &section->account);
     session_apply(session, session_service(session)->message(session, bytes, size));
 }
 
@@ -164,7 +166,7 @@ void client_section_init(struct section *section, struct core *core, const struc
     section->freed = client_freed;
     section->ready = config->service->ready ? service_ready : NULL;
     section->config = config;
-    section->stats = stats;
+    section->stats = section->account.stats = stats;
     section->upstream = (struct conn_settings){.loop = &core->loop,
                                                .transport = &transport_tcp,
                                                .high_water = config->high_water,

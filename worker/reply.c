@@ -11,7 +11,8 @@ struct reply {
     struct reply *next;
     struct segment_list kept; /* until it is the first one */
     bool ended;
-    bool anonymous; /* made for what session_send() has sent behind other places */
+    bool anonymous;    /* made for what session_send() has sent behind other places */
+    uint64_t asked_ns; /* when the turn began that has read the question; 0: it is nobody's */
 };
 
 static struct reply *append(struct session *session)
@@ -31,6 +32,17 @@ static struct reply *append(struct session *session)
     return reply;
 }
 
+/* The question that is answered there is not to be counted at the end of this turn. */
+static void delay_account(struct reply *reply)
+{
+    struct turn_account *account = &section_of(reply->session)->account;
+
+    if (account->read == account->delayed)
+        return;
+    account->delayed++;
+    reply->asked_ns = core_of(reply->session)->loop.reactor.now_ns;
+}
+
 struct reply *session_reply(struct session *session)
 {
     if (session->client.phase != CONN_OPEN)
@@ -41,10 +53,23 @@ struct reply *session_reply(struct session *session)
         return NULL;
     }
     session->more->takes_places = true;
+    delay_account(reply);
     session->reply_due &= session_is_relay(session); /* it waits for bytes, which are nobody's answer */
     if (session_is_full(session) || session_is_relay(session))
         session_update_flow(session);
     return reply;
+}
+
+/* The answer is there: its question counts in this turn, or by the time it took. */
+static void account_for(const struct reply *reply)
+{
+    struct section *section = section_of(reply->session);
+    uint64_t now_ns = core_of(reply->session)->loop.reactor.now_ns;
+
+    if (reply->asked_ns == now_ns)
+        section->account.delayed--;
+    else if (reply->asked_ns)
+        stats_count(&section->stats->answered[duration_bucket(now_ns - reply->asked_ns)], 1);
 }
 
 /* Places whose answers are there go out, up to the first one that is still open. */
@@ -112,8 +137,10 @@ void reply_end(struct reply *reply)
     }
     reply->ended = true;
     session->active_ms = session_now(session); /* the idle time begins */
-    if (!reply->anonymous)
+    if (!reply->anonymous) {
+        account_for(reply);
         stats_count(&section_of(session)->stats->messages_out, 1);
+    }
     if (session->more->first_reply != reply)
         return;
     advance(session);

@@ -68,7 +68,7 @@ def test_metrics_in_both_formats(watched):
     assert "EOF" not in text and "UNIT" not in text
     families = list(prometheus_client.parser.text_string_to_metric_families(text))
     old = samples(families)
-    assert {family.type for family in families} == {"counter", "gauge"}
+    assert {family.type for family in families} == {"counter", "gauge", "histogram"}
     assert all(family.documentation for family in families)
     labels = ("listener", "pingpong"), ("pool", "main"), ("service", "pingpong")
     assert new["ccserver_messages_received_total", labels] == old["ccserver_messages_received_total", labels] == 1

@@ -43,12 +43,13 @@ def test_the_page_lives(serve, browser, tmp_path):
             client.ask(*PING)
     assert int(page.get(tile("sessions"))) >= 2  # and the browser's own
     assert int(rows(page, "listeners")["pingpong"][4]) == 1
+    page.wait(f"{tile('answered within, p99')} !== '–'")
     page.wait("document.querySelector('#tiles polyline').points.length > 1")
 
     # A killed worker shows.
     old = server.worker_pids()[0]
     server.signal(signal.SIGKILL, old)
-    page.wait(f"{CELLS.format('workers')}.some(cells => cells[0] === '0' && cells[1] !== '{old}' && cells[10] === 'signal 1')")
+    page.wait(f"{CELLS.format('workers')}.some(cells => cells[0] === '0' && cells[1] !== '{old}' && cells[11] === 'signal 1')")
     page.wait("document.getElementById('events').innerText.includes('killed by SIGKILL')")
 
     # An upgrade is survived, and told.

@@ -257,6 +257,63 @@ static void test_kept_goes_out(void)
     crowd_end();
 }
 
+/* ---- how long it took ---- */
+
+static uint64_t answered_within(uint64_t least_ms, uint64_t limit_ms)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = duration_bucket(least_ms * 1000000); i <= duration_bucket(limit_ms * 1000000); i++)
+        count += stats_read(&stats.listeners[0].answered[i]);
+    return count;
+}
+
+static enum verdict answer_at_once(struct session *session, const char *bytes, size_t size)
+{
+    struct reply *reply = session_reply(session);
+
+    reply_send(reply, bytes, size);
+    reply_end(reply);
+    return SESSION_CONTINUE;
+}
+
+/* A message counts once: in its own turn, or when the answer is there whose place was reserved. */
+static void test_durations(void)
+{
+    crowd_begin(FRAMING_LINE);
+    act.message = keep_place;
+    struct guest *guest = crowd_connect();
+    crowd_say(guest, "a\n?\n?\nb\n");
+    run_turns(SOON);
+    CU_ASSERT_EQUAL(stats_read(&stats.listeners[0].messages_in), 4);
+    uint64_t at_once = answered_within(0, 60000);
+    CU_ASSERT_EQUAL(at_once, 0);
+    skipped_ms += 3000;
+    run_turns(1);
+    answer(places[0], "x");
+    CU_ASSERT_EQUAL(answered_within(2500, 4000), 1);
+    CU_ASSERT_EQUAL(answered_within(0, 60000), at_once + 1);
+    skipped_ms += 20000;
+    run_turns(1);
+    answer(places[1], "x");
+    CU_ASSERT_EQUAL(answered_within(20000, 30000), 1);
+    CU_ASSERT_EQUAL(answered_within(0, 60000), at_once + 2);
+    answer(places[2], "x");
+    answer(places[3], "x");
+    CU_ASSERT_EQUAL(answered_within(0, 60000), stats_read(&stats.listeners[0].messages_in));
+    act.message = answer_at_once;
+    crowd_say(guest, "?\n?\n");
+    run_turns(SOON);
+    CU_ASSERT_EQUAL(answered_within(0, 60000), stats_read(&stats.listeners[0].messages_in));
+    /* A place that no message has asked for is nobody's answer. */
+    struct reply *unasked = session_reply(guest->session);
+    skipped_ms += 3000;
+    run_turns(1);
+    answer(unasked, "y");
+    CU_ASSERT_EQUAL(answered_within(0, 60000), stats_read(&stats.listeners[0].messages_in));
+    crowd_end();
+}
+
 static const struct unit_test tests[] = {
     {"answers go out in the order of their places", test_in_order},
     {"any order of filling them", test_any_order},
@@ -266,6 +323,7 @@ static const struct unit_test tests[] = {
     {"1,024 places stop the input", test_limit},
     {"what is kept is bounded", test_overflow},
     {"what is kept goes out", test_kept_goes_out},
+    {"how long it took", test_durations},
     {NULL, NULL},
 };
 

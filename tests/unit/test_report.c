@@ -385,6 +385,24 @@ static void test_strings(void)
     check_string("\xf8\x88\x80\x80\x80\xff", "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\"");
 }
 
+static void test_quantiles(void)
+{
+    uint64_t counts[DURATION_BUCKETS] = {0};
+
+    CU_ASSERT_EQUAL(report_quantile_us(counts, 0.5), 0);
+    counts[duration_bucket(1500)] = 10; /* 1,024 to 2,048 ns */
+    CU_ASSERT_DOUBLE_EQUAL(report_quantile_us(counts, 0.5), 1.536, 0.001);
+    CU_ASSERT_DOUBLE_EQUAL(report_quantile_us(counts, 1), 2.048, 0.001);
+    counts[duration_bucket(1000000)] = 90;
+    CU_ASSERT_DOUBLE_EQUAL(report_quantile_us(counts, 0.1), 2.048, 0.001);
+    CU_ASSERT_DOUBLE_EQUAL(report_quantile_us(counts, 0.55), 786.432, 0.001);
+    CU_ASSERT_EQUAL(duration_bucket(0), 1);
+    CU_ASSERT_EQUAL(duration_bucket(1), 1);
+    CU_ASSERT_EQUAL(duration_bucket(1023), 10);
+    CU_ASSERT_EQUAL(duration_bucket(1024), 11);
+    CU_ASSERT_EQUAL(duration_bucket(UINT64_MAX), DURATION_BUCKETS - 1);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -394,6 +412,7 @@ int main(void)
         {"the widest table", test_the_widest_table},
         {"rates", test_rates},
         {"strings", test_strings},
+        {"quantiles", test_quantiles},
         {0},
     };
     if (log_open("/dev/null") < 0) /* one descriptor, wherever it leads to */

@@ -880,6 +880,8 @@ static unsigned fill(struct stats_listener *listener)
         stats_count(&listener->closed[i], ++n);
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         stats_count(&listener->own[i], ++n);
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        stats_count(&listener->answered[i], ++n);
     return n;
 }
 

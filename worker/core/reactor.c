@@ -50,17 +50,36 @@ static void wait_failed(int error)
     usleep(SHORTAGE_US);
 }
 
-/* One turn, begun at `now_us`; returns the time at its end. */
-static uint64_t turn(struct reactor *reactor, uint64_t now_us)
+static void account_for(struct reactor *reactor, uint64_t took_ns)
+{
+    unsigned bucket = duration_bucket(took_ns);
+
+    stats_count(&reactor->stats->turn_times[bucket], 1);
+    for (struct turn_account *account = reactor->accounts; account; account = account->next) {
+        stats_count(&account->stats->answered[bucket], account->read - account->delayed);
+        account->read = account->delayed = 0;
+    }
+    reactor->accounts = NULL;
+}
+
+static void note_longest(struct reactor *reactor, uint64_t took_ns)
+{
+    reactor->longest_ns = took_ns;
+    atomic_store_explicit(&reactor->stats->longest_turn_us, took_ns / 1000, memory_order_relaxed);
+}
+
+/* One turn, begun at `now_ns`; returns the time at its end. */
+static uint64_t turn(struct reactor *reactor, uint64_t now_ns)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int wait = reactor->hurry ? 0 : timer_wait(&reactor->wheel, now_us / 1000, REACTOR_PATIENCE_MS);
+    int wait = reactor->hurry ? 0 : timer_wait(&reactor->wheel, now_ns / 1000000, REACTOR_PATIENCE_MS);
     int count = busy_poll_wait(&reactor->busy_poll, reactor->epoll_fd, events, EVENTS_PER_TURN, wait);
-    uint64_t begin_us = clock_now_us();
+    uint64_t begin_ns = clock_now_ns();
 
     if (count < 0)
         wait_failed(errno);
-    reactor->now_ms = begin_us / 1000;
+    reactor->now_ns = begin_ns;
+    reactor->now_ms = begin_ns / 1000000;
     for (int i = 0; i < count; i++) {
         struct reactor_handler *handler = events[i].data.ptr;
         handler->ready(handler, events[i].events);
@@ -68,17 +87,18 @@ static uint64_t turn(struct reactor *reactor, uint64_t now_us)
     timer_run(&reactor->wheel, reactor->now_ms);
     reactor->after_batch(reactor);
 
-    uint64_t end_us = clock_now_us();
-    if (end_us - begin_us > stats_read(&reactor->stats->longest_turn_us))
-        atomic_store_explicit(&reactor->stats->longest_turn_us, end_us - begin_us, memory_order_relaxed);
+    uint64_t end_ns = clock_now_ns();
+    if (end_ns - begin_ns > reactor->longest_ns)
+        note_longest(reactor, end_ns - begin_ns);
     stats_count(&reactor->stats->turns, 1);
-    return end_us;
+    account_for(reactor, end_ns - begin_ns);
+    return end_ns;
 }
 
 void reactor_run(struct reactor *reactor)
 {
-    uint64_t now_us = clock_now_us();
+    uint64_t now_ns = clock_now_ns();
 
     for (reactor->running = true; reactor->running;)
-        now_us = turn(reactor, now_us);
+        now_ns = turn(reactor, now_ns);
 }

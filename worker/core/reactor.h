@@ -28,11 +28,22 @@ struct reactor_handler {
     void (*ready)(struct reactor_handler *handler, uint32_t events);
 };
 
+/* The messages of a listener that the present turn has read: how long they took is known at its end. */
+struct turn_account {
+    struct turn_account *next;
+    struct stats_listener *stats;
+    uint32_t read;    /* messages; it is listed once there is one */
+    uint32_t delayed; /* of these, those whose answers come in a later turn */
+};
+
 struct reactor {
     int epoll_fd;
     bool running;
-    bool hurry;      /* the next turn is not to sleep: something is left to be done */
-    uint64_t now_ms; /* monotonic; read once a turn */
+    bool hurry;                    /* the next turn is not to sleep: something is left to be done */
+    uint64_t now_ms;               /* monotonic; read once a turn */
+    uint64_t now_ns;               /* the same */
+    struct turn_account *accounts; /* of this turn */
+    uint64_t longest_ns;           /* turn of this process */
     struct timer_wheel wheel;
     struct busy_poll busy_poll;
     struct stats_block *stats; /* turns (the heartbeat) and the longest turn are counted there */
@@ -49,6 +60,15 @@ void reactor_close(struct reactor *reactor);
  * ENOSPC).
  */
 int reactor_want(struct reactor *reactor, struct reactor_handler *handler, uint32_t events);
+
+/* A message has been read. */
+static inline void reactor_account(struct reactor *reactor, struct turn_account *account)
+{
+    if (account->read++ > 0)
+        return;
+    account->next = reactor->accounts;
+    reactor->accounts = account;
+}
 
 /* Run until `running` is false. */
 void reactor_run(struct reactor *reactor);

@@ -60,6 +60,7 @@ struct section {
     struct core *core;
     const struct listener_config *config;
     struct stats_listener *stats;
+    struct turn_account account;
     struct conn_settings client, upstream;
     const struct conn_owner *client_owner; /* of a session that is no relay */
     /* Instead of it, where the service reads; or NULL. */

@@ -97,12 +97,3 @@ void timer_run(struct timer_wheel *wheel, uint64_t now_ms)
     }
     find_next(wheel);
 }
-
-int timer_wait(const struct timer_wheel *wheel, uint64_t now_ms, int limit_ms)
-{
-    uint64_t due_ms = wheel->next_tick * TIMER_TICK_MS;
-
-    if (due_ms <= now_ms)
-        return 0;
-    return due_ms - now_ms < (uint64_t)limit_ms ? (int)(due_ms - now_ms) : limit_ms;
-}

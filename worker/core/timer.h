@@ -46,6 +46,13 @@ void timer_clear(struct timer *timer);
 void timer_run(struct timer_wheel *wheel, uint64_t now_ms);
 
 /* Milliseconds from `now_ms` to the next thing to do, at most `limit_ms`. */
-int timer_wait(const struct timer_wheel *wheel, uint64_t now_ms, int limit_ms);
+static inline int timer_wait(const struct timer_wheel *wheel, uint64_t now_ms, int limit_ms)
+{
+    uint64_t due_ms = wheel->next_tick * TIMER_TICK_MS;
+
+    if (due_ms <= now_ms)
+        return 0;
+    return due_ms - now_ms < (uint64_t)limit_ms ? (int)(due_ms - now_ms) : limit_ms;
+}
 
 #endif

@@ -136,10 +136,10 @@ static enum http_status take_length(struct http_request *request, const char *va
 static enum http_status take_field(struct http_request *request, const char *line, size_t size)
 {
     const char *colon = memchr(line, ':', size);
-    size_t name = colon ? (size_t)(colon - line) : 0;
 
-    if (!is_token(line, name)) /* so is a line that continues the last one */
+    if (!colon || !is_token(line, (size_t)(colon - line))) /* so is a line that continues the last one */
         return HTTP_BAD_REQUEST;
+    size_t name = (size_t)(colon - line);
     if (++request->fields > HTTP_FIELDS_MAX)
         return HTTP_HEAD_TOO_LARGE;
     const char *value = colon + 1, *end = line + size;
@@ -170,18 +170,14 @@ bool http_line(struct http_request *request, const char *line, size_t size, enum
     request->bytes += (unsigned)size + 2;
     if (request->bytes > HTTP_HEAD_MAX)
         *status = HTTP_HEAD_TOO_LARGE;
-    else if (!is_printable(line, size))
+    else if (!is_printable(line, size) || (size == 0 && request->is_begun && !request->has_host && !request->is_old))
         *status = HTTP_BAD_REQUEST;
     else if (!request->is_begun && size > 0)
         *status = take_first(request, line, size);
     else if (size > 0)
         *status = take_field(request, line, size);
-    else if (!request->is_begun) /* an empty line before a request means nothing */
-        return false;
-    else if (!request->has_host && !request->is_old)
-        *status = HTTP_BAD_REQUEST;
     else
-        return true;
+        return request->is_begun; /* an empty line before a request means nothing */
     request->is_begun = true;
     return false;
 }
