@@ -219,8 +219,9 @@ class Daemon(Server):
             return dict(self.alive)
 
     def tail(self):
-        """The last lines of the log, without the tables of statistics."""
-        return "\n".join([line for line in self.lines[-2000:] if not re.search(r"\]:  |: statistics", line)][-40:])
+        """The last lines of the log, without the tables of statistics, but with the calls of who was aborted."""
+        return "\n".join([line for line in self.lines[-2000:]
+                          if " error " in line[:32] or not re.search(r"\]:  |: statistics", line)][-60:])
 
     def newest(self):
         """{name of the slot, as in the log: pid} of the workers that serve, not of those that leave."""
