@@ -231,10 +231,13 @@ unit-programs: $(UNIT)
 
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(LDLIBS) -lcunit
 
 unit: unit-programs
 	@for test in $(UNIT); do $$test || exit 1; done
+
+# Parts of ccserverctl that have a test of their own.
+$(BUILD)/unit/test_text: $(BUILD)/master/ctl/text.o
 
 # The chaos run has the machine to itself: it measures times.
 regress: all gate-driver

@@ -2,11 +2,12 @@
 #include "common/report_json.h"
 #include "common/report_metrics.h"
 #include "common/report_table.h"
+#include "master/ctl/text.h"
 #include <fnmatch.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Pages that nobody touches cost nothing. */
 static struct report_sums sums, before;
@@ -24,29 +25,44 @@ static struct report take(struct server *server)
 
 static void print_line(const char *line)
 {
-    puts(line);
+    char safe[1024];
+
+    snprintf(safe, sizeof(safe), "%s", line);
+    text_make_safe(safe);
+    puts(safe);
+}
+
+static void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void print(const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    print_line(line);
 }
 
 static void print_change(const char *what, const struct state_change *change)
 {
-    time_t seconds = (time_t)(change->at_ms / 1000);
-    struct tm date;
-    char text[32];
+    char line[2 * STATE_TEXT_SIZE];
 
-    if (change->count == 0) {
-        printf("%-16s none yet\n", what);
-        return;
-    }
-    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &date));
-    printf("%-16s %s, %s: %.*s\n", what, text, change->failed ? "refused" : "done", STATE_TEXT_SIZE, change->text);
+    text_change(line, sizeof(line), what, change);
+    puts(line);
 }
 
 static void print_pools(const struct master_state *state)
 {
+    char line[STATE_POOLS_MAX * 80] = "";
+    size_t used = 0;
+
     for (unsigned i = 0; i < state->pool_count; i++)
-        printf("%s%s %" PRIu32 "/%" PRIu32 "%s", i ? ", " : "", state->pools[i].name, state->pools[i].running,
-               state->pools[i].wanted, state->pools[i].cannot_run ? " (cannot run)" : "");
-    putchar('\n');
+        used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s %" PRIu32 "/%" PRIu32 "%s", i ? ", " : "",
+                                 state->pools[i].name, state->pools[i].running, state->pools[i].wanted,
+                                 state->pools[i].cannot_run ? " (cannot run)" : "");
+    print("%-16s %s", "pools", line);
 }
 
 enum ctl_exit show_status(struct server *server, bool json)
@@ -60,10 +76,9 @@ enum ctl_exit show_status(struct server *server, bool json)
         return CTL_DONE;
     }
     report_time(up, report_ms_since(stats_read(&server->area->service.started_ms)) * 1000);
-    printf("%-16s %s, %s for %s\n", "ccserver", state->version, state->phase, up);
-    printf("%-16s %d\n", "master", (int)state->pid);
-    printf("%-16s %s, generation %" PRIu32 "\n", "configuration", state->conf_path, state->generation);
-    printf("%-16s ", "pools");
+    print("%-16s %s, %s for %s", "ccserver", state->version, state->phase, up);
+    print("%-16s %d", "master", (int)state->pid);
+    print("%-16s %s, generation %" PRIu32, "configuration", state->conf_path, state->generation);
     print_pools(state);
     print_change("last reload", &server->area->service.last_reload);
     print_change("last upgrade", &server->area->service.last_upgrade);
@@ -88,11 +103,11 @@ enum ctl_exit show_listeners(struct server *server)
 
 enum ctl_exit show_pools(struct server *server)
 {
-    printf("  %-32s %6s %6s %s\n", "pool", "wanted", "ready", "");
+    print("  %-32s %6s %6s %s", "pool", "wanted", "ready", "");
     for (unsigned i = 0; i < server->state.pool_count; i++) {
         const struct state_pool *pool = &server->state.pools[i];
-        printf("  %-32s %6" PRIu32 " %6" PRIu32 " %s\n", pool->name, pool->wanted, pool->running,
-               pool->cannot_run ? "cannot run" : "");
+        print("  %-32s %6" PRIu32 " %6" PRIu32 " %s", pool->name, pool->wanted, pool->running,
+              pool->cannot_run ? "cannot run" : "");
     }
     return CTL_DONE;
 }
@@ -134,9 +149,9 @@ enum ctl_exit show_health(struct server *server)
 
     for (unsigned i = 0; i < state->pool_count; i++)
         if (state->pools[i].cannot_run) {
-            printf("the pool %s cannot run\n", state->pools[i].name);
+            print("the pool %s cannot run", state->pools[i].name);
             return CTL_REFUSED;
         }
-    printf("%s\n", state->is_ready ? "ok" : state->phase);
+    print("%s", state->is_ready ? "ok" : state->phase);
     return state->is_ready ? CTL_DONE : CTL_REFUSED;
 }
