@@ -16,7 +16,7 @@
 
 static const char usage_text[] =
     "usage: ccserverctl [-c FILE | -p PID] [-j] [-t SECONDS] COMMAND\n"
-    "  status               what runs, since when, how the last reload and upgrade have gone\n"
+    "  status [-j]          what runs, since when, how the last reload and upgrade have gone\n"
     "  workers              a row for each worker\n"
     "  listeners            a row for each listener, with its traffic\n"
     "  pools                a row for each pool\n"
@@ -30,25 +30,26 @@ static const char usage_text[] =
     "  resize main N        so many workers, until the next reload\n"
     "  drain WORKER         have it finish its sessions, and be replaced; WORKER: 0, POOL/0 or a pid\n"
     "  stop                 finish all sessions and end\n"
-    "options:\n"
+    "options, before or behind the command:\n"
     "  -c, --config FILE    of the server (default " CCSERVER_CONF ", without that file: built-in)\n"
     "  -p, --pid PID        of the master, instead of -c\n"
-    "  -j, --json           for status: the JSON document of the statistics\n"
     "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
+    "  -j, --json           of status: the JSON document of the statistics\n"
     "  -V, --version, -h, --help\n"
     "exit codes: 0 done, 1 refused, 3 not running, 4 not allowed, 5 no answer in time, 64 wrong usage\n";
 
-enum { TIMEOUT_S = 60, COUNT_MAX = 1024 };
+enum { TIMEOUT_S = 60, COUNT_MAX = 1024, WORDS_MAX = 3, READY = 'r' };
 
 struct command {
     const char *name;
     unsigned least, most; /* arguments */
+    const char *options;  /* that are its own */
 };
 
 static const struct command commands[] = {
-    {"status", 0, 0},  {"workers", 0, 0}, {"listeners", 0, 0}, {"pools", 0, 0},  {"stat", 0, 1},
-    {"metrics", 0, 0}, {"health", 0, 0},  {"wait", 0, 1},      {"reload", 0, 0}, {"reopen", 0, 0},
-    {"upgrade", 0, 0}, {"resize", 2, 2},  {"drain", 1, 1},     {"stop", 0, 0},
+    {"status", 0, 0, "j"}, {"workers", 0, 0, ""}, {"listeners", 0, 0, ""}, {"pools", 0, 0, ""},  {"stat", 0, 1, ""},
+    {"metrics", 0, 0, ""}, {"health", 0, 0, ""},  {"wait", 0, 0, "r"},     {"reload", 0, 0, ""}, {"reopen", 0, 0, ""},
+    {"upgrade", 0, 0, ""}, {"resize", 2, 2, ""},  {"drain", 1, 1, ""},     {"stop", 0, 0, ""},
 };
 
 _Noreturn static void misused(const char *format, const char *what)
@@ -71,11 +72,11 @@ static long long number_of(const char *option, const char *text, long long most)
 
 struct request {
     struct server server;
-    bool json;
+    bool json, ready;
     uint64_t timeout_ms;
     const struct command *command;
-    char **arguments;
-    unsigned argument_count;
+    const char *words[WORDS_MAX]; /* the command, and its arguments */
+    unsigned word_count;
     unsigned count; /* of workers */
 };
 
@@ -87,52 +88,76 @@ static const struct command *find_command(const char *name)
     misused("there is no command %s", name);
 }
 
+static void add_word(struct request *request, const char *word)
+{
+    if (request->word_count == WORDS_MAX)
+        misused("%s: too few arguments, or too many", request->words[0]);
+    request->words[request->word_count++] = word;
+}
+
+/* The options that are some command's own. */
+static void parse_own(int option, struct request *request)
+{
+    switch (option) {
+    case 'j': request->json = true; break;
+    case READY: request->ready = true; break;
+    default: exit(CTL_USAGE);
+    }
+}
+
+static void parse_words(struct request *request)
+{
+    unsigned arguments = request->word_count - 1;
+
+    request->command = find_command(request->words[0]);
+    if (arguments < request->command->least || arguments > request->command->most)
+        misused("%s: too few arguments, or too many", request->command->name);
+    if (strcmp(request->command->name, "resize") == 0)
+        request->count = (unsigned)number_of("resize", request->words[2], COUNT_MAX);
+}
+
 static void parse(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"pid", required_argument, NULL, 'p'},
-        {"json", no_argument, NULL, 'j'},
-        {"timeout", required_argument, NULL, 't'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"config", required_argument, NULL, 'c'},  {"pid", required_argument, NULL, 'p'},
+        {"timeout", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
+        {"ready", no_argument, NULL, READY},       {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},          {0},
     };
+    char given[16] = ""; /* one of each kind */
     int option;
 
     request->server.conf_path = access(CCSERVER_CONF, F_OK) == 0 ? CCSERVER_CONF : "built-in";
     request->timeout_ms = UINT64_C(1000) * TIMEOUT_S;
-    while ((option = getopt_long(argc, argv, "+c:p:jt:Vh", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "-c:p:t:jVh", options, NULL)) != -1) { /* '-': words are code 1 */
         switch (option) {
+        case 1: add_word(request, optarg); break;
         case 'c': request->server.conf_path = optarg; break;
         case 'p':
             request->server.conf_path = NULL;
             request->server.pid = (pid_t)number_of("-p", optarg, INT_MAX);
             break;
-        case 'j': request->json = true; break;
         case 't': request->timeout_ms = (uint64_t)number_of("-t", optarg, 86400) * 1000; break;
         case 'V': puts("ccserverctl " CCSERVER_VERSION); exit(CTL_DONE);
         case 'h': fputs(usage_text, stdout); exit(CTL_DONE);
-        default: exit(CTL_USAGE);
+        default:
+            parse_own(option, request);
+            if (!strchr(given, option))
+                given[strlen(given)] = (char)option;
         }
     }
-    if (optind == argc)
+    for (; optind < argc; optind++) /* behind -- */
+        add_word(request, argv[optind]);
+    if (request->word_count == 0)
         misused("%s", "a command is missing");
-    request->command = find_command(argv[optind]);
-    request->arguments = argv + optind + 1;
-    request->argument_count = (unsigned)(argc - optind - 1);
-    if (request->argument_count < request->command->least || request->argument_count > request->command->most)
-        misused("%s: too few arguments, or too many", request->command->name);
-    if (strcmp(request->command->name, "resize") == 0)
-        request->count = (unsigned)number_of("resize", request->arguments[1], COUNT_MAX);
-    if (strcmp(request->command->name, "wait") == 0 && request->argument_count > 0 &&
-        strcmp(request->arguments[0], "--ready") != 0)
-        misused("wait: what is %s?", request->arguments[0]);
+    parse_words(request);
+    if (strspn(given, request->command->options) < strlen(given))
+        misused("%s: an option that is not for it", request->command->name);
 }
 
 static enum ctl_exit carry_out(struct request *request)
 {
-    const char *name = request->command->name, *argument = request->argument_count ? request->arguments[0] : NULL;
+    const char *name = request->command->name, *argument = request->words[1];
     const struct act act = {.server = &request->server, .timeout_ms = request->timeout_ms};
     struct server *server = &request->server;
 
@@ -181,7 +206,7 @@ int main(int argc, char **argv)
     parse(argc, argv, request);
     if (strcmp(request->command->name, "wait") == 0) {
         const struct act act = {.server = &request->server, .timeout_ms = request->timeout_ms};
-        return finish(act_wait(&act, request->argument_count > 0));
+        return finish(act_wait(&act, request->ready));
     }
     enum ctl_exit result = server_open(&request->server, error, sizeof(error));
     if (result == CTL_DONE)

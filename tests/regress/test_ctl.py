@@ -238,11 +238,22 @@ def test_a_process_that_looks_like_the_master(serve, tmp_path):
 
 @pytest.mark.parametrize("args, complaint", [
     ([], "a command is missing"), (["dance"], "there is no command dance"), (["resize", "main"], "too few arguments"),
-    (["resize", "main", "x"], "not a number"), (["status", "x"], "too many"), (["wait", "x"], "what is x?"),
-    (["-t", "0", "status"], "-t: not a number"), (["-x"], "invalid option")])
+    (["resize", "main", "x"], "not a number"), (["status", "x"], "too many"), (["wait", "x"], "too many"),
+    (["-t", "0", "status"], "-t: not a number"), (["-x"], "invalid option"),
+    (["workers", "-j"], "workers: an option that is not for it"), (["--ready", "status"], "an option that is not for it"),
+    (["resize", "main", "1", "2"], "too many"), (["resize", "main", "--", "-1"], "resize: not a number")])
 def test_wrong_usage(args, complaint):
     done = subprocess.run([CTL, *args], capture_output=True, text=True)
     assert done.returncode == USAGE and complaint in done.stderr
+
+
+@pytest.mark.parametrize("args", [["-j", "status"], ["status", "--json"], ["status", "-j"]])
+@pytest.mark.parametrize("environment", [{}, {"POSIXLY_CORRECT": "1"}], ids=["", "posix"])
+def test_options_stand_anywhere(serve, args, environment):
+    server = serve(listen("pingpong"))
+    for around in ["-c", server.config, *args], [*args, "-c", server.config]:
+        done = subprocess.run([CTL, *around], capture_output=True, text=True, env={**os.environ, **environment})
+        assert json.loads(done.stdout)["layout"] == 1
 
 
 def test_output_that_nobody_takes(serve):
