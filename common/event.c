@@ -18,6 +18,12 @@ void event_add(struct event_ring *ring, uint32_t level, const char *text)
     atomic_store(&ring->places[number % EVENTS_MAX].number, number);
 }
 
+static void copy(struct event *to, const struct event *from)
+{
+    *to = *from;
+    to->text[EVENT_TEXT_SIZE - 1] = '\0';
+}
+
 unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MAX])
 {
     uint64_t last = atomic_load(&ring->count), first = last > EVENTS_MAX ? last - EVENTS_MAX + 1 : 1;
@@ -26,11 +32,31 @@ unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MA
     for (uint64_t number = first; number <= last; number++) {
         if (atomic_load(&ring->places[number % EVENTS_MAX].number) != number)
             continue;
-        events[count] = ring->places[number % EVENTS_MAX].event;
+        copy(&events[count], &ring->places[number % EVENTS_MAX].event);
         atomic_thread_fence(memory_order_acquire);
-        if (atomic_load(&ring->places[number % EVENTS_MAX].number) != number)
-            continue;
-        events[count++].text[EVENT_TEXT_SIZE - 1] = '\0';
+        if (atomic_load(&ring->places[number % EVENTS_MAX].number) == number)
+            count++;
     }
+    return count;
+}
+
+unsigned event_read_next(const struct event_ring *ring, uint64_t *last, uint64_t *lost, struct event events[EVENTS_MAX])
+{
+    uint64_t end = atomic_load(&ring->count), begin = *last;
+    unsigned count = 0;
+
+    if (end > EVENTS_MAX && *last < end - EVENTS_MAX)
+        *last = end - EVENTS_MAX;
+    while (*last < end) {
+        uint64_t number = *last + 1, found = atomic_load(&ring->places[number % EVENTS_MAX].number);
+        if (found < number)
+            break; /* it is being written */
+        copy(&events[count], &ring->places[number % EVENTS_MAX].event);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load(&ring->places[number % EVENTS_MAX].number) == number)
+            count++;
+        *last = number;
+    }
+    *lost = *last > begin ? *last - begin - count : 0;
     return count;
 }

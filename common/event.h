@@ -31,4 +31,13 @@ void event_add(struct event_ring *ring, uint32_t level, const char *text);
 /* Copy the last ones, the oldest first. What is being written at this moment is left out. Returns how many. */
 unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MAX]);
 
+/*
+ * For whoever follows the ring: copy those behind the number `*last`, the oldest first, up to one that is being written
+ * at this moment, and set `*last` to that of the last one; `*lost`: how many on the way have been overwritten. Returns
+ * how many. A master that dies while it writes leaves one that is never finished: the caller skips it after a while, with
+ * ++*last.
+ */
+unsigned event_read_next(const struct event_ring *ring, uint64_t *last, uint64_t *lost,
+                         struct event events[EVENTS_MAX]);
+
 #endif

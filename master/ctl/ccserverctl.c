@@ -4,6 +4,7 @@
  */
 #include "build_info.h"
 #include "master/ctl/act.h"
+#include "master/ctl/events.h"
 #include "master/ctl/show.h"
 #include <getopt.h>
 #include <limits.h>
@@ -20,6 +21,7 @@ static const char usage_text[] =
     "  workers              a row for each worker\n"
     "  listeners            a row for each listener, with its traffic\n"
     "  pools                a row for each pool\n"
+    "  log [-f] [N]         the last N lines (default 50) that the master has logged, and with -f those to come\n"
     "  stat [PATTERN]       every figure, or those that match a shell pattern or contain a word\n"
     "  metrics              the same as OpenMetrics\n"
     "  health               exit code 0 when it is ready and all pools run\n"
@@ -35,10 +37,11 @@ static const char usage_text[] =
     "  -p, --pid PID        of the master, instead of -c\n"
     "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
     "  -j, --json           of status: the JSON document of the statistics\n"
+    "  -f, --follow         of log: go on with what comes\n"
     "  -V, --version, -h, --help\n"
     "exit codes: 0 done, 1 refused, 3 not running, 4 not allowed, 5 no answer in time, 64 wrong usage\n";
 
-enum { TIMEOUT_S = 60, COUNT_MAX = 1024, WORDS_MAX = 3, READY = 'r' };
+enum { TIMEOUT_S = 60, COUNT_MAX = 1024, EVENTS = 50, WORDS_MAX = 3, READY = 'r' };
 
 struct command {
     const char *name;
@@ -47,9 +50,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"status", 0, 0, "j"}, {"workers", 0, 0, ""}, {"listeners", 0, 0, ""}, {"pools", 0, 0, ""},  {"stat", 0, 1, ""},
-    {"metrics", 0, 0, ""}, {"health", 0, 0, ""},  {"wait", 0, 0, "r"},     {"reload", 0, 0, ""}, {"reopen", 0, 0, ""},
-    {"upgrade", 0, 0, ""}, {"resize", 2, 2, ""},  {"drain", 1, 1, ""},     {"stop", 0, 0, ""},
+    {"status", 0, 0, "j"}, {"workers", 0, 0, ""}, {"listeners", 0, 0, ""}, {"pools", 0, 0, ""}, {"log", 0, 1, "f"},
+    {"stat", 0, 1, ""},    {"metrics", 0, 0, ""}, {"health", 0, 0, ""},    {"wait", 0, 0, "r"}, {"reload", 0, 0, ""},
+    {"reopen", 0, 0, ""},  {"upgrade", 0, 0, ""}, {"resize", 2, 2, ""},    {"drain", 1, 1, ""}, {"stop", 0, 0, ""},
 };
 
 _Noreturn static void misused(const char *format, const char *what)
@@ -72,12 +75,12 @@ static long long number_of(const char *option, const char *text, long long most)
 
 struct request {
     struct server server;
-    bool json, ready;
+    bool json, follow, ready;
     uint64_t timeout_ms;
     const struct command *command;
     const char *words[WORDS_MAX]; /* the command, and its arguments */
     unsigned word_count;
-    unsigned count; /* of workers */
+    unsigned count; /* of workers, of events */
 };
 
 static const struct command *find_command(const char *name)
@@ -100,6 +103,7 @@ static void parse_own(int option, struct request *request)
 {
     switch (option) {
     case 'j': request->json = true; break;
+    case 'f': request->follow = true; break;
     case READY: request->ready = true; break;
     default: exit(CTL_USAGE);
     }
@@ -107,6 +111,7 @@ static void parse_own(int option, struct request *request)
 
 static void parse_words(struct request *request)
 {
+    const char *argument = request->word_count > 1 ? request->words[1] : NULL;
     unsigned arguments = request->word_count - 1;
 
     request->command = find_command(request->words[0]);
@@ -114,22 +119,29 @@ static void parse_words(struct request *request)
         misused("%s: too few arguments, or too many", request->command->name);
     if (strcmp(request->command->name, "resize") == 0)
         request->count = (unsigned)number_of("resize", request->words[2], COUNT_MAX);
+    if (strcmp(request->command->name, "log") == 0)
+        request->count = argument ? (unsigned)number_of("log", argument, EVENTS_MAX) : EVENTS;
 }
 
 static void parse(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},  {"pid", required_argument, NULL, 'p'},
-        {"timeout", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-        {"ready", no_argument, NULL, READY},       {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},          {0},
+        {"config", required_argument, NULL, 'c'},
+        {"pid", required_argument, NULL, 'p'},
+        {"timeout", required_argument, NULL, 't'},
+        {"json", no_argument, NULL, 'j'},
+        {"follow", no_argument, NULL, 'f'},
+        {"ready", no_argument, NULL, READY},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     char given[16] = ""; /* one of each kind */
     int option;
 
     request->server.conf_path = access(CCSERVER_CONF, F_OK) == 0 ? CCSERVER_CONF : "built-in";
     request->timeout_ms = UINT64_C(1000) * TIMEOUT_S;
-    while ((option = getopt_long(argc, argv, "-c:p:t:jVh", options, NULL)) != -1) { /* '-': words are code 1 */
+    while ((option = getopt_long(argc, argv, "-c:p:t:jfVh", options, NULL)) != -1) { /* '-': words are code 1 */
         switch (option) {
         case 1: add_word(request, optarg); break;
         case 'c': request->server.conf_path = optarg; break;
@@ -169,6 +181,8 @@ static enum ctl_exit carry_out(struct request *request)
         return show_listeners(server);
     if (strcmp(name, "pools") == 0)
         return show_pools(server);
+    if (strcmp(name, "log") == 0)
+        return events_show(server, request->count, request->follow);
     if (strcmp(name, "stat") == 0)
         return show_stat(server, argument);
     if (strcmp(name, "metrics") == 0)

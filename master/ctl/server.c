@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -138,6 +139,23 @@ enum ctl_exit server_open(struct server *server, char *error, size_t error_size)
     return result == CTL_DONE ? CTL_DONE : explain(result, server, error, error_size);
 }
 
+/* One that nobody reaps has ended, too; where the kernel will not tell, it runs. */
+static bool has_ended(pid_t pid)
+{
+    struct pollfd end = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+
+    if (end.fd < 0)
+        return errno == ESRCH;
+    bool ended = poll(&end, 1, 0) == 1;
+    close(end.fd);
+    return ended;
+}
+
+bool server_has_ended(const struct server *server)
+{
+    return has_ended(server->pid);
+}
+
 enum ctl_exit server_read(struct server *server, char *error, size_t error_size)
 {
     stats_watch(server->area, getpid());
@@ -145,7 +163,7 @@ enum ctl_exit server_read(struct server *server, char *error, size_t error_size)
         snprintf(error, error_size, "the state cannot be read: it is being written all the time");
         return CTL_NO_ANSWER;
     }
-    if (kill(server->state.pid, 0) == 0 || errno != ESRCH) {
+    if (!has_ended(server->state.pid)) {
         server->pid = server->state.pid;
         return CTL_DONE;
     }

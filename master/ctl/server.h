@@ -7,6 +7,7 @@
 
 #include "common/state.h"
 #include "common/stats.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What ccserverctl exits with. */
@@ -34,5 +35,8 @@ enum ctl_exit server_open(struct server *server, char *error, size_t error_size)
 
 /* Read the state anew; where another master is in charge by now, it is found. As server_open(). */
 enum ctl_exit server_read(struct server *server, char *error, size_t error_size);
+
+/* Whether the process that was in charge when the state was last read has ended, reaped or not. */
+bool server_has_ended(const struct server *server);
 
 #endif

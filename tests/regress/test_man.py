@@ -59,7 +59,11 @@ def test_every_command_of_ccserverctl():
         assert re.search(rf"^\.It Cm (.* , )*{command}\b", page, re.M), command
 
 
-def test_completion_in_bash():
-    script = f"source {ROOT}/etc/completion/ccserverctl.bash; COMP_WORDS=(ccserverctl re); COMP_CWORD=1; _ccserverctl; " \
-             "echo ${COMPREPLY[@]}"
-    assert run("bash", "-c", script).split() == ["reload", "reopen", "resize"]
+@pytest.mark.parametrize("words, wanted", [
+    ("re", ["reload", "reopen", "resize"]), ("-c log.conf status --js", ["--json"]), ("log --f", ["--follow"]),
+    ("status --j", ["--json"]), ("workers --j", [])])
+def test_completion_in_bash(words, wanted):
+    words = ["ccserverctl", *words.split(" ")]
+    script = f"source {ROOT}/etc/completion/ccserverctl.bash; COMP_WORDS=({' '.join(word or chr(34) * 2 for word in words)}); " \
+             f"COMP_CWORD={len(words) - 1}; _ccserverctl; echo ${{COMPREPLY[@]}}"
+    assert run("bash", "-c", script).split() == wanted
