@@ -79,13 +79,12 @@ void report_time(char cell[REPORT_CELL_SIZE], uint64_t us)
         snprintf(cell, REPORT_CELL_SIZE, "%" PRIu64 "d", days < 999999 ? days : 999999);
 }
 
-/* Per second; one decimal where a whole number would say too little. */
-static double rate_of(uint64_t now, uint64_t before, uint64_t ms)
+double report_per_second(uint64_t now, uint64_t before, uint64_t ms)
 {
     return now > before && ms > 0 ? (double)(now - before) * 1000 / (double)ms : 0;
 }
 
-static void print_rate(char *cell, double rate)
+void report_rate(char cell[REPORT_CELL_SIZE], double rate)
 {
     if (rate > 0 && rate < 99.95)
         snprintf(cell, REPORT_CELL_SIZE, "%.1f", rate);
@@ -313,7 +312,7 @@ static struct pair counts(const stats_counter *now, const stats_counter *before,
     struct pair pair;
 
     report_count(pair.total, stats_read(now));
-    print_rate(pair.rate, rate_of(stats_read(now), stats_read(before), ms));
+    report_rate(pair.rate, report_per_second(stats_read(now), stats_read(before), ms));
     return pair;
 }
 
@@ -322,7 +321,7 @@ static struct pair bytes(const stats_counter *now, const stats_counter *before, 
     struct pair pair;
 
     report_bytes(pair.total, stats_read(now));
-    report_bytes(pair.rate, (uint64_t)(rate_of(stats_read(now), stats_read(before), ms) + 0.5));
+    report_bytes(pair.rate, (uint64_t)(report_per_second(stats_read(now), stats_read(before), ms) + 0.5));
     return pair;
 }
 

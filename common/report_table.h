@@ -23,4 +23,9 @@ void report_bytes(char cell[REPORT_CELL_SIZE], uint64_t bytes);
 /* A time in at most 7 characters: 838us, 12.3ms, 59.9s, 59m59s, 23h59m, 999d23h. */
 void report_time(char cell[REPORT_CELL_SIZE], uint64_t us);
 
+/* What has been counted in `ms` milliseconds, per second; 0 when it has not grown. A rate in at most 5 characters, with
+ * one decimal where a whole number would say too little. */
+double report_per_second(uint64_t now, uint64_t before, uint64_t ms);
+void report_rate(char cell[REPORT_CELL_SIZE], double rate);
+
 #endif

@@ -6,6 +6,8 @@
 #include "master/ctl/act.h"
 #include "master/ctl/events.h"
 #include "master/ctl/show.h"
+#include "master/ctl/terminal.h"
+#include "master/ctl/top.h"
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@ static const char usage_text[] =
     "  workers              a row for each worker\n"
     "  listeners            a row for each listener, with its traffic\n"
     "  pools                a row for each pool\n"
+    "  top [-b] [-d SEC] [-n N]  rates, workers and listeners, again and again\n"
     "  log [-f] [N]         the last N lines (default 50) that the master has logged, and with -f those to come\n"
     "  stat [PATTERN]       every figure, or those that match a shell pattern or contain a word\n"
     "  metrics              the same as OpenMetrics\n"
@@ -37,6 +40,9 @@ static const char usage_text[] =
     "  -p, --pid PID        of the master, instead of -c\n"
     "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
     "  -j, --json           of status: the JSON document of the statistics\n"
+    "  -b, --batch          of top: text for a script, without a terminal\n"
+    "  -d, --delay SEC      of top: between two screens (default 1, at least 0.1)\n"
+    "  -n, --iterations N   of top: so many screens\n"
     "  -f, --follow         of log: go on with what comes\n"
     "  -V, --version, -h, --help\n"
     "exit codes: 0 done, 1 refused, 3 not running, 4 not allowed, 5 no answer in time, 64 wrong usage\n";
@@ -50,9 +56,10 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"status", 0, 0, "j"}, {"workers", 0, 0, ""}, {"listeners", 0, 0, ""}, {"pools", 0, 0, ""}, {"log", 0, 1, "f"},
-    {"stat", 0, 1, ""},    {"metrics", 0, 0, ""}, {"health", 0, 0, ""},    {"wait", 0, 0, "r"}, {"reload", 0, 0, ""},
-    {"reopen", 0, 0, ""},  {"upgrade", 0, 0, ""}, {"resize", 2, 2, ""},    {"drain", 1, 1, ""}, {"stop", 0, 0, ""},
+    {"status", 0, 0, "j"}, {"workers", 0, 0, ""}, {"listeners", 0, 0, ""}, {"pools", 0, 0, ""},
+    {"top", 0, 0, "bdn"},  {"log", 0, 1, "f"},    {"stat", 0, 1, ""},      {"metrics", 0, 0, ""},
+    {"health", 0, 0, ""},  {"wait", 0, 0, "r"},   {"reload", 0, 0, ""},    {"reopen", 0, 0, ""},
+    {"upgrade", 0, 0, ""}, {"resize", 2, 2, ""},  {"drain", 1, 1, ""},     {"stop", 0, 0, ""},
 };
 
 _Noreturn static void misused(const char *format, const char *what)
@@ -77,6 +84,7 @@ struct request {
     struct server server;
     bool json, follow, ready;
     uint64_t timeout_ms;
+    struct top_options top;
     const struct command *command;
     const char *words[WORDS_MAX]; /* the command, and its arguments */
     unsigned word_count;
@@ -105,6 +113,13 @@ static void parse_own(int option, struct request *request)
     case 'j': request->json = true; break;
     case 'f': request->follow = true; break;
     case READY: request->ready = true; break;
+    case 'b': request->top.is_batch = true; break;
+    case 'n': request->top.screens = (uint32_t)number_of("-n", optarg, INT_MAX); break;
+    case 'd':
+        request->top.delay_ms = top_parse_delay(optarg);
+        if (request->top.delay_ms == 0)
+            misused("%s: not a number of seconds from 0.1 to 86400", "-d");
+        break;
     default: exit(CTL_USAGE);
     }
 }
@@ -121,6 +136,8 @@ static void parse_words(struct request *request)
         request->count = (unsigned)number_of("resize", request->words[2], COUNT_MAX);
     if (strcmp(request->command->name, "log") == 0)
         request->count = argument ? (unsigned)number_of("log", argument, EVENTS_MAX) : EVENTS;
+    if (strcmp(request->command->name, "top") == 0 && !request->top.is_batch && !terminal_is_one())
+        misused("%s", "top: this is not a terminal; with -b it prints text");
 }
 
 static void parse(int argc, char **argv, struct request *request)
@@ -130,6 +147,9 @@ static void parse(int argc, char **argv, struct request *request)
         {"pid", required_argument, NULL, 'p'},
         {"timeout", required_argument, NULL, 't'},
         {"json", no_argument, NULL, 'j'},
+        {"batch", no_argument, NULL, 'b'},
+        {"delay", required_argument, NULL, 'd'},
+        {"iterations", required_argument, NULL, 'n'},
         {"follow", no_argument, NULL, 'f'},
         {"ready", no_argument, NULL, READY},
         {"version", no_argument, NULL, 'V'},
@@ -141,7 +161,8 @@ static void parse(int argc, char **argv, struct request *request)
 
     request->server.conf_path = access(CCSERVER_CONF, F_OK) == 0 ? CCSERVER_CONF : "built-in";
     request->timeout_ms = UINT64_C(1000) * TIMEOUT_S;
-    while ((option = getopt_long(argc, argv, "-c:p:t:jfVh", options, NULL)) != -1) { /* '-': words are code 1 */
+    request->top.delay_ms = TOP_DELAY_MS;
+    while ((option = getopt_long(argc, argv, "-c:p:t:jbd:n:fVh", options, NULL)) != -1) { /* '-': words are code 1 */
         switch (option) {
         case 1: add_word(request, optarg); break;
         case 'c': request->server.conf_path = optarg; break;
@@ -181,6 +202,8 @@ static enum ctl_exit carry_out(struct request *request)
         return show_listeners(server);
     if (strcmp(name, "pools") == 0)
         return show_pools(server);
+    if (strcmp(name, "top") == 0)
+        return top_run(server, &request->top);
     if (strcmp(name, "log") == 0)
         return events_show(server, request->count, request->follow);
     if (strcmp(name, "stat") == 0)

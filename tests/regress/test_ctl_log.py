@@ -101,7 +101,8 @@ def test_log_ends_with_its_reader(serve):
 
 
 @pytest.mark.parametrize("args, old, new", [
-    (["log", "-f"], "notice ready: ", "notice ready: ")], ids=["log"])
+    (["log", "-f"], "notice ready: ", "notice ready: "),
+    (["top", "-b", "-d", "0.1"], "^ccserver .* pid {pid}, ", "^ccserver .* pid {pid}, ")], ids=["log", "top"])
 def test_another_server_in_its_place(serve, tmp_path, args, old, new):
     """It is stopped and another one started while nobody looks: that is found by its file."""
     one, other, link = serve(listen("pingpong")), serve(listen("pingpong")), tmp_path / "link"
@@ -119,7 +120,7 @@ def test_another_server_in_its_place(serve, tmp_path, args, old, new):
         assert wait_for.process.wait(DEADLINE) == NOT_RUNNING
 
 
-@pytest.mark.parametrize("args", [["log", "-f"]], ids=lambda args: args[0])
+@pytest.mark.parametrize("args", [["log", "-f"], ["top", "-b", "-d", "0.1"]], ids=lambda args: args[0])
 def test_a_server_that_nobody_reaps(serve, args):
     """A master that has ended is gone, also as a zombie."""
     server = serve(listen("pingpong"))
