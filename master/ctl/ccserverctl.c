@@ -235,22 +235,20 @@ static int finish(enum ctl_exit result)
 
 int main(int argc, char **argv)
 {
-    struct request *request = calloc(1, sizeof(*request));
+    static struct request request; /* too large for the stack */
     char error[512];
 
-    if (!request)
-        return CTL_REFUSED;
-    parse(argc, argv, request);
-    if (strcmp(request->command->name, "wait") == 0) {
-        const struct act act = {.server = &request->server, .timeout_ms = request->timeout_ms};
-        return finish(act_wait(&act, request->ready));
+    parse(argc, argv, &request);
+    if (strcmp(request.command->name, "wait") == 0) {
+        const struct act act = {.server = &request.server, .timeout_ms = request.timeout_ms};
+        return finish(act_wait(&act, request.ready));
     }
-    enum ctl_exit result = server_open(&request->server, error, sizeof(error));
+    enum ctl_exit result = server_open(&request.server, error, sizeof(error));
     if (result == CTL_DONE)
-        result = server_read(&request->server, error, sizeof(error));
+        result = server_read(&request.server, error, sizeof(error));
     if (result != CTL_DONE) {
         fprintf(stderr, "ccserverctl: %s\n", error);
         return result;
     }
-    return finish(carry_out(request));
+    return finish(carry_out(&request));
 }
