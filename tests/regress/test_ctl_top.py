@@ -19,6 +19,7 @@ from test_ctl_log import following
 from test_upgrade import MANAGED
 
 CTL = pathlib.Path(BINARY).with_name("ccserverctl")
+VERSION = subprocess.run([BINARY, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
 DONE, NOT_RUNNING, USAGE = 0, 3, 64
 PING = b"ping", b"ping"
 ESCAPE = re.compile(r"\033\[[0-9;?]*[A-Za-z]")
@@ -437,8 +438,12 @@ FAKE = """
 import os, sys, time
 area = os.memfd_create("ccserver-stats")
 with open(f"/proc/{sys.argv[1]}/fd/{sys.argv[2]}", "rb") as source:
-    data = source.read().replace(int(sys.argv[1]).to_bytes(4, "little"), os.getpid().to_bytes(4, "little"))
-for pair in sys.argv[3:]:
+    data = source.read()
+# The pid of the master stands before its version; the same bytes may stand for anything elsewhere.
+pid, version = int(sys.argv[1]).to_bytes(4, "little"), sys.argv[3].encode()
+assert data.count(pid + version) == 1
+data = data.replace(pid + version, os.getpid().to_bytes(4, "little") + version)
+for pair in sys.argv[4:]:
     old, new = (bytes.fromhex(each) for each in pair.split("="))
     assert old in data and len(old) == len(new)
     data = data.replace(old, new)
@@ -454,7 +459,7 @@ def forged(server, **replaced):
     folder = pathlib.Path(f"/proc/{server.pid}/fd")
     fd = next(each.name for each in folder.iterdir() if os.readlink(each).startswith("/memfd:ccserver-stats (del"))
     pairs = [f"{old.encode().hex()}={new.hex()}" for old, new in replaced.items()]
-    with subprocess.Popen(["ccserver: master", "-c", FAKE, str(server.pid), fd, *pairs], executable=sys.executable,
+    with subprocess.Popen(["ccserver: master", "-c", FAKE, str(server.pid), fd, VERSION, *pairs], executable=sys.executable,
                           stdout=subprocess.PIPE) as fake:
         try:
             assert fake.stdout.readline() == b"ready\n"
