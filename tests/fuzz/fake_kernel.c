@@ -507,6 +507,22 @@ ssize_t fake_read(int fd, void *bytes, size_t size)
     return (ssize_t)size;
 }
 
+/* What FORTIFY makes of the calls above: the same, and the size of the object is passed, too. */
+ssize_t fake_read_chk(int fd, void *bytes, size_t size, size_t room)
+{
+    return size <= room ? fake_read(fd, bytes, size) : (abort(), -1);
+}
+
+ssize_t fake_pread_chk(int fd, void *bytes, size_t size, off_t at, size_t room)
+{
+    return size <= room ? fake_pread(fd, bytes, size, at) : (abort(), -1);
+}
+
+ssize_t fake_recv_chk(int fd, void *bytes, size_t size, size_t room, int flags)
+{
+    return size <= room ? fake_recv(fd, bytes, size, flags) : (abort(), -1);
+}
+
 /* The fuzzer's own process keeps its signals, its name and its parent. */
 int fake_sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
