@@ -11,7 +11,7 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 # Debian packages, by what they are needed for.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-c-dev libbsd-dev zlib1g-dev libinih-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
-                  python3-prometheus-client groff-base \
+                  python3-prometheus-client python3-yaml groff-base \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
                   curl wrk python3-pymemcache python3-websockets libsqlite3-dev libssl-dev
 # Without them `make check` leaves out what it names at its end.
@@ -192,6 +192,7 @@ install: all $(BUILD)/man/ccserver.conf.5
 	install -m 755 $(BUILD)/ccserver $(BUILD)/ccserverctl etc/shutdown_ccserver.sh $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD)/bench/ccpp_client $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/ccserver/
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/ccserver/examples etc/grafana/*.json etc/prometheus/*.yml
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 etc/man/ccserverctl.1 etc/man/ccpp_client.1
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(BUILD)/man/ccserver.conf.5
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 etc/man/ccserver.8
