@@ -19,6 +19,7 @@ HEAVY_PACKAGES := chromium
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
 FUZZ_PACKAGES  := $(BUILD_PACKAGES) clang libclang-rt-14-dev python3
 COV_PACKAGES   := $(TEST_PACKAGES) gcovr
+DEB_PACKAGES   := $(BUILD_PACKAGES) debhelper dh-apparmor dpkg-dev fakeroot lintian
 
 # pkg-config modules of the server, each with the package that brings it.
 MODULES := libprotobuf-c:libprotobuf-c-dev libbsd:libbsd-dev zlib:zlib1g-dev inih:libinih-dev
@@ -212,6 +213,21 @@ uninstall:
 	    $(DESTDIR)$(COMPLETION) $(DESTDIR)$(COMPLETION_ZSH)
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/ccserver
 
+# A Debian package, in build/deb. It is built from a copy, in which etc/debian is debian/.
+DEB      := build/deb
+DEB_TREE := $(DEB)/ccserver-$(VERSION)
+DEB_MAINTAINER = $(shell sed -n 's/^Maintainer: //p' etc/debian/control)
+
+deb: setup-deb
+	@rm -rf $(DEB_TREE) && mkdir -p $(DEB_TREE)
+	@cp -R Makefile README.md CHANGELOG.md LICENSE bench common docs etc master proto worker $(DEB_TREE)
+	@cp -R etc/debian $(DEB_TREE)/debian
+	@date=$$(git log -1 --format=%cD 2>/dev/null || date -R); \
+	    sed "s|@VERSION@|$(VERSION)|; s|@MAINTAINER@|$(DEB_MAINTAINER)|; s|@DATE@|$$date|" etc/debian/changelog.in \
+	    > $(DEB_TREE)/debian/changelog
+	cd $(DEB_TREE) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc -b -j$(JOBS)
+	lintian --allow-root --fail-on error,warning $(DEB)/ccserver_$(VERSION)_*.changes
+
 clean:
 	rm -rf build
 
@@ -232,6 +248,7 @@ help:
 	@echo 'make format     clang-format in place'
 	@echo 'make uninstall  what make install has put there, but for the configuration'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make deb        a Debian package in $(DEB), and what lintian says about it'
 	@echo 'make clean'
 
 # ---- tests ----
@@ -343,6 +360,7 @@ setup-heavy: ; @$(call install-packages,$(HEAVY_PACKAGES))
 setup-lint:  ; @$(call install-packages,$(LINT_PACKAGES))
 setup-fuzz:  ; @$(call install-packages,$(FUZZ_PACKAGES))
 setup-cov:   ; @$(call install-packages,$(COV_PACKAGES))
+setup-deb:   ; @$(call install-packages,$(DEB_PACKAGES))
 
 define install-packages
 set -e; command -v dpkg-query >/dev/null || exit 0; missing=; \
@@ -356,5 +374,5 @@ $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-rec
 endef
 
 .PHONY: uninstall mutants older all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
-        setup-build setup-test setup-heavy setup-lint setup-cov
+        setup-build setup-test setup-heavy setup-lint setup-cov setup-deb deb
 .SECONDARY:
