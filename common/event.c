@@ -26,10 +26,12 @@ static void copy(struct event *to, const struct event *from)
 
 unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MAX])
 {
-    uint64_t last = atomic_load(&ring->count), first = last > EVENTS_MAX ? last - EVENTS_MAX + 1 : 1;
+    uint64_t last = atomic_load(&ring->count);
     unsigned count = 0;
 
-    for (uint64_t number = first; number <= last; number++) {
+    /* Whatever the count is, each place is looked at once. */
+    for (uint64_t back = last < EVENTS_MAX ? last : EVENTS_MAX; back > 0; back--) {
+        uint64_t number = last - back + 1;
         if (atomic_load(&ring->places[number % EVENTS_MAX].number) != number)
             continue;
         copy(&events[count], &ring->places[number % EVENTS_MAX].event);

@@ -78,6 +78,20 @@ static void test_text_has_an_end(void)
     CU_ASSERT_EQUAL(strlen(events[0].text), EVENT_TEXT_SIZE - 1);
 }
 
+/* Whoever has written it may be no server at all. */
+static void test_any_count(void)
+{
+    begin(3);
+    for (uint64_t back = 0; back < 200; back++) {
+        ring.count = UINT64_MAX - back;
+        CU_ASSERT(event_read(&ring, events) <= EVENTS_MAX);
+    }
+    for (unsigned i = 0; i < EVENTS_MAX; i++) /* all that such a count lets it look for is there */
+        ring.places[i].number = i;
+    ring.count = EVENTS_MAX - 1;
+    CU_ASSERT_EQUAL(event_read(&ring, events), EVENTS_MAX - 1);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -85,6 +99,7 @@ int main(void)
         {"follow", test_follow},
         {"one that is being written", test_one_that_is_being_written},
         {"text has an end", test_text_has_an_end},
+        {"any count", test_any_count},
         {NULL, NULL},
     };
     return unit_main("event", tests);
