@@ -18,18 +18,15 @@ static const struct framing *framing_of(const struct session *session)
 }
 
 /* Of the client whose input is being handled, for a service that changes its mind about what comes next. */
-static struct {
-    const struct session *session;
-    struct message_sink sink;
-} current;
+static struct message_sink sink;
 
 bool client_update_sink(const struct session *session)
 {
-    if (current.session != session)
+    if (core_of(session)->reading != session)
         return false;
-    current.sink.framing = framing_of(session);
-    current.sink.scan = (struct scan){.at = 0};
-    current.sink.skip = &session->more->skip;
+    sink.framing = framing_of(session);
+    sink.scan = (struct scan){.at = 0};
+    sink.skip = &session->more->skip;
     return true;
 }
 
@@ -61,14 +58,14 @@ static void client_input(struct conn *conn, const char *bytes, size_t size)
     struct session *session = session_of_client(conn);
 
     session->got_input |= size > 0;
-    current.session = session;
-    current.sink.framing = framing_of(session);
-    current.sink.max = section_of(session)->config->max_frame;
-    current.sink.message = deliver;
-    current.sink.reject = reject;
-    current.sink.skip = session->more ? &session->more->skip : NULL;
-    messages_input(conn, &current.sink, bytes, size);
-    current.session = NULL;
+    core_of(session)->reading = session;
+    sink.framing = framing_of(session);
+    sink.max = section_of(session)->config->max_frame;
+    sink.message = deliver;
+    sink.reject = reject;
+    sink.skip = session->more ? &session->more->skip : NULL;
+    messages_input(conn, &sink, bytes, size);
+    core_of(session)->reading = NULL;
 }
 
 static void client_ended(struct conn *conn, int error)

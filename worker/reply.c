@@ -37,8 +37,8 @@ static void delay_account(struct reply *reply)
 {
     struct turn_account *account = &section_of(reply->session)->account;
 
-    if (account->read == account->delayed)
-        return;
+    if (core_of(reply->session)->reading != reply->session || account->read == account->delayed)
+        return; /* it is no answer to a message of this turn */
     account->delayed++;
     reply->asked_ns = core_of(reply->session)->loop.reactor.now_ns;
 }

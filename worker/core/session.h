@@ -47,7 +47,8 @@ struct core {
     struct session_list live, dead;
     unsigned session_count; /* live and not yet freed; and a parked connection, see admission.c */
     const struct worker_env *env;
-    bool draining; /* `leaving` is valid */
+    const struct session *reading; /* whose input is being handed over; NULL: nobody's */
+    bool draining;                 /* `leaving` is valid */
     struct session_leaving leaving;
     struct session_set touched;
     struct link_list links, due; /* all; and those for which something is to be done at the end of the turn: link.c */
