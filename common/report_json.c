@@ -231,7 +231,7 @@ static void json_master(FILE *out, const struct report *report)
     fprintf(
         out,
         " \"master\": {\"pid\": %d, \"state\": \"%s\", \"ready\": %s, \"uptime_s\": %.3f, \"master_uptime_s\": %.3f, ",
-        (int)state->pid, state->phase, state->is_ready ? "true" : "false",
+        (int)state->pid, state->phase, state_unready(state) ? "false" : "true",
         (double)report_ms_since(stats_read(&service->started_ms)) / 1000,
         (double)report_ms_since(state->master_started_ms) / 1000);
     fprintf(out, "\"workers\": %u, \"generation\": %u, ", state_serving(state), state->generation);

@@ -95,8 +95,8 @@ static void server_metrics(const struct document *document)
 
     family(document, GAUGE, "uptime_seconds", "seconds", "since the first master started");
     fprintf(out, "ccserver_uptime_seconds %.3f\n", seconds(report_ms_since(stats_read(&service->started_ms))));
-    family(document, GAUGE, "ready", NULL, "1: all workers serve that can, and the server does not stop");
-    fprintf(out, "ccserver_ready %d\n", state->is_ready);
+    family(document, GAUGE, "ready", NULL, "1: in charge, does not stop, and each pool has a worker that is ready");
+    fprintf(out, "ccserver_ready %d\n", state_unready(state) == NULL);
     family(document, GAUGE, "generation", NULL, "of the configuration that serves");
     fprintf(out, "ccserver_generation %" PRIu32 "\n", state->generation);
     family(document, COUNTER, "reloads", NULL, "configurations that serve, or were refused");

@@ -1,5 +1,6 @@
 #include "common/state.h"
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,23 @@ unsigned state_serving(const struct master_state *state)
     for (unsigned i = 0; i < state->worker_count; i++)
         count += state->workers[i].part == STATE_SERVES;
     return count;
+}
+
+const char *state_unready(const struct master_state *state)
+{
+    static char text[STATE_POOL_SIZE + 64];
+
+    if (!state->is_ready)
+        return state->phase;
+    for (unsigned i = 0; i < state->pool_count; i++) {
+        const struct state_pool *pool = &state->pools[i];
+        if (pool->running > 0)
+            continue;
+        snprintf(text, sizeof(text), "the pool %s %s", pool->name,
+                 pool->cannot_run ? "cannot run" : "has no worker that is ready");
+        return text;
+    }
+    return NULL;
 }
 
 void state_note_change(struct state_change *change, bool failed, const char *text)
@@ -82,9 +100,9 @@ static void tame(struct master_state *state)
     }
 }
 
-bool state_read(const struct state_record *record, struct master_state *state)
+static bool try_read(const struct state_record *record, struct master_state *state, unsigned tries)
 {
-    for (unsigned i = 0; i < TRIES; i++) {
+    for (unsigned i = 0; i < tries; i++) {
         if (i > SPINS) /* the writer has lost its CPU in the middle */
             usleep(1000);
         uint32_t before = atomic_load(&record->sequence);
@@ -100,4 +118,14 @@ bool state_read(const struct state_record *record, struct master_state *state)
         }
     }
     return false;
+}
+
+bool state_read(const struct state_record *record, struct master_state *state)
+{
+    return try_read(record, state, TRIES);
+}
+
+bool state_try_read(const struct state_record *record, struct master_state *state)
+{
+    return try_read(record, state, SPINS);
 }

@@ -94,10 +94,19 @@ void state_note_change(struct state_change *change, bool failed, const char *tex
 /* How many workers serve, or are about to. */
 unsigned state_serving(const struct master_state *state);
 
+/*
+ * Why no load balancer should send anybody here: a phase, such as "stopping", or a sentence about a pool that has no
+ * worker that is ready. NULL: it may.
+ */
+const char *state_unready(const struct master_state *state);
+
 /* For the one writer. */
 void state_write(struct state_record *record, const struct master_state *state);
 
-/* Take a copy. False when the writer does not come to an end of it, or has never been there. */
+/* Take a copy. False when the writer does not come to an end of it within a second, or has never been there. */
 bool state_read(const struct state_record *record, struct master_state *state);
+
+/* The same without sleeping, for who has others to serve: false also when it is being written at this moment. */
+bool state_try_read(const struct state_record *record, struct master_state *state);
 
 #endif

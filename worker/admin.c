@@ -19,7 +19,7 @@ const struct report *admin_report(void)
         return NULL;
     report.area = area;
     stats_watch(area, getpid());
-    if (!state_read(&area->state, &state)) {
+    if (!state_try_read(&area->state, &state)) {
         errno = EBUSY;
         return NULL;
     }

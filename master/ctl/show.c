@@ -145,13 +145,8 @@ enum ctl_exit show_stat(struct server *server, const char *pattern)
 
 enum ctl_exit show_health(struct server *server)
 {
-    const struct master_state *state = &server->state;
+    const char *why = state_unready(&server->state);
 
-    for (unsigned i = 0; i < state->pool_count; i++)
-        if (state->pools[i].cannot_run) {
-            print("the pool %s cannot run", state->pools[i].name);
-            return CTL_REFUSED;
-        }
-    print("%s", state->is_ready ? "ok" : state->phase);
-    return state->is_ready ? CTL_DONE : CTL_REFUSED;
+    print("%s", why ? why : "ok");
+    return why ? CTL_REFUSED : CTL_DONE;
 }

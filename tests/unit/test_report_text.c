@@ -447,7 +447,7 @@ static const char expected_metrics[] =
     "# HELP ccserver_uptime_seconds since the first master started\n"
     "ccserver_uptime_seconds 93784.005\n"
     "# TYPE ccserver_ready gauge\n"
-    "# HELP ccserver_ready 1: all workers serve that can, and the server does not stop\n"
+    "# HELP ccserver_ready 1: in charge, does not stop, and each pool has a worker that is ready\n"
     "ccserver_ready 1\n"
     "# TYPE ccserver_generation gauge\n"
     "# HELP ccserver_generation of the configuration that serves\n"
