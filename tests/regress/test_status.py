@@ -126,6 +126,21 @@ def test_only_the_last_events_are_kept(watched):
 def test_readiness(watched):
     server = watched()
     assert get(server, "/livez")[::2] == (200, "ok\n") and get(server, "/readyz")[::2] == (200, "ok\n")
+    assert document(server)["master"]["ready"]
+
+
+def test_a_pool_without_workers_is_not_ready(watched):
+    """All of its workers hang: whoever is sent here now waits."""
+    server = watched(watchdog_timeout="60s")
+    pids = list(server.worker_pids().values())
+    for pid in pids:
+        server.signal(signal.SIGSTOP, pid)
+    await_equal(lambda: get(server, "/readyz")[::2], (503, "the pool main has no worker that is ready\n"))
+    assert not document(server)["master"]["ready"] and "ccserver_ready 0\n" in get(server, "/metrics")[2]
+    assert ctl(server, "health", code=1) == "the pool main has no worker that is ready\n"
+    for pid in pids:
+        server.signal(signal.SIGCONT, pid)
+    await_equal(lambda: get(server, "/readyz")[0], 200)
 
 
 def test_the_page(watched):
@@ -167,6 +182,7 @@ REFUSED = {
     "a long head": (f"GET / HTTP/1.1\r\n{HOST}" + f"X: {'a' * 1000}\r\n" * 10 + "\r\n", 431),
     "many fields": (f"GET / HTTP/1.1\r\n{HOST}" + "X: a\r\n" * 100 + "\r\n", 431),
     "an expectation": (f"GET / HTTP/1.1\r\n{HOST}Expect: 100-continue\r\n\r\n", 417),
+    "HEAD of another version": (f"HEAD / HTTP/2.0\r\n{HOST}\r\n", 505),
     "TLS": ("\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\n", 400),
 }
 
@@ -181,6 +197,13 @@ def test_refused_and_closed(watched, name):
     assert answer.startswith(f"HTTP/1.1 {status} ") and answer.count("HTTP/1.1 ") == 1
     assert "\r\nConnection: close\r\n" in answer
     assert get(server, "/livez")[0] == 200
+
+
+def test_close_is_not_taken_back(watched):
+    server = watched()
+    for fields in "Connection: close\r\nConnection: keep-alive", "Connection: keep-alive, close", "Connection: CLOSE":
+        answer = talk(server, f"GET /livez HTTP/1.1\r\n{HOST}{fields}\r\n\r\n".encode())
+        assert answer.startswith("HTTP/1.1 200 ") and "\r\nConnection: close\r\n" in answer
 
 
 def test_requests_of_one_connection(watched):
@@ -199,7 +222,7 @@ def test_requests_of_one_connection(watched):
 def test_names_that_browsers_may_use(serve):
     server = serve(listen("status", status_hosts="status.example, b"), workers=1)
     for host, status in [("status.example:80", 200), ("STATUS.example", 200), ("b", 200), ("example", 421), ("b.evil", 421),
-                         ("127.0.0.1", 200), ("127.0.0.1.evil", 421), ("[::1", 200), ("localhost:1", 200), ("", 421), (":80", 421)]:
+                         ("127.0.0.1", 200), ("127.0.0.1.evil", 421), ("127.0.0.1:evil", 421), ("[::1]evil", 421), ("[::1", 200), ("localhost:1", 200), ("", 421), (":80", 421)]:
         assert get(server, "/readyz", {"Host": host})[0] == status, host
 
 
@@ -214,6 +237,30 @@ def test_silent_and_slow_clients_keep_nobody_waiting(watched):
     server.connect("pingpong").ask(*PING)
     for each in crowd:
         each.close()
+
+
+def test_who_asks_a_thousand_times_at_once_waits_for_the_others(watched):
+    """And reads nothing: the worker goes on serving, and beats."""
+    server = watched(watchdog_timeout="1s", adopt_after="500ms")
+    crowd = [server.connect("status") for _ in range(50)]
+    for each in crowd:
+        each.socket.setblocking(False)
+        try:
+            each.socket.send(b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+        except BlockingIOError:
+            pass
+    for _ in range(20):
+        assert get(server, "/livez")[0] == 200
+    assert all(each["longest_turn_us"] < 500_000 for each in document(server)["workers"])
+    assert document(server)["master"]["respawns"]["hang"] == 0
+
+
+def test_pipelined_documents_all_come(watched):
+    server = watched()
+    answers = talk(server, b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50 +
+                   b"GET /metrics HTTP/1.0\r\n\r\n").split("HTTP/1.1 200 OK\r\n")[1:]
+    assert len(answers) == 51
+    assert all(json.loads(each.split("\r\n\r\n", 1)[1])["layout"] == 1 for each in answers[:50])
 
 
 def test_a_dead_or_stopped_admin_process(watched):

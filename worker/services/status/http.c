@@ -90,10 +90,10 @@ static enum http_status take_first(struct http_request *request, const char *lin
     if (!version || !is_token(line, (size_t)(target - line)))
         return HTTP_BAD_REQUEST;
     size_t method = (size_t)(target++ - line), length = (size_t)(version++ - target);
+    request->is_head = method == 4 && memcmp(line, "HEAD", 4) == 0;
     enum http_status status = take_version(request, version, (size_t)(end - version));
     if (status != HTTP_OK)
         return status;
-    request->is_head = method == 4 && memcmp(line, "HEAD", 4) == 0;
     if (!request->is_head && (method != 3 || memcmp(line, "GET", 3) != 0))
         return HTTP_NOT_ALLOWED;
     if (length == 0 || target[0] != '/')
@@ -157,7 +157,8 @@ static enum http_status take_field(struct http_request *request, const char *lin
     if (is_word(line, name, "Expect"))
         return HTTP_EXPECTATION_FAILED;
     if (is_word(line, name, "Connection")) {
-        request->is_last = has_word(value, size, "close") || (request->is_last && !has_word(value, size, "keep-alive"));
+        request->closes |= has_word(value, size, "close");
+        request->is_last = request->closes || (request->is_last && !has_word(value, size, "keep-alive"));
     } else if (is_word(line, name, "Accept")) {
         request->accepts_openmetrics |= has_word(value, size, "application/openmetrics-text");
     }
@@ -198,7 +199,9 @@ bool http_host_is_allowed(const char *host, const char *names)
     bool is_bracketed = host[0] == '[';
     size_t size = is_bracketed ? strcspn(++host, "]") : strcspn(host, ":");
 
-    if (size == 0 || size >= sizeof(name))
+    const char *behind = host + size + (is_bracketed && host[size] == ']');
+    if (size == 0 || size >= sizeof(name) || (behind[0] != '\0' && behind[0] != ':') ||
+        (behind[0] == ':' && behind[1 + strspn(behind + 1, "0123456789")] != '\0'))
         return false;
     memcpy(name, host, size);
     if (is_address(name) || (!is_bracketed && strcasecmp(name, "localhost") == 0))

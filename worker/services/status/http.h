@@ -1,6 +1,7 @@
 /*
  * Requests of HTTP/1.0 and HTTP/1.1 that only read: line by line, nothing is kept but what decides the answer. What
- * another server in the way could understand otherwise (bodies, folded or repeated fields) is refused.
+ * another server in the way could understand otherwise is refused: bodies, folded fields, a second Host or
+ * Content-Length.
  */
 #ifndef WORKER_SERVICES_STATUS_HTTP_H
 #define WORKER_SERVICES_STATUS_HTTP_H
@@ -29,6 +30,7 @@ enum http_status {
 /* Zeroed before its first line. */
 struct http_request {
     bool is_begun;             /* its first line is there */
+    bool closes;               /* the client wants the connection to end with the answer */
     bool is_head, is_last;     /* HEAD; the connection ends with the answer */
     bool has_host, has_length; /* so far */
     bool is_old;               /* HTTP/1.0 */
@@ -48,8 +50,9 @@ bool http_line(struct http_request *request, const char *line, size_t size, enum
 const char *http_reason(enum http_status status);
 
 /*
- * Whether a page of the name `host` may be shown to a browser: an address, localhost, or one of `names`, separated by
- * blanks or commas. Any other name may have been made to stand for this address by the owner of that name.
+ * Whether a client may ask for the name `host`, with a port or without: an address, localhost, or one of `names`,
+ * separated by blanks or commas. Any other name may have been made to stand for this address by its owner, who has a
+ * page of his own ask for it.
  */
 bool http_host_is_allowed(const char *host, const char *names);
 
