@@ -68,6 +68,7 @@ class Browser:
         for domain in ("Runtime", "Log", "Page", "Network"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", url=address)
+        page.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
         return page
 
     def close(self):
