@@ -41,7 +41,7 @@ void adoption_release_all(struct listeners *listeners)
         release(listeners, queue);
 }
 
-void adoption_free_released(struct listeners *listeners)
+void adoption_free(struct listeners *listeners)
 {
     for (struct queue *queue; (queue = LIST_FIRST(&listeners->released)); free(queue)) {
         LIST_REMOVE(queue, link);

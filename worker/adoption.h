@@ -16,6 +16,12 @@ void adoption_release(struct listeners *listeners, unsigned slot);
 void adoption_release_all(struct listeners *listeners);
 
 /* Free what has been released: when no event of a batch can point to it any more. */
-void adoption_free_released(struct listeners *listeners);
+void adoption_free(struct listeners *listeners);
+
+static inline void adoption_free_released(struct listeners *listeners)
+{
+    if (!LIST_EMPTY(&listeners->released))
+        adoption_free(listeners);
+}
 
 #endif

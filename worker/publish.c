@@ -96,7 +96,7 @@ static void drop_sibling(struct publisher *publisher, unsigned i)
     publisher->siblings[i] = publisher->siblings[--publisher->sibling_count];
 }
 
-static void flush(struct publisher *publisher)
+void publish_flush(struct publisher *publisher)
 {
     for (unsigned i = 0; i < publisher->sibling_count && publisher->batch_size > 0;) {
         if (send_batch(publisher, publisher->siblings[i]))
@@ -122,19 +122,13 @@ int section_publish(struct section *section, const void *bytes, size_t size)
         return -1;
     }
     if (publisher->batch_size + sizeof(heading) + size > sizeof(publisher->batch))
-        flush(publisher);
+        publish_flush(publisher);
     memcpy(publisher->batch + publisher->batch_size, &heading, sizeof(heading));
     if (size > 0)
         memcpy(publisher->batch + publisher->batch_size + sizeof(heading), bytes, size);
     publisher->batch_size += sizeof(heading) + size;
     stats_count(&section->stats->published, 1);
     return 0;
-}
-
-void publish_end_turn(struct core *core)
-{
-    if (core->publisher)
-        flush(core->publisher);
 }
 
 /* Inboxes that their readers have left are noticed when something is sent, or here: a worker may have nothing to say. */
@@ -233,7 +227,7 @@ void publish_fini(struct core *core)
 
     if (!publisher)
         return;
-    flush(publisher);
+    publish_flush(publisher);
     for (unsigned i = 0; i < publisher->sibling_count; i++)
         close(publisher->siblings[i]);
     if (publisher->inbox.fd > 0)

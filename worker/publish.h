@@ -19,6 +19,12 @@ void publish_fini(struct core *core);
 void publish_add_sibling(struct core *core, int fd);
 
 /* Send what has been published in this turn. */
-void publish_end_turn(struct core *core);
+void publish_flush(struct publisher *publisher);
+
+static inline void publish_end_turn(struct core *core)
+{
+    if (core->publisher)
+        publish_flush(core->publisher);
+}
 
 #endif

@@ -44,10 +44,8 @@ static void say_missed(struct words *words, int channel, uint64_t now_ms)
     }
 }
 
-void words_send(struct words *words, int channel, uint64_t now_ms)
+void words_say(struct words *words, int channel, uint64_t now_ms)
 {
-    if (!(words->ready || words->leaving || words->shutdown || words->missed_count) || now_ms < words->again_ms)
-        return;
     words->again_ms = 0;
     if (words->ready) /* before anything else: what comes before it, the master does not believe */
         words->ready = !say(words, channel, CHANNEL_READY, 0, now_ms);

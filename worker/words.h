@@ -21,6 +21,12 @@ struct words {
 void words_miss(struct words *words, uint32_t number);
 
 /* Send what can be sent now. To be called once in each turn; without anything to say it costs nothing. */
-void words_send(struct words *words, int channel, uint64_t now_ms);
+void words_say(struct words *words, int channel, uint64_t now_ms);
+
+static inline void words_send(struct words *words, int channel, uint64_t now_ms)
+{
+    if ((words->ready || words->leaving || words->shutdown || words->missed_count) && now_ms >= words->again_ms)
+        words_say(words, channel, now_ms);
+}
 
 #endif

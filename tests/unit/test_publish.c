@@ -2,7 +2,6 @@
  * Publishing: what goes into a datagram, who is given it, and what is lost. The worker of this test is its own sibling.
  */
 #include "tests/unit/world.h"
-#include "worker/publish.h"
 #include <fcntl.h>
 
 static char heard[4096];

@@ -15,6 +15,7 @@
 #include "worker/drain.h"
 #include "worker/identity.h"
 #include "worker/link.h"
+#include "worker/publish.h"
 #include "worker/turn.h"
 #include <arpa/inet.h>
 #include <errno.h>

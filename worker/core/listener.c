@@ -106,10 +106,8 @@ int listener_add_queue(struct listener *listener, struct queue *queue, int fd, u
     return reactor_want(reactor_of(queue), &queue->handler, listener->all->paused_until_ms ? 0 : EPOLLIN);
 }
 
-void listener_resume(struct listeners *listeners, bool freed)
+void listener_end_pause(struct listeners *listeners)
 {
-    if (!listeners->paused_until_ms || (!freed && listeners->core->loop.reactor.now_ms < listeners->paused_until_ms))
-        return;
     if (admission_unpark(listeners) < 0 || want_all(listeners, EPOLLIN) < 0) {
         admission_pause(listeners, strerror(errno));
         want_all(listeners, 0);

@@ -61,6 +61,12 @@ void listener_stop(struct listeners *listeners, enum stop reason);
 int listener_add_queue(struct listener *listener, struct queue *queue, int fd, unsigned slot);
 
 /* Accept again if the pause is over, or if `freed` says that something has been freed. */
-void listener_resume(struct listeners *listeners, bool freed);
+void listener_end_pause(struct listeners *listeners);
+
+static inline void listener_resume(struct listeners *listeners, bool freed)
+{
+    if (listeners->paused_until_ms && (freed || listeners->core->loop.reactor.now_ms >= listeners->paused_until_ms))
+        listener_end_pause(listeners);
+}
 
 #endif

@@ -85,12 +85,10 @@ void session_apply_end(struct session *session, enum verdict verdict)
     }
 }
 
-bool session_free_dead(struct core *core)
+void session_bury(struct core *core)
 {
     struct session *session;
 
-    if (LIST_EMPTY(&core->dead) && !core->loop.closed)
-        return false;
     for (conn_free_closed(&core->loop); (session = LIST_FIRST(&core->dead)); conn_free_closed(&core->loop)) {
         const struct service *service = session_service(session);
         LIST_REMOVE(session, link); /* `close` may end others */
@@ -103,7 +101,6 @@ bool session_free_dead(struct core *core)
         free(session);
         core->session_count--;
     }
-    return true;
 }
 
 /* ---- an event ---- */

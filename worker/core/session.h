@@ -231,6 +231,14 @@ void session_settle(struct conn *client);
 void session_update_flow(struct session *session);
 
 /* Close, tell and free the dead. Returns whether something has been freed. */
-bool session_free_dead(struct core *core);
+void session_bury(struct core *core);
+
+static inline bool session_free_dead(struct core *core)
+{
+    if (LIST_EMPTY(&core->dead) && !core->loop.closed)
+        return false;
+    session_bury(core);
+    return true;
+}
 
 #endif
