@@ -128,6 +128,17 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
     return fails(POLL) ? -1 : NEXT(poll)(fds, count, timeout);
 }
 
+/* What FORTIFY makes of them. */
+ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t room, int flags)
+{
+    return size <= room ? recv(fd, bytes, size, flags) : (abort(), -1);
+}
+
+int __poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room)
+{
+    return count <= room / sizeof(*fds) ? poll(fds, count, timeout) : (abort(), -1);
+}
+
 pid_t waitpid(pid_t pid, int *status, int options)
 {
     static int stolen;
