@@ -1201,11 +1201,46 @@ static void test_journal(void)
     close(ends[1]);
 }
 
+static unsigned observed;
+static char observed_text[64];
+
+static void observe(enum log_level level, const char *text)
+{
+    observed += level == LOG_LEVEL_NOTICE;
+    snprintf(observed_text, sizeof(observed_text), "%s", text);
+}
+
+/* A line without what stands before it, but no answer to a question; and not those of a child. */
+static void test_observer(void)
+{
+    int status = -1;
+
+    begin();
+    log_set_observer(observe);
+    log_notice("a %d", 1);
+    CU_ASSERT_EQUAL(observed, 1);
+    CU_ASSERT_STRING_EQUAL(observed_text, "a 1");
+    log_always("b");
+    log_debug("c");
+    CU_ASSERT_EQUAL(observed, 1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        log_notice("d");
+        _exit(observed == 1 ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_EQUAL(status, 0);
+    log_set_observer(NULL);
+    log_notice("e");
+    CU_ASSERT_EQUAL(observed, 1);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
         {"never opened", test_never_opened},
         {"line", test_line},
+        {"observer", test_observer},
         {"time", test_time},
         {"levels", test_levels},
         {"always", test_always},

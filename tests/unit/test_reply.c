@@ -302,8 +302,10 @@ static void test_durations(void)
     answer(places[3], "x");
     CU_ASSERT_EQUAL(answered_within(0, 60000), stats_read(&stats.listeners[0].messages_in));
     act.message = answer_at_once;
+    uint64_t soon = answered_within(0, 1000);
     crowd_say(guest, "?\n?\n");
     run_turns(SOON);
+    CU_ASSERT_EQUAL(answered_within(0, 1000), soon + 2);
     CU_ASSERT_EQUAL(answered_within(0, 60000), stats_read(&stats.listeners[0].messages_in));
     /* A place that no message has asked for is nobody's answer. */
     struct reply *unasked = session_reply(guest->session);
