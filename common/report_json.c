@@ -1,4 +1,5 @@
 #include "common/report_json.h"
+#include "common/stats_count.h"
 #include <inttypes.h>
 #include <time.h>
 

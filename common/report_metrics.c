@@ -1,4 +1,5 @@
 #include "common/report_metrics.h"
+#include "common/stats_count.h"
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 #include "common/report_sums.h"
 #include "common/clock.h"
+#include "common/stats_count.h"
 #include "common/stats_number.h"
 #include <stddef.h>
 #include <string.h>

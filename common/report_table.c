@@ -1,4 +1,5 @@
 #include "common/report_table.h"
+#include "common/stats_count.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -85,7 +85,7 @@ struct stats_listener {
 
 /*
  * What one worker counts. The first three members are the master's, which has written them before the worker was there:
- * who finds anything else in them knows that this memory can no longer be believed (stats_error).
+ * who finds anything else in them knows that this memory can no longer be believed (stats_count.h).
  */
 struct stats_block {
     uint64_t layout;               /* STATS_LAYOUT */
@@ -194,14 +194,6 @@ void stats_set_pid(struct stats_area *area, const struct stats_block *block, pid
 struct stats_block *stats_enter(struct stats_area *area, const struct stats_block *block);
 
 /*
- * What the worker that has `block` has done to it and no sound one does, as the end of a sentence; NULL: nothing. The
- * head of a block taken for slot `number` by `owner`, at the price of one look; and its counters, which other stores
- * may overtake on their way: only when it is found twice, some time apart, it is no accident.
- */
-const char *stats_error(const struct stats_block *block, unsigned number, pid_t owner);
-const char *stats_counters_error(const struct stats_area *area, const struct stats_block *block);
-
-/*
  * Add what the worker that had `block` has counted to the totals of its slot, and free the block. Only when the worker
  * is gone. Counters of a listener that contradict each other are dropped: the totals keep their identity. So is the
  * whole block when its head is damaged.
@@ -235,13 +227,6 @@ void stats_sum(const struct stats_area *area, unsigned number, struct stats_bloc
 /* Which of all workers `block` belongs to; the block of a worker that is mapped here, NULL: it is not. */
 uint64_t stats_serial(const struct stats_area *area, const struct stats_block *block);
 const struct stats_block *stats_block_of(const struct stats_area *area, uint64_t serial);
-
-/* Sessions of this listener that have neither been closed nor lost. */
-uint64_t stats_open(const struct stats_listener *listener);
-
-/* Sum `listener`, or all that the dead have counted, into `total`. */
-void stats_add(struct stats_listener *total, const struct stats_listener *listener);
-void stats_add_totals(struct stats_block *total, const struct stats_totals *totals);
 
 /* Add to a counter of our own block. There is one writer, so no locked instruction is needed. */
 static inline void stats_count(stats_counter *counter, uint64_t amount)

@@ -1,4 +1,5 @@
 #include "common/stats_number.h"
+#include "common/stats_count.h"
 #include <errno.h>
 #include <string.h>
 

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/container_of.h"
 #include "common/log.h"
+#include "common/stats_count.h"
 #include "common/stats_number.h"
 #include "master/placement.h"
 #include "master/process.h"

@@ -1,5 +1,6 @@
 #include "master/ctl/top_rows.h"
 #include "common/report_table.h"
+#include "common/stats_count.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

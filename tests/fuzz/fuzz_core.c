@@ -17,6 +17,7 @@
  *
  * What services do and remember is in scripted.c and asking.c.
  */
+#include "common/stats_count.h"
 #include "tests/fuzz/asking.h"
 #include "worker/worker.h"
 #include <errno.h>

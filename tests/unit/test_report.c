@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/report_json.h"
 #include "common/report_table.h"
+#include "common/stats_count.h"
 #include "common/stats_number.h"
 #include "master/state.h"
 #include "tests/unit/unit.h"

@@ -2,6 +2,7 @@
  * Counters: seen across processes, kept across deaths, and their sums agree.
  */
 #include "common/stats.h"
+#include "common/stats_count.h"
 #include "common/stats_file.h"
 #include "common/stats_number.h"
 #include "tests/unit/unit.h"
