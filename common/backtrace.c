@@ -1,6 +1,7 @@
 #include "common/backtrace.h"
 #include "common/log.h"
 #include "common/log_line.h"
+#include "common/sanitized.h"
 #include <link.h>
 #include <signal.h>
 #include <stddef.h>
@@ -17,15 +18,6 @@ static int backtrace(void **frames, int count)
     (void)frames, (void)count;
     return 0;
 }
-#endif
-
-#ifndef __has_feature
-#define __has_feature(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
 #endif
 
 enum {

@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_UNIT_H
 #define TESTS_UNIT_UNIT_H
 
+#include "common/sanitized.h"
 #include <CUnit/Basic.h>
 #include <dirent.h>
 #include <errno.h>
@@ -15,15 +16,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#ifndef __has_feature
-#define __has_feature(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 
 enum { UNIT_PATIENCE_S = 120 }; /* a program that hangs is ended by SIGALRM: red, not stuck */
 
