@@ -1,5 +1,6 @@
 /*
- * The one clock: monotonic. It goes on across a change of the date.
+ * The one clock: monotonic. It goes on across a change of the date. And the date, for what people and other machines
+ * read.
  */
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
@@ -22,6 +23,14 @@ static inline uint64_t clock_now_us(void)
 static inline uint64_t clock_now_ms(void)
 {
     return clock_now_ns() / 1000000;
+}
+
+/* Milliseconds since 1970. */
+static inline uint64_t clock_date_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 #endif

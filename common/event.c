@@ -1,27 +1,33 @@
 #include "common/event.h"
-#include <time.h>
+#include "common/clock.h"
+#include <stdbool.h>
 
 #include <bsd/string.h>
 
 void event_add(struct event_ring *ring, uint32_t level, const char *text)
 {
-    uint64_t number = atomic_fetch_add(&ring->count, 1) + 1;
-    struct event *event = &ring->places[number % EVENTS_MAX].event;
-    struct timespec now;
+    uint64_t id = atomic_fetch_add(&ring->count, 1) + 1;
+    struct event *event = &ring->places[id % EVENTS_MAX].event;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    atomic_store(&ring->places[number % EVENTS_MAX].number, 0);
+    atomic_store(&ring->places[id % EVENTS_MAX].id, 0);
     atomic_thread_fence(memory_order_release);
-    event->at_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    event->at_ms = clock_date_ms();
     event->level = level;
     strlcpy(event->text, text, sizeof(event->text));
-    atomic_store(&ring->places[number % EVENTS_MAX].number, number);
+    atomic_store(&ring->places[id % EVENTS_MAX].id, id);
 }
 
-static void copy(struct event *to, const struct event *from)
+/* Copy one event. False: it is being written, has been overwritten, or is not there. */
+static bool copy(const struct event_ring *ring, uint64_t id, struct event *event)
 {
-    *to = *from;
-    to->text[EVENT_TEXT_SIZE - 1] = '\0';
+    const _Atomic uint64_t *found = &ring->places[id % EVENTS_MAX].id;
+
+    if (atomic_load(found) != id)
+        return false;
+    *event = ring->places[id % EVENTS_MAX].event;
+    event->text[EVENT_TEXT_SIZE - 1] = '\0';
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load(found) == id;
 }
 
 unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MAX])
@@ -30,15 +36,8 @@ unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MA
     unsigned count = 0;
 
     /* Whatever the count is, each place is looked at once. */
-    for (uint64_t back = last < EVENTS_MAX ? last : EVENTS_MAX; back > 0; back--) {
-        uint64_t number = last - back + 1;
-        if (atomic_load(&ring->places[number % EVENTS_MAX].number) != number)
-            continue;
-        copy(&events[count], &ring->places[number % EVENTS_MAX].event);
-        atomic_thread_fence(memory_order_acquire);
-        if (atomic_load(&ring->places[number % EVENTS_MAX].number) == number)
-            count++;
-    }
+    for (uint64_t back = last < EVENTS_MAX ? last : EVENTS_MAX; back > 0; back--)
+        count += copy(ring, last - back + 1, &events[count]);
     return count;
 }
 
@@ -49,15 +48,11 @@ unsigned event_read_next(const struct event_ring *ring, uint64_t *last, uint64_t
 
     if (end > EVENTS_MAX && *last < end - EVENTS_MAX)
         *last = end - EVENTS_MAX;
-    while (*last < end) {
-        uint64_t number = *last + 1, found = atomic_load(&ring->places[number % EVENTS_MAX].number);
-        if (found < number)
+    for (; *last < end; ++*last) {
+        uint64_t id = *last + 1;
+        if (atomic_load(&ring->places[id % EVENTS_MAX].id) < id)
             break; /* it is being written */
-        copy(&events[count], &ring->places[number % EVENTS_MAX].event);
-        atomic_thread_fence(memory_order_acquire);
-        if (atomic_load(&ring->places[number % EVENTS_MAX].number) == number)
-            count++;
-        *last = number;
+        count += copy(ring, id, &events[count]);
     }
     *lost = *last > begin ? *last - begin - count : 0;
     return count;

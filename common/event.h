@@ -18,9 +18,9 @@ struct event {
 
 /* As they lie in shared memory: a ring. Two masters may write at the same time, each to a place of its own. */
 struct event_ring {
-    _Atomic uint64_t count; /* that there have ever been */
+    _Atomic uint64_t count; /* of events that were ever added: the id of the last one */
     struct {
-        _Atomic uint64_t number; /* which of them it is, from 1; 0: it is being written */
+        _Atomic uint64_t id; /* of the event, from 1; 0: it is being written */
         struct event event;
     } places[EVENTS_MAX];
 };
@@ -32,8 +32,8 @@ void event_add(struct event_ring *ring, uint32_t level, const char *text);
 unsigned event_read(const struct event_ring *ring, struct event events[EVENTS_MAX]);
 
 /*
- * For whoever follows the ring: copy those behind the number `*last`, the oldest first, up to one that is being written
- * at this moment, and set `*last` to that of the last one; `*lost`: how many on the way have been overwritten. Returns
+ * For whoever follows the ring: copy those behind the id `*last`, the oldest first, up to one that is being written at
+ * this moment, and set `*last` to the id of the last one; `*lost`: how many on the way have been overwritten. Returns
  * how many. A master that dies while it writes leaves one that is never finished: the caller skips it after a while, with
  * ++*last.
  */

@@ -138,7 +138,7 @@ static bool write_after_report(enum log_style style, const struct log_stamp *sta
     return true;
 }
 
-/* What was said from `begin` on. */
+/* Show the observer the text of the line, which stands from `begin` on. */
 static void show_observer(enum log_level level, const struct log_line *line, size_t begin)
 {
     char text[LOG_LINE_SIZE];

@@ -17,6 +17,9 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_NOTICE, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
 #define LOG_LEVEL_CHOICES "debug|info|notice|warn|error"
 
+/* "notice"; of a number that may have come from another process. */
+const char *log_level_name(uint32_t level);
+
 /*
  * Direct the log to `target`: "stderr", "syslog" or the path of a file. Until the first call lines go to standard
  * error. Returns 0, or -1 with errno when the file cannot be opened; the log then stays where it was. Opening does not
@@ -66,8 +69,8 @@ uint64_t log_dropped(void);
 void log_count_dropped_in(_Atomic uint64_t *counter);
 
 /*
- * Have each line that this process logs from now on shown to `observer`, too, without what stands before it and whether
- * or not it can be written, but not those of log_always(); NULL: no longer. It must not log. A child does not inherit it.
+ * Show `observer` the text of each line that this process logs from now on, whether or not it can be written, but not of
+ * those of log_always(); NULL: no longer. It must not log. A child does not inherit it.
  */
 void log_set_observer(void (*observer)(enum log_level level, const char *text));
 

@@ -11,6 +11,11 @@ static const struct {
     {"warn", LOG_WARNING}, {"error", LOG_ERR}, {"fatal", LOG_CRIT},
 };
 
+const char *log_level_name(uint32_t level)
+{
+    return levels[level % (sizeof(levels) / sizeof(levels[0]))].name;
+}
+
 /* ---- appending ---- */
 
 static void add(struct log_line *line, const char *bytes, size_t size)

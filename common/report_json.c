@@ -1,4 +1,6 @@
 #include "common/report_json.h"
+#include "common/clock.h"
+#include "common/log.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
 #include <time.h>
@@ -271,15 +273,13 @@ static void json_change(FILE *out, const char *name, const struct state_change *
 
 static void json_events(FILE *out, const struct event_ring *ring)
 {
-    static const char *const levels[] = {"debug", "info", "notice", "warn", "error", "fatal"};
-    enum { LEVELS = sizeof(levels) / sizeof(levels[0]) };
     struct event events[EVENTS_MAX];
     unsigned count = event_read(ring, events);
 
     fprintf(out, " \"events\": [");
     for (unsigned i = 0; i < count; i++) {
         fprintf(out, "%s\n  {\"time_ms\": %" PRIu64 ", \"level\": \"%s\", \"text\": ", i ? "," : "", events[i].at_ms,
-                levels[events[i].level % LEVELS]);
+                log_level_name(events[i].level));
         report_json_string(out, events[i].text);
         fprintf(out, "}");
     }
@@ -288,15 +288,14 @@ static void json_events(FILE *out, const struct event_ring *ring)
 
 void report_json(FILE *out, const struct report *report)
 {
-    struct timespec now;
+    uint64_t now_ms = clock_date_ms();
+    time_t seconds = (time_t)(now_ms / 1000);
     struct tm date;
     char text[64];
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now.tv_sec, &date));
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &date));
     fprintf(out, "{\"layout\": %d, \"version\": \"%s\", ", REPORT_JSON_LAYOUT, report->state->version);
-    fprintf(out, "\"time\": \"%s\", \"time_ms\": %" PRIu64 ",\n", text,
-            (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+    fprintf(out, "\"time\": \"%s\", \"time_ms\": %" PRIu64 ",\n", text, now_ms);
     json_master(out, report);
     json_pools(out, report->state);
     json_change(out, "last_reload", &report->area->service.last_reload);

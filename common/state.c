@@ -1,8 +1,8 @@
 #include "common/state.h"
+#include "common/clock.h"
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bsd/string.h>
@@ -37,10 +37,7 @@ const char *state_unready(const struct master_state *state)
 
 void state_note_change(struct state_change *change, bool failed, const char *text)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    change->at_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    change->at_ms = clock_date_ms();
     change->failed = failed;
     strlcpy(change->text, text, sizeof(change->text));
     atomic_fetch_add(&change->count, 1);

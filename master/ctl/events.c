@@ -1,4 +1,5 @@
 #include "master/ctl/events.h"
+#include "common/log.h"
 #include "master/ctl/text.h"
 #include <inttypes.h>
 #include <poll.h>
@@ -10,19 +11,17 @@ enum { LOOK_EACH_MS = 100, LOOKS_FOR_ONE = 10 };
 /* How far the ring has been read. */
 struct reading {
     uint64_t started_ms; /* of the server that it belongs to */
-    uint64_t last;       /* number of the last event that was printed */
+    uint64_t last;       /* id of the last event that was printed */
     unsigned waits;      /* how often in a row the next one was there, but not finished */
 };
 
 static void print_event(struct event *event)
 {
-    static const char *const levels[] = {"debug", "info", "notice", "warn", "error", "fatal"};
     char time[TEXT_TIME_SIZE];
 
     text_time(time, event->at_ms);
     text_make_safe(event->text);
-    printf("%s.%03u %s %s\n", time, (unsigned)(event->at_ms % 1000),
-           levels[event->level % (sizeof(levels) / sizeof(levels[0]))], event->text);
+    printf("%s.%03u %s %s\n", time, (unsigned)(event->at_ms % 1000), log_level_name(event->level), event->text);
 }
 
 static void begin(struct reading *reading, const struct server *server)

@@ -1,8 +1,8 @@
 #include "master/ctl/top_page.h"
+#include "common/clock.h"
 #include "common/report_table.h"
 #include "master/ctl/text.h"
 #include <inttypes.h>
-#include <time.h>
 
 #define WORKER_ROW "%-16s %7s %-8.8s %5s %7s %8s %6s %7s %7s"
 #define LISTENER_ROW "%-16s %8s %6s %6s %8s %8s %7s %5s %6s"
@@ -25,7 +25,7 @@ static void print_head(struct screen *screen, const struct server *server, const
     char up[REPORT_CELL_SIZE], open[REPORT_CELL_SIZE], accepted[REPORT_CELL_SIZE], messages[REPORT_CELL_SIZE],
         in[REPORT_CELL_SIZE], out[REPORT_CELL_SIZE], now[TEXT_TIME_SIZE];
 
-    text_time(now, (uint64_t)time(NULL) * 1000);
+    text_time(now, clock_date_ms());
     report_time(up, report_ms_since(stats_read(&service->started_ms)) * 1000);
     report_count(open, total->sessions);
     report_rate(accepted, total->accepted);

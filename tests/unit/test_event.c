@@ -55,7 +55,7 @@ static void test_follow(void)
 static void test_one_that_is_being_written(void)
 {
     begin(3);
-    atomic_store(&ring.places[2].number, 0);
+    atomic_store(&ring.places[2].id, 0);
     CU_ASSERT_EQUAL(event_read(&ring, events), 2);
     CU_ASSERT_EQUAL(event_read_next(&ring, &last, &lost, events), 1);
     CU_ASSERT(last == 1 && lost == 0);
@@ -64,7 +64,7 @@ static void test_one_that_is_being_written(void)
     last++;
     CU_ASSERT_EQUAL(event_read_next(&ring, &last, &lost, events), 1);
     CU_ASSERT_STRING_EQUAL(events[0].text, "3");
-    atomic_store(&ring.places[3].number, 3 + EVENTS_MAX); /* overwritten while it was looked at */
+    atomic_store(&ring.places[3].id, 3 + EVENTS_MAX); /* overwritten while it was looked at */
     last = 2;
     CU_ASSERT_EQUAL(event_read_next(&ring, &last, &lost, events), 0);
     CU_ASSERT(last == 3 && lost == 1);
@@ -87,7 +87,7 @@ static void test_any_count(void)
         CU_ASSERT(event_read(&ring, events) <= EVENTS_MAX);
     }
     for (unsigned i = 0; i < EVENTS_MAX; i++) /* all that such a count lets it look for is there */
-        ring.places[i].number = i;
+        ring.places[i].id = i;
     ring.count = EVENTS_MAX - 1;
     CU_ASSERT_EQUAL(event_read(&ring, events), EVENTS_MAX - 1);
 }
