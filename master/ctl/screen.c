@@ -19,26 +19,30 @@ static void print(struct screen *screen, char *line, bool is_heading)
     screen->used++;
 }
 
-void screen_line(struct screen *screen, const char *format, ...)
+static void print_format(struct screen *screen, bool is_heading, const char *format, va_list arguments)
 {
     char line[1024];
+
+    vsnprintf(line, sizeof(line), format, arguments);
+    print(screen, line, is_heading);
+}
+
+void screen_line(struct screen *screen, const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
+    print_format(screen, false, format, arguments);
     va_end(arguments);
-    print(screen, line, false);
 }
 
 void screen_heading(struct screen *screen, const char *format, ...)
 {
-    char line[1024];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
+    print_format(screen, true, format, arguments);
     va_end(arguments);
-    print(screen, line, true);
 }
 
 void screen_begin(struct screen *screen)
