@@ -11,8 +11,9 @@ struct reply {
     struct reply *next;
     struct segment_list kept; /* until it is the first one */
     bool ended;
-    bool anonymous;    /* made for what session_send() has sent behind other places */
-    uint64_t asked_ns; /* when the turn began that has read the question; 0: it is nobody's */
+    bool anonymous;      /* made for what session_send() has sent behind other places */
+    uint64_t asked_ns;   /* when the turn began that has read the question; 0: there is none, or it is not counted */
+    uint64_t asked_turn; /* which turn that was */
 };
 
 static struct reply *append(struct session *session)
@@ -32,15 +33,18 @@ static struct reply *append(struct session *session)
     return reply;
 }
 
-/* The question that is answered there is not to be counted at the end of this turn. */
+/* Take the message that is being read out of the account of this turn: it counts when it is answered. A message for
+ * which several places are reserved counts once. */
 static void delay_account(struct reply *reply)
 {
     struct turn_account *account = &section_of(reply->session)->account;
+    const struct core *core = core_of(reply->session);
 
-    if (core_of(reply->session)->reading != reply->session || account->read == account->delayed)
-        return; /* it is no answer to a message of this turn */
+    if (core->reading != reply->session || account->read == account->delayed)
+        return;
     account->delayed++;
-    reply->asked_ns = core_of(reply->session)->loop.reactor.now_ns;
+    reply->asked_ns = core->loop.reactor.now_ns;
+    reply->asked_turn = stats_read(&core->loop.reactor.stats->turns);
 }
 
 struct reply *session_reply(struct session *session)
@@ -60,16 +64,18 @@ struct reply *session_reply(struct session *session)
     return reply;
 }
 
-/* The answer is there: its question counts in this turn, or by the time it took. */
+/* Count the message that has been answered now: in the account of this turn if it has read it, else by the time. */
 static void account_for(const struct reply *reply)
 {
     struct section *section = section_of(reply->session);
-    uint64_t now_ns = core_of(reply->session)->loop.reactor.now_ns;
+    const struct reactor *reactor = &section->core->loop.reactor;
 
-    if (reply->asked_ns == now_ns)
+    if (reply->asked_ns == 0)
+        return;
+    if (reply->asked_turn == stats_read(&reactor->stats->turns))
         section->account.delayed--;
-    else if (reply->asked_ns)
-        stats_count(&section->stats->answered[duration_bucket(now_ns - reply->asked_ns)], 1);
+    else
+        stats_count(&section->stats->answered[duration_bucket(reactor->now_ns - reply->asked_ns)], 1);
 }
 
 /* Places whose answers are there go out, up to the first one that is still open. */

@@ -41,9 +41,8 @@ struct reactor {
     bool running;
     bool hurry;                    /* the next turn is not to sleep: something is left to be done */
     uint64_t now_ms;               /* monotonic; read once a turn */
-    uint64_t now_ns;               /* the same */
+    uint64_t now_ns;               /* the same time */
     struct turn_account *accounts; /* of this turn */
-    uint64_t longest_ns;           /* turn of this process */
     struct timer_wheel wheel;
     struct busy_poll busy_poll;
     struct stats_block *stats; /* turns (the heartbeat) and the longest turn are counted there */
