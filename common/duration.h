@@ -1,8 +1,8 @@
 /*
  * Durations as counts in buckets, one for each power of two of nanoseconds: where a duration goes is one instruction.
  *
- *   bucket   0     1      2       3 ...     10 ...             20 ...          35
- *   up to    1 ns  2 ns   4 ns    8 ns      1,024 ns           1.05 ms         34 s, and whatever is longer
+ *   bucket     1     2     3 ...   10 ...       20 ...     34     35
+ *   below      2 ns  4 ns  8 ns    1,024 ns     1.05 ms    17 s   all that is longer
  */
 #ifndef COMMON_DURATION_H
 #define COMMON_DURATION_H
@@ -18,7 +18,7 @@ static inline unsigned duration_bucket(uint64_t ns)
     return bucket < DURATION_BUCKETS ? bucket : DURATION_BUCKETS - 1;
 }
 
-/* What is in the bucket is shorter than this; but not in the last one. */
+/* Upper limit of a bucket: what is in it is shorter. The last one has none. */
 static inline uint64_t duration_limit_ns(unsigned bucket)
 {
     return UINT64_C(1) << bucket;

@@ -8,7 +8,7 @@
 #include "common/report_sums.h"
 #include <stdio.h>
 
-/* The two ways to say it; the older one, of Prometheus, has no units and no type `info`. */
+/* Formats. The older one is that of Prometheus, version 0.0.4: it has no units and no type `info`. */
 enum metrics_format { METRICS_OPENMETRICS, METRICS_PROMETHEUS };
 
 /* Write the document, with the "# EOF" of OpenMetrics. Errors are those of `out`. */

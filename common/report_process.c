@@ -6,7 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The file is one line; what it says first, the name of the program, may contain anything but a ')' behind the last. */
+/* Read the line of the process in /proc. Its fields stand behind the name of the program, which may contain blanks and
+ * parentheses: behind the last one. */
 static bool read_stat(pid_t pid, struct report_process *process)
 {
     char path[64], text[1024];

@@ -228,7 +228,7 @@ def test_names_that_browsers_may_use(serve):
 
 # ---- whom it disturbs ----
 
-def test_silent_and_slow_clients_keep_nobody_waiting(watched):
+def test_clients_that_never_come_to_an_end_keep_nobody_waiting(watched):
     server = watched()
     crowd = [socket.create_connection(("127.0.0.1", server.port("status"))) for _ in range(100)]
     for number, each in enumerate(crowd):

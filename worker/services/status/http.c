@@ -118,7 +118,7 @@ static enum http_status take_host(struct http_request *request, const char *valu
     return HTTP_OK;
 }
 
-/* A body is not wanted, and nobody is to wonder where it ends. */
+/* A length other than 0 announces a body, which no request here has. */
 static enum http_status take_length(struct http_request *request, const char *value, size_t size)
 {
     if (request->has_length || size == 0)
