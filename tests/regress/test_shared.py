@@ -3,7 +3,7 @@ import resource
 import signal
 
 import pytest
-from harness import connect_to, descriptors, listen, own_address
+from harness import SANITIZED, connect_to, descriptors, listen, own_address
 from tree import build_once
 
 SERVICE = """
@@ -25,6 +25,7 @@ def large_binary(tmp_path_factory):
     return build_once(tmp_path_factory, "large", {"large.c": SERVICE})
 
 
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs more address space")
 def test_a_reload_without_memory_leaves_nothing(serve, large_binary):
     """No address of it is listened at, where clients would wait in vain."""
     server = serve(listen("pingpong"), binary=large_binary, workers=1)
