@@ -63,7 +63,7 @@ class Terminal:
         self.text = ""
         self.process = subprocess.Popen([CTL, "-c", server.config, "top", *args], stdin=self.slave, stdout=self.slave,
                                         stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"},
-                                        preexec_fn=os.setpgrp if jobs else self.take)
+                                        preexec_fn=lambda: self.begin(jobs))
 
     def __enter__(self):
         return self
@@ -76,9 +76,16 @@ class Terminal:
         os.close(self.master)
         os.close(self.slave)
 
-    def take(self):
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    @staticmethod
+    def begin(jobs):
+        """As a shell starts it: with its own signals, whatever whoever has started the tests ignores."""
+        for signo in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(signo, signal.SIG_DFL)
+        if jobs:
+            os.setpgrp()
+        else:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
