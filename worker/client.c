@@ -164,6 +164,7 @@ void client_section_init(struct section *section, struct core *core, const struc
     section->ready = config->service->ready ? service_ready : NULL;
     section->config = config;
     section->stats = section->account.stats = stats;
+    section->session_size = sizeof(struct session) + session_tail_offset(config->service) + sizeof(struct session_tail);
     section->upstream = (struct conn_settings){.loop = &core->loop,
                                                .transport = &transport_tcp,
                                                .high_water = config->high_water,

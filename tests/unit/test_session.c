@@ -2,6 +2,7 @@
  * The life of a session: what its service is told, in which order, and what reaches the client.
  */
 #include "tests/unit/world.h"
+#include <malloc.h>
 
 /* ---- life cycle ---- */
 
@@ -47,6 +48,31 @@ static void test_state(void)
     CU_ASSERT_STRING_EQUAL(session_listener(the_session), "test");
     world_end();
     check_trace("open [a] [b] [c] close:drain ");
+}
+
+/* ---- when it was opened ---- */
+
+enum { SMALLEST_CHUNK_OF_160 = 176 - sizeof(size_t) }; /* what the allocator makes of 160 bytes */
+
+/* It stands behind the state, whatever size that has, and next to it: a session takes no more memory for it. */
+static void test_opened(void)
+{
+    static const size_t sizes[] = {0, 1, 4, 5, 63, 64};
+
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        world_begin(FRAMING_LINE);
+        service.state_size = sizes[i];
+        world_connect();
+        const uint64_t opened_ms = session_opened_ms(the_session);
+        CU_ASSERT(opened_ms <= session_now(the_session));
+        CU_ASSERT(opened_ms + SESSION_OPENED_MS > session_now(the_session));
+        memset(session_state(the_session), 0xff, sizes[i]);
+        core.loop.reactor.now_ms += 12345;
+        CU_ASSERT_EQUAL(session_opened_ms(the_session), opened_ms);
+        if (sizes[i] <= 4)
+            CU_ASSERT(malloc_usable_size(the_session) <= SMALLEST_CHUNK_OF_160);
+        world_end();
+    }
 }
 
 /* Hung up: by an orderly end, and with unread input on the way, which is a reset. */
@@ -1283,6 +1309,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"life", test_life},
         {"state", test_state},
+        {"when it was opened", test_opened},
         {"hang up", test_hang_up},
         {"send fails", test_send_fails},
         {"verdicts", test_verdicts},

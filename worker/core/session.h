@@ -69,6 +69,7 @@ struct section {
     void (*expired)(struct timer_wheel *wheel, struct timer *timer); /* of a session */
     void (*freed)(struct session *session);                          /* after the service's `close` */
     void *state;                                                     /* the service's, see life.c */
+    size_t session_size; /* bytes of a session, with its state and its tail */
     struct timer tick;
 };
 
@@ -110,8 +111,18 @@ struct session {
     bool paused : 1;    /* by the service */
     bool told_draining : 1;
     struct conn client;
-    _Alignas(max_align_t) char state[]; /* the service's */
+    _Alignas(max_align_t) char state[]; /* the service's; then struct session_tail */
 };
+
+/*
+ * What stands behind the state of a session. The allocator rounds sizes up, so that with a state of up to 4 bytes this
+ * takes no memory at all.
+ */
+struct session_tail {
+    uint32_t opened; /* monotonic, in units of SESSION_OPENED_MS: enough for 13 years after the machine's start */
+};
+
+enum { SESSION_OPENED_MS = 100 };
 
 /* A further connection. It is allocated by its owner, as the first member of something, and freed with free(). */
 struct session_conn {
@@ -138,6 +149,25 @@ static inline const struct service *session_service(const struct session *sessio
 static inline uint64_t session_now(const struct session *session)
 {
     return conn_loop_of(&session->client)->reactor.now_ms;
+}
+
+/* Bytes from the beginning of a service's state to the tail of the session. */
+static inline size_t session_tail_offset(const struct service *service)
+{
+    const size_t alignment = _Alignof(struct session_tail);
+
+    return (service->state_size + alignment - 1) / alignment * alignment;
+}
+
+static inline struct session_tail *session_tail(const struct session *session)
+{
+    return (void *)((uintptr_t)session->state + session_tail_offset(session_service(session)));
+}
+
+/* When the session was opened: monotonic, rounded down to SESSION_OPENED_MS. */
+static inline uint64_t session_opened_ms(const struct session *session)
+{
+    return (uint64_t)session_tail(session)->opened * SESSION_OPENED_MS;
 }
 
 static inline bool session_has_replies(const struct session *session)
