@@ -263,8 +263,8 @@ unit: unit-programs
 	@for test in $(UNIT); do $$test || exit 1; done
 
 # Parts of ccserverctl that have a test of their own.
-$(BUILD)/unit/test_text: $(BUILD)/master/ctl/text.o
-$(BUILD)/unit/test_top: $(addprefix $(BUILD)/master/ctl/,screen.o server.o terminal.o text.o top.o top_page.o top_rows.o)
+
+$(BUILD)/unit/test_top: $(addprefix $(BUILD)/master/ctl/,screen.o server.o terminal.o top.o top_page.o top_rows.o)
 
 # The chaos run has the machine to itself: it measures times.
 regress: all gate-driver

@@ -1,7 +1,7 @@
 #include "master/conf/apply.h"
+#include "common/account.h"
 #include "common/host.h"
 #include "common/log.h"
-#include "master/conf/account.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

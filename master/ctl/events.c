@@ -1,6 +1,6 @@
 #include "master/ctl/events.h"
 #include "common/log.h"
-#include "master/ctl/text.h"
+#include "common/text.h"
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>

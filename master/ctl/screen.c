@@ -1,5 +1,5 @@
 #include "master/ctl/screen.h"
-#include "master/ctl/text.h"
+#include "common/text.h"
 #include <limits.h>
 #include <stdarg.h>
 

@@ -2,7 +2,7 @@
 #include "common/report_json.h"
 #include "common/report_metrics.h"
 #include "common/report_table.h"
-#include "master/ctl/text.h"
+#include "common/text.h"
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <stdarg.h>

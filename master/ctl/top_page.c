@@ -1,7 +1,7 @@
 #include "master/ctl/top_page.h"
 #include "common/clock.h"
 #include "common/report_table.h"
-#include "master/ctl/text.h"
+#include "common/text.h"
 #include <inttypes.h>
 
 #define WORKER_ROW "%-16s %7s %-8.8s %5s %7s %8s %6s %7s %7s"

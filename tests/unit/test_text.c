@@ -1,7 +1,7 @@
 /*
  * What ccserverctl makes of text that could steer a terminal, or break a line.
  */
-#include "master/ctl/text.h"
+#include "common/text.h"
 #include "tests/unit/unit.h"
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "master/ctl/text.h"
+#include "common/text.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

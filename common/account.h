@@ -2,8 +2,8 @@
  * Users and groups by name. They are looked up in /etc/passwd and /etc/group alone: a directory service could keep the
  * master waiting.
  */
-#ifndef MASTER_CONF_ACCOUNT_H
-#define MASTER_CONF_ACCOUNT_H
+#ifndef COMMON_ACCOUNT_H
+#define COMMON_ACCOUNT_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -1,4 +1,4 @@
-#include "master/conf/account.h"
+#include "common/account.h"
 #include <grp.h>
 #include <pwd.h>
 #include <stdbool.h>

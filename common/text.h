@@ -2,8 +2,8 @@
  * Text from the memory of a server as lines for a terminal: it may contain anything, for whoever has written it may be no
  * server at all.
  */
-#ifndef MASTER_CTL_TEXT_H
-#define MASTER_CTL_TEXT_H
+#ifndef COMMON_TEXT_H
+#define COMMON_TEXT_H
 
 #include "common/state.h"
 #include <stddef.h>
