@@ -6,6 +6,7 @@
  *     | <------------- MISSED(n) -------------- |  not all queues of slot n could be adopted: say it again
  *     | <------------- LEAVING ---------------- |  somebody else has told it to stop: it drains
  *     | <------------- SHUTDOWN --------------- |  a client asked for the whole server to stop
+ *     | <------------- REQUEST ---------------- |  an operator asks for something, see request.h
  *     | -------------- ADOPT(n) + queues -----> |  accept from these queues of slot n, too: nobody else does
  *     | -------------- SIBLING + inboxes -----> |  publish to these, too
  *     | -------------- RELEASE(n) ------------> |  no longer
@@ -13,6 +14,11 @@
  *     | -------------- DRAIN(time) -----------> |  stop accepting, finish sessions, exit 0; the sockets live on
  *     | -------------- STOP(time) ------------> |  the same, and new connections are refused: the whole server stops
  *     | -------------- REOPEN_LOG ------------> |
+ *     | -------------- LOG_LEVEL(n) ----------> |
+ *     | -------------- DISABLE(i) ------------> |  accept nobody at listener i of the configuration
+ *     | -------------- ENABLE(i) -------------> |  accept there again
+ *     | -------------- ANSWER + connection ---> |  to a REQUEST
+ *     | -------------- INSPECT + connection --> |  somebody asks for the sessions of this worker
  *   EOF to the child: the master is gone. EOF to the master: the child is (about to be) gone.
  *
  * One packet is one message. The master believes no child: a packet of another size or type, descriptors from a child,
@@ -21,6 +27,7 @@
 #ifndef COMMON_CHANNEL_H
 #define COMMON_CHANNEL_H
 
+#include "common/request.h"
 #include <stdint.h>
 
 /* One list of all messages: name, who sends it. */
@@ -29,13 +36,19 @@
     X(MISSED, "child")                                                                                                 \
     X(LEAVING, "child")                                                                                                \
     X(SHUTDOWN, "child")                                                                                               \
+    X(REQUEST, "child")                                                                                                \
     X(ADOPT, "master")                                                                                                 \
     X(SIBLING, "master")                                                                                               \
     X(RELEASE, "master")                                                                                               \
     X(REFUSE, "master")                                                                                                \
     X(DRAIN, "master")                                                                                                 \
     X(STOP, "master")                                                                                                  \
-    X(REOPEN_LOG, "master")
+    X(REOPEN_LOG, "master")                                                                                            \
+    X(LOG_LEVEL, "master")                                                                                             \
+    X(DISABLE, "master")                                                                                               \
+    X(ENABLE, "master")                                                                                                \
+    X(ANSWER, "master")                                                                                                \
+    X(INSPECT, "master")
 
 enum channel_type {
 #define X(name, sender) CHANNEL_##name,
@@ -49,10 +62,15 @@ enum { CHANNEL_FDS_MAX = 64 };
 struct channel_message {
     uint32_t type;  /* enum channel_type */
     uint32_t value; /* ADOPT, RELEASE, MISSED: slot number. REFUSE: index of the address. DRAIN, STOP: milliseconds
-                       until what is left is closed. Otherwise 0 */
-    uint32_t count; /* ADOPT, SIBLING: descriptors that come along */
+                       until what is left is closed. LOG_LEVEL: enum log_level. DISABLE, ENABLE: position of
+                       the listener. Otherwise 0 */
+    uint32_t count; /* ADOPT, SIBLING, ANSWER, INSPECT: descriptors that come along */
     uint32_t lost;  /* when received: how many of them this process had no room for */
-    uint16_t address[CHANNEL_FDS_MAX]; /* ADOPT: index of the address that each of them listens on */
+    union {
+        uint16_t address[CHANNEL_FDS_MAX]; /* ADOPT: index of the address that each of them listens on */
+        struct request request;            /* REQUEST */
+        struct request_answer answer;      /* ANSWER */
+    };
 };
 
 enum channel_result {

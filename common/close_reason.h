@@ -16,7 +16,8 @@
     X(upstream, "upstream failed")                                                                                     \
     X(leaving, "quiet when its worker left: reload, resize, upgrade")                                                  \
     X(drain, "still busy at drain_timeout")                                                                            \
-    X(memory, "out of memory")
+    X(memory, "out of memory")                                                                                         \
+    X(killed, "ended by an operator")
 
 enum close_reason {
 #define X(name, help) CLOSE_##name,

@@ -124,6 +124,33 @@ int file_create_beside(const char *path, mode_t mode, char *name)
     return fd;
 }
 
+int file_make_folder_of(const char *path, mode_t mode)
+{
+    char folder[PATH_MAX];
+    struct stat status;
+    const char *slash = strrchr(path, '/');
+    int size = slash ? snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path) : 0;
+
+    if (size <= 0) /* the root, or where we are */
+        return 0;
+    if (size >= (int)sizeof(folder)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (mkdir(folder, mode) < 0 && errno != EEXIST)
+        return -1;
+    if (lstat(folder, &status) < 0)
+        return -1;
+    if (!S_ISDIR(status.st_mode))
+        errno = ENOTDIR;
+    else if ((status.st_uid != 0 && status.st_uid != geteuid()) ||
+             (status.st_mode & S_IWOTH && !(status.st_mode & S_ISVTX)))
+        errno = EPERM;
+    else
+        return 0;
+    return -1;
+}
+
 int file_place(const char *from, const char *to)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)

@@ -45,6 +45,12 @@ void file_random_name(const char *path, size_t limit, char *name);
  */
 int file_create_beside(const char *path, mode_t mode, char *name);
 
+/*
+ * Make the directory that `path` is to be in, with `mode`, unless it is there. -1 with errno: EPERM when it is there, but
+ * another user than root or this one has made it, or may write to it; ENOTDIR also when it is a link.
+ */
+int file_make_folder_of(const char *path, mode_t mode);
+
 /* Give the file `from` the name `to`, which nothing has. 0, or -1 with errno: EEXIST when something has it. */
 int file_place(const char *from, const char *to);
 

@@ -188,7 +188,7 @@ static void json_listener(FILE *out, const struct state_listener *listener, cons
     report_json_string(out, listener->service);
     fprintf(out, ", \"pool\": ");
     report_json_string(out, listener->pool);
-    fprintf(out, ", \"addresses\": [");
+    fprintf(out, ", \"disabled\": %s, \"addresses\": [", listener->is_disabled ? "true" : "false");
     for (unsigned i = 0; i < listener->address_count; i++) {
         fprintf(out, "%s", i ? ", " : "");
         report_json_string(out, listener->addresses[i]);

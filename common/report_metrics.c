@@ -129,6 +129,17 @@ static void pool_metrics(const struct document *document)
     }
 }
 
+static void disabled_metrics(const struct document *document)
+{
+    const struct master_state *state = document->report->state;
+
+    family(document, GAUGE, "listener_disabled", NULL, "1: an operator has disabled the listener");
+    for (unsigned i = 0; i < state->listener_count; i++) {
+        label(document->out, "ccserver_listener_disabled{", "listener", state->listeners[i].name);
+        fprintf(document->out, "} %d\n", state->listeners[i].is_disabled);
+    }
+}
+
 /* ---- workers ---- */
 
 /* The samples of one family, for each slot that serves. */
@@ -370,6 +381,7 @@ void report_metrics(FILE *out, const struct report *report, enum metrics_format 
     build_metrics(&document);
     server_metrics(&document);
     pool_metrics(&document);
+    disabled_metrics(&document);
     worker_metrics(&document);
     process_metrics(&document);
     listener_metrics(&document);

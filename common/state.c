@@ -1,10 +1,12 @@
 #include "common/state.h"
 #include "common/clock.h"
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <bsd/stdlib.h>
 #include <bsd/string.h>
 
 enum { TRIES = 1000, SPINS = 100 };
@@ -31,6 +33,23 @@ const char *state_unready(const struct master_state *state)
         snprintf(text, sizeof(text), "the pool %s %s", pool->name,
                  pool->cannot_run ? "cannot run" : "has no worker that is ready");
         return text;
+    }
+    return NULL;
+}
+
+const struct state_worker *state_find_worker(const struct master_state *state, const char *name)
+{
+    const char *slash = strchr(name, '/'), *wrong = NULL;
+    unsigned number = (unsigned)strtonum(slash ? slash + 1 : name, 0, INT_MAX, &wrong);
+
+    for (unsigned i = 0; !wrong && i < state->worker_count; i++) {
+        const struct state_worker *worker = &state->workers[i];
+        bool in_pool = slash ? strncmp(worker->pool, name, (size_t)(slash - name)) == 0 &&
+                                   worker->pool[slash - name] == '\0'
+                             : strcmp(worker->pool, "main") == 0;
+        if (worker->part == STATE_SERVES && worker->pid > 0 &&
+            ((in_pool && worker->id == number) || (!slash && worker->pid == (pid_t)number)))
+            return worker;
     }
     return NULL;
 }

@@ -46,7 +46,8 @@ struct state_counter {
 
 struct state_listener {
     char name[STATE_NAME_SIZE], service[STATE_NAME_SIZE], pool[STATE_POOL_SIZE];
-    uint32_t index; /* in the statistics */
+    bool is_disabled; /* by an operator: who connects is turned away */
+    uint32_t index;   /* in the statistics */
     uint32_t address_count;
     char addresses[STATE_ADDRESSES_MAX][SOCK_TEXT_SIZE];
     uint32_t counter_count; /* of its service's own */
@@ -72,6 +73,7 @@ struct master_state {
     char version[STATE_NAME_SIZE];
     char phase[16]; /* starting, serving, stopping, killing, handed over */
     char conf_path[STATE_TEXT_SIZE];
+    bool is_busy;  /* a reload, a resize or an upgrade is refused, or has to wait */
     bool is_ready; /* in charge; all workers serve that can, and it does not stop */
     uint32_t generation;
     uint64_t master_started_ms; /* monotonic */
@@ -99,6 +101,9 @@ unsigned state_serving(const struct master_state *state);
  * worker that is ready. NULL: it may.
  */
 const char *state_unready(const struct master_state *state);
+
+/* The worker that serves and is called `name`: "0" of the pool main, "POOL/0", or its pid. NULL: there is none. */
+const struct state_worker *state_find_worker(const struct master_state *state, const char *name);
 
 /* For the one writer. */
 void state_write(struct state_record *record, const struct master_state *state);

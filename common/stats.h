@@ -43,7 +43,7 @@ enum {
 /* What is counted for each listener (and so for each service). */
 #define STATS_COUNTERS(X)                                                                                              \
     X(accepted, sessions_accepted, "connections accepted")                                                             \
-    X(refused, sessions_refused, "connections closed at once: no memory or no descriptor for a session")               \
+    X(refused, sessions_refused, "connections closed at once: their listener is disabled, or there was no memory")     \
     X(lost, sessions_lost, "sessions that ended with their worker")                                                    \
     X(messages_in, messages_received, "messages handed to the service (raw framing: reads)")                           \
     X(messages_out, messages_sent, "messages sent by the service")                                                     \
@@ -150,7 +150,7 @@ struct stats_area {
 };
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(8) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(9) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 

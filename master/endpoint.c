@@ -1,4 +1,5 @@
 #include "master/endpoint.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "master/queue.h"
 #include <errno.h>
@@ -9,6 +10,8 @@
 
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
+
+enum { FOLDER_MODE = 0755 };
 
 #define FOR_EACH(endpoint, endpoints)                                                                                  \
     for (unsigned index_ = 0; index_ < (endpoints)->count && ((endpoint) = (endpoints)->all[index_]); index_++)
@@ -74,6 +77,8 @@ static int claim(struct endpoints *endpoints, const struct listener_config *list
 {
     struct endpoint *endpoint = find_or_add(endpoints, listener, address);
 
+    if (listener->service->operates && file_make_folder_of(address->local.sun_path, FOLDER_MODE) < 0)
+        return -1;
     if (!endpoint || queue_open(endpoints, endpoint, listener, slots) < 0)
         return -1;
     endpoint->claimed = true;

@@ -113,17 +113,6 @@ static void shut_down(struct master *master)
         stop(master, "a client asked for it");
 }
 
-static void carry_out_requests(struct master *master)
-{
-    unsigned requests = master->requests;
-
-    master->requests = 0;
-    if (requests & MASTER_SHUT_DOWN)
-        shut_down(master);
-    if (requests & MASTER_STOP_AT_ONCE)
-        stop_at_once(master, "the master in charge does");
-}
-
 /* ---- signals ---- */
 
 static void write_stats_file(struct master *master)
@@ -153,6 +142,25 @@ static void reopen_logs(struct master *master)
     if (master_is_serving(master))
         endpoints_check_files(&master->fleet.endpoints);
     fleet_each_slot(&master->fleet, send_reopen);
+}
+
+static void carry_out_requests(struct master *master)
+{
+    unsigned requests = master->requests;
+
+    master->requests = 0;
+    if (requests & MASTER_SHUT_DOWN)
+        shut_down(master);
+    if (requests & MASTER_STOP_AT_ONCE)
+        stop_at_once(master, "the master in charge does");
+    if (requests & MASTER_STOP)
+        stop(master, "an operator asked for it");
+    if (requests & MASTER_RELOAD) {
+        reopen_logs(master);
+        reload_request(master);
+    }
+    if (requests & MASTER_UPGRADE)
+        upgrade_start(master);
 }
 
 static void handle_sighup(struct master *master, const struct signalfd_siginfo *info)

@@ -3,7 +3,8 @@
  *
  *   master.c   the loop: signals, words and deaths become requests to the files below
  *      |--- readiness which pools run, and which cannot
- *      |--- workers   messages, counters and deaths of workers       --> rollout, adopt, recycle, fleet
+ *      |--- workers   messages, counters and deaths of workers       --> control, rollout, adopt, recycle, fleet
+ *      |--- control   what an operator asks for                     --> resize, recycle, fleet
  *      |--- reload    from SIGHUP to the next generation; names     --> rollout --> fleet
  *      |--- resize    one worker more, one fewer                    --> fleet
  *      |--- upgrade   the other master, during a change of the binary: handover says what to do
@@ -33,6 +34,9 @@ enum master_phase {
 enum master_request {
     MASTER_SHUT_DOWN = 1,    /* a client has asked for the end of the server */
     MASTER_STOP_AT_ONCE = 2, /* the master in charge stops at once, and so does this one, which drains */
+    MASTER_STOP = 4,         /* these three: an operator has asked for what the signals TERM, HUP and USR2 do */
+    MASTER_RELOAD = 8,
+    MASTER_UPGRADE = 16,
 };
 
 struct master {

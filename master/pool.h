@@ -18,6 +18,7 @@ struct pool {
     unsigned running;          /* workers that could adopt the queues of another one */
     bool alone;                /* none of its workers is started while one of another generation, or binary, lives */
     bool held;                 /* none is wanted for now: a worker of the next generation, or binary, takes its place */
+    uint64_t restart_serial;   /* workers up to this one are to be replaced */
     bool failed;               /* it has been logged that it cannot run */
     enum stats_respawn reason; /* why its slots are started */
     bool adopted[CONF_WORKERS_MAX]; /* by id: the queues of this slot are served by the others */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_SIZE = 96, EACH_MS = 1000, REST_MS = 60 * 1000 };
+enum { TEXT_SIZE = 96, EACH_MS = 1000, RESTART_EACH_MS = 20, REST_MS = 60 * 1000 };
 
 /* Bytes of resident memory that are the process's own, not shared with others; 0: nobody knows. */
 static uint64_t resident(pid_t pid)
@@ -32,10 +32,16 @@ static uint64_t sessions(const struct stats_block *block)
 }
 
 /* With the end of a sentence in `text`. */
-static bool is_due(const struct fleet *fleet, const struct pool_config *config, const struct slot *slot, char *text)
+static bool is_due(const struct fleet *fleet, const struct pool *pool, const struct slot *slot, char *text)
 {
+    const struct pool_config *config = pool->config;
+
     if (!slot->block || slot->supervised.state != SUPERVISOR_RUNNING)
         return false;
+    if (slot->serial <= pool->restart_serial) {
+        strcpy(text, "is to be restarted");
+        return true;
+    }
     /* One that is too large again at once gains nothing by being replaced again and again. */
     bool rests = slot->reason == RESPAWN_recycle && fleet->context.now_ms - slot->supervised.started_ms < REST_MS;
     uint64_t served = config->recycle_sessions ? sessions(slot->block) : 0;
@@ -47,6 +53,15 @@ static bool is_due(const struct fleet *fleet, const struct pool_config *config, 
     else
         return false;
     return true;
+}
+
+/* A worker of it that serves has been there before its restart was asked for. */
+static bool is_restarting(const struct pool *pool)
+{
+    for (unsigned i = 0; pool->restart_serial > 0 && i < pool->count; i++)
+        if (pool->slots[i]->supervised.state != SUPERVISOR_DOWN && pool->slots[i]->serial <= pool->restart_serial)
+            return true;
+    return false;
 }
 
 /* All its workers serve, or stay down, and none that has left still drains. */
@@ -70,11 +85,12 @@ static void check_pool(struct fleet *fleet, const struct pool *pool)
     struct slot *oldest = NULL;
     char text[TEXT_SIZE], why[TEXT_SIZE];
 
-    if ((!pool->config->recycle_sessions && !pool->config->recycle_memory) || !is_settled(fleet, pool))
+    if ((!pool->config->recycle_sessions && !pool->config->recycle_memory && !is_restarting(pool)) ||
+        !is_settled(fleet, pool))
         return;
     for (unsigned i = 0; i < pool->count; i++)
         if ((!oldest || pool->slots[i]->supervised.started_ms < oldest->supervised.started_ms) &&
-            is_due(fleet, pool->config, pool->slots[i], text)) {
+            is_due(fleet, pool, pool->slots[i], text)) {
             oldest = pool->slots[i];
             memcpy(why, text, sizeof(why));
         }
@@ -82,11 +98,20 @@ static void check_pool(struct fleet *fleet, const struct pool *pool)
         fleet_recycle(fleet, oldest, why);
 }
 
+void recycle_restart(struct fleet *fleet, struct pool *pool)
+{
+    pool->restart_serial = atomic_load(&fleet->context.stats->serials_used);
+    fleet->recycle_due_ms = fleet->context.now_ms;
+}
+
 void recycle_check(struct fleet *fleet)
 {
     if (fleet->context.now_ms < fleet->recycle_due_ms)
         return;
     fleet->recycle_due_ms = fleet->context.now_ms + EACH_MS;
-    for (unsigned i = 0; i < fleet->current->pool_count; i++)
+    for (unsigned i = 0; i < fleet->current->pool_count; i++) {
         check_pool(fleet, &fleet->current->pools[i]);
+        if (is_restarting(&fleet->current->pools[i]))
+            fleet->recycle_due_ms = fleet->context.now_ms + RESTART_EACH_MS;
+    }
 }

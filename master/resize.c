@@ -1,11 +1,16 @@
 #include "master/resize.h"
 #include "common/log.h"
 #include "common/notify.h"
+#include <stdio.h>
 
-/* Whether anybody is left when the last worker has been retired. */
-static bool others_live(const struct pool *pool)
+#include <bsd/string.h>
+
+const char resize_busy[] = "a start, a reload, an upgrade or a stop is under way";
+
+/* Whether anybody of the first `count` workers is left when the others have been retired. */
+static bool others_live(const struct pool *pool, unsigned count)
 {
-    for (unsigned i = 0; i + 1 < pool->count; i++)
+    for (unsigned i = 0; i < count && i < pool->count; i++)
         if (pool->slots[i]->supervised.state != SUPERVISOR_DOWN)
             return true;
     return false;
@@ -23,18 +28,24 @@ static int claim(struct fleet *fleet, const struct pool *pool, unsigned count, c
     return endpoints_claim(&fleet->endpoints, &current->conf, slots, error, error_size);
 }
 
-/* A worker that cannot be started is given up: its queues stay, and are served by the others. */
-static int grow(struct fleet *fleet, struct pool *pool, char *error, size_t error_size)
+/* The first one is started now, so that a failure is known; if it cannot be, its queues stay, and are served by the
+ * others. The rest is started by the loop. */
+static int grow(struct fleet *fleet, struct pool *pool, unsigned count, char *error, size_t error_size)
 {
-    if (claim(fleet, pool, pool->wanted + 1, error, error_size) < 0)
+    if (claim(fleet, pool, count, error, error_size) < 0 ||
+        fleet_add(fleet, pool, RESPAWN_resize, error, error_size) < 0)
         return -1;
-    return fleet_add(fleet, pool, RESPAWN_resize, error, error_size);
+    pool->reason = RESPAWN_resize;
+    pool->wanted = count;
+    return 0;
 }
 
-static void shrink(struct fleet *fleet, struct pool *pool)
+static void log_count(const struct pool *pool, unsigned count)
 {
-    pool->wanted--;
-    fleet_retire_last(fleet, pool);
+    if (pool->index == 0)
+        log_notice("resize: %u workers", count);
+    else
+        log_notice("resize: %u workers in the pool %s", count, pool->config->name);
 }
 
 static unsigned wanted_in_all(const struct generation *generation)
@@ -46,37 +57,55 @@ static unsigned wanted_in_all(const struct generation *generation)
     return wanted;
 }
 
-void resize_by(struct fleet *fleet, int change, bool is_busy)
+/* Why a pool cannot have so many workers, as a sentence in `error`; else 0. */
+static int check(const struct fleet *fleet, const struct pool *pool, unsigned count, char *error, size_t error_size)
+{
+    const struct generation *current = fleet->current;
+    const char *why = NULL;
+
+    if (pool->config->listener_count == 0)
+        snprintf(error, error_size, "the pool %s has no listener", pool->config->name);
+    else if (pool->config->single && count != 1)
+        snprintf(error, error_size, "the pool %s is single", pool->config->name);
+    else if (count == 0 || (count > pool->wanted && wanted_in_all(current) - pool->wanted + count > CONF_WORKERS_MAX))
+        snprintf(error, error_size, "%u workers is the limit", count == 0 ? 1 : wanted_in_all(current));
+    else if (!generation_is_complete(current))
+        why = resize_busy;
+    else if (count < pool->wanted && !others_live(pool, count))
+        why = "all other workers stay down";
+    else
+        return 0;
+    if (why)
+        strlcpy(error, why, error_size);
+    return -1;
+}
+
+int resize_to(struct fleet *fleet, struct pool *pool, unsigned count, char *error, size_t error_size)
 {
     struct generation *current = fleet->current;
-    struct pool *pool = &current->pools[0];
-    unsigned count = pool->wanted;
+
+    if (check(fleet, pool, count, error, error_size) < 0)
+        return -1;
+    while (pool->wanted > count) {
+        pool->wanted--;
+        fleet_retire_last(fleet, pool);
+    }
+    if (pool->wanted < count && grow(fleet, pool, count, error, error_size) < 0)
+        return -1;
+    log_count(pool, count);
+    notify("STATUS=%u workers, generation %u", generation_count(current), current->number);
+    return 0;
+}
+
+void resize_by(struct fleet *fleet, int change, bool is_busy)
+{
+    struct pool *pool = &fleet->current->pools[0];
     char error[512];
 
-    if (pool->config->listener_count == 0) {
-        log_warn("resize refused: the pool main has no listener");
-        return;
-    }
-    if ((change < 0 && count == 1) || (change > 0 && wanted_in_all(current) == CONF_WORKERS_MAX)) {
-        log_warn("resize refused: %u workers is the limit", count);
-        return;
-    }
-    if (is_busy || !generation_is_complete(current)) {
-        log_warn("resize refused: a start, a reload, an upgrade or a stop is under way");
-        return;
-    }
-    if (change < 0 && !others_live(pool)) {
-        log_warn("resize refused: all other workers stay down");
-        return;
-    }
-    if (change < 0) {
-        shrink(fleet, pool);
-    } else if (grow(fleet, pool, error, sizeof(error)) < 0) {
-        log_error("resize refused: %s", error);
-        return;
-    }
-    log_notice("resize: %u workers", pool->count);
-    notify("STATUS=%u workers, generation %u", generation_count(current), current->number);
+    if (is_busy)
+        log_warn("resize refused: %s", resize_busy);
+    else if (resize_to(fleet, pool, pool->wanted + (unsigned)change, error, sizeof(error)) < 0)
+        log_warn("resize refused: %s", error);
 }
 
 static void resize_pool(struct fleet *fleet, struct pool *pool)
@@ -90,10 +119,7 @@ static void resize_pool(struct fleet *fleet, struct pool *pool)
         log_error("no more than %u workers in the pool %s: %s", pool->wanted, pool->config->name, error);
         return;
     }
-    if (pool->index == 0)
-        log_notice("resize: %u workers", workers);
-    else
-        log_notice("resize: %u workers in the pool %s", workers, pool->config->name);
+    log_count(pool, workers);
     pool->wanted = workers;
 }
 

@@ -5,6 +5,7 @@
 #include "master/limit.h"
 #include "master/shared.h"
 #include "master/single.h"
+#include <string.h>
 
 enum {
     START_MS = 10 * 1000, /* what the next generation may take to be READY, at least */
@@ -56,6 +57,15 @@ static void note_singles(struct fleet *fleet, struct generation *next)
     }
 }
 
+/* What an operator has disabled stays so until it is enabled, by its name. */
+static void keep_disabled(const struct conf *old, struct conf *next)
+{
+    for (unsigned i = 0; i < old->listener_count; i++)
+        for (unsigned j = 0; old->disabled & UINT64_C(1) << i && j < next->listener_count; j++)
+            if (strcmp(old->listeners[i].name, next->listeners[j].name) == 0)
+                next->disabled |= UINT64_C(1) << j;
+}
+
 void rollout_start(struct fleet *fleet, struct generation *next)
 {
     unsigned workers[CONF_POOLS_MAX];
@@ -70,6 +80,7 @@ void rollout_start(struct fleet *fleet, struct generation *next)
     fleet->next_due_ms = clock_now_ms() + START_MS + (uint64_t)START_EACH_MS * conf_workers(&next->conf);
     conf_each_pool_workers(&next->conf, workers);
     note_singles(fleet, next);
+    keep_disabled(&fleet->current->conf, &next->conf);
     check_progress(fleet, fleet_start(fleet, next, workers, RESPAWN_reload));
 }
 

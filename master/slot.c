@@ -39,6 +39,7 @@ struct slot *slot_new(unsigned id, unsigned generation, const struct pool *pool,
     slot->generation = generation;
     slot->pool = pool;
     slot->conf = pool->conf;
+    slot->operates = pool->config->operates;
     slot->patience = (struct supervisor_patience){.adopt_after_ms = pool->config->adopt_after_ms,
                                                   .watchdog_ms = pool->config->watchdog_timeout_ms,
                                                   .drain_ms = pool->config->drain_timeout_ms};
@@ -119,6 +120,19 @@ static int *copy_siblings(const struct slot *slot, unsigned *count)
     return copies;
 }
 
+/* The configuration for a service that may show it; NULL when out of memory. */
+static const char *print_conf(const struct conf *conf)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    conf_print(conf, out);
+    return fclose(out) == 0 ? text : NULL;
+}
+
 /* What the child needs is on our stack, of which it has a copy. */
 struct child {
     const struct slot_context *context;
@@ -137,7 +151,9 @@ static int run_child(void *user, int channel)
                              .max_sessions = slot->pool->config->max_sessions,
                              .linger_timeout_ms = slot->conf->linger_timeout_ms,
                              .drain_spread_ms = slot->conf->drain_spread_ms,
-                             .busy_poll_us = slot->conf->busy_poll_us};
+                             .busy_poll_us = slot->conf->busy_poll_us,
+                             .disabled = slot->conf->disabled,
+                             .conf_text = slot->operates ? print_conf(slot->conf) : NULL};
     struct worker_socket *sockets = sockets_of(context, slot, &env.socket_count);
     int *siblings = copy_siblings(slot, &env.sibling_count);
 
@@ -158,6 +174,7 @@ static int run_child(void *user, int channel)
     env.sockets = sockets;
     env.siblings = siblings;
     int code = slot->role->run(&env);
+    free((char *)env.conf_text);
     free(siblings);
     free(sockets);
     return code;
@@ -194,6 +211,8 @@ static void forget_process(struct slot *slot)
     slot->ready_ms = 0;
     memset(&slot->words, 0, sizeof(slot->words));
     memset(slot->assigned, 0, sizeof(slot->assigned));
+    slot->told_disabled = slot->conf->disabled;
+    slot->told_log_level = slot->conf->log_level;
     slot->assigned_count = slot->adopts_sent = slot->adopts_missed = slot->shutdowns = 0;
     slot->adopt_again_ms = slot->closed_ms = 0;
     slot->left = slot->replace_due = slot->suspect = slot->expelled = false;
@@ -228,6 +247,32 @@ bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value)
     return result == CHANNEL_OK || result == CHANNEL_CLOSED;
 }
 
+static bool send_with_fd(const struct slot *slot, struct channel_message *message, int fd)
+{
+    static struct log_limit limit;
+
+    message->count = fd >= 0;
+    enum channel_result result = slot->channel < 0 ? CHANNEL_CLOSED : channel_send_fds(slot->channel, message, &fd);
+    if (result == CHANNEL_AGAIN || result == CHANNEL_BROKEN)
+        log_limited(&limit, 1, LOG_LEVEL_ERROR, "%s cannot be told %s: %s", slot->name, channel_name(message->type),
+                    result == CHANNEL_AGAIN ? "its control pipe is full" : strerror(errno));
+    return result == CHANNEL_OK;
+}
+
+void slot_answer(const struct slot *slot, const struct request_answer *answer, int fd)
+{
+    struct channel_message message = {.type = CHANNEL_ANSWER, .answer = *answer};
+
+    send_with_fd(slot, &message, fd);
+}
+
+bool slot_send_inspect(const struct slot *slot, int fd)
+{
+    struct channel_message message = {.type = CHANNEL_INSPECT};
+
+    return send_with_fd(slot, &message, fd);
+}
+
 /* The rest of its time to drain: the message may be sent late. */
 static uint32_t drain_ms_left(const struct slot_context *context, const struct slot *slot)
 {
@@ -251,6 +296,24 @@ static void send_removed(struct slot *slot)
     }
 }
 
+/* What an operator has changed since the process was told, or forked. */
+static void send_changes(struct slot *slot)
+{
+    const struct conf *conf = slot->conf;
+
+    if (slot->told_log_level != conf->log_level && slot_send(slot, CHANNEL_LOG_LEVEL, conf->log_level))
+        slot->told_log_level = conf->log_level;
+    for (uint32_t i = 0; slot->told_disabled != conf->disabled && i < conf->listener_count; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+        bool disabled = conf->disabled & bit, told = slot->told_disabled & bit;
+        if (disabled == told)
+            continue;
+        if (!slot_send(slot, disabled ? CHANNEL_DISABLE : CHANNEL_ENABLE, i))
+            return;
+        slot->told_disabled ^= bit;
+    }
+}
+
 /* Addresses to refuse come before DRAIN, since they count from then on. */
 static void send_words(const struct slot_context *context, struct slot *slot)
 {
@@ -258,6 +321,8 @@ static void send_words(const struct slot_context *context, struct slot *slot)
 
     if (words->reopen_log)
         words->reopen_log = !slot_send(slot, CHANNEL_REOPEN_LOG, 0);
+    if (slot->conf && slot->channel >= 0)
+        send_changes(slot);
     send_removed(slot);
     if (words->drain && words->removed_count == 0)
         words->drain = !slot_send(slot, context->for_good ? CHANNEL_STOP : CHANNEL_DRAIN, drain_ms_left(context, slot));

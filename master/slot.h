@@ -49,6 +49,7 @@ struct slot {
     unsigned id, generation; /* the id, in its pool, is also the number of its queue in each endpoint */
     const struct pool *pool; /* of its generation; NULL once it leaves, and so is the next one */
     const struct conf *conf;
+    bool operates; /* a service of its pool may ask the master for changes */
     struct supervisor_patience patience;
     struct supervisor_slot supervised;
     enum stats_respawn reason; /* why its process will be, or was, started */
@@ -63,6 +64,8 @@ struct slot {
     uint64_t turns_seen;       /* the heartbeat when it was last looked at */
     uint64_t ready_ms;         /* real time; 0: not yet */
     struct slot_words words;
+    uint64_t told_disabled; /* `disabled` and `log_level` of the configuration as the process has been told last */
+    uint32_t told_log_level;
     uint8_t assigned[CONF_WORKERS_MAX / 8]; /* bits, by id: slots whose queues it has been sent to adopt */
     unsigned assigned_count;
     uint64_t adopt_again_ms; /* real time; until then nothing is sent to adopt: it had no room for descriptors */
@@ -112,6 +115,12 @@ void slot_close_channel(struct slot *slot);
 /* Have it reopen its log; have it close the address with this index when it drains. Sent again until it could be. */
 void slot_send_reopen_log(struct slot_context *context, struct slot *slot);
 void slot_send_refuse(struct slot_context *context, struct slot *slot, uint32_t index);
+
+/* Answer what a worker has asked, with a descriptor unless `fd` is -1. One that does not read its pipe is not told. */
+void slot_answer(const struct slot *slot, const struct request_answer *answer, int fd);
+
+/* Give the worker a connection to whoever asks for its sessions. False when it could not be told. */
+bool slot_send_inspect(const struct slot *slot, int fd);
 
 /* Two workers of one pool, of whichever generation. */
 bool slot_are_siblings(const struct slot *slot, const struct slot *other);

@@ -88,13 +88,14 @@ static void add_counters(struct state_listener *listener, const struct counter_r
     }
 }
 
-static void add_listener(struct master_state *state, const struct listener_config *config)
+static void add_listener(struct master_state *state, const struct conf *conf, const struct listener_config *config)
 {
     struct state_listener *listener = &state->listeners[state->listener_count++];
 
     strlcpy(listener->name, config->name, sizeof(listener->name));
     strlcpy(listener->service, config->service->name, sizeof(listener->service));
     strlcpy(listener->pool, config->pool_name, sizeof(listener->pool));
+    listener->is_disabled = conf->disabled >> config->position & 1;
     listener->index = config->index;
     listener->address_count = config->address_count;
     for (unsigned i = 0; i < config->address_count; i++)
@@ -106,7 +107,7 @@ static void add_listeners(struct master_state *state, const struct generation *g
 {
     state->listener_count = 0;
     for (unsigned i = 0; i < generation->conf.listener_count; i++)
-        add_listener(state, &generation->conf.listeners[i]);
+        add_listener(state, &generation->conf, &generation->conf.listeners[i]);
 }
 
 /* The absolute path of the configuration file: others are in other directories. */
@@ -130,6 +131,7 @@ void state_take(const struct master *master, struct master_state *state)
     strlcpy(state->conf_path, conf_path(master), sizeof(state->conf_path));
     state->is_ready = master->was_ready && master->phase == MASTER_SERVING &&
                       handover_is_in_charge(master->upgrade.state);
+    state->is_busy = master_is_busy(master);
     state->generation = current->number;
     state->master_started_ms = master->started_ms;
     state->log_dropped = log_dropped();

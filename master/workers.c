@@ -2,7 +2,7 @@
  * The master believes no worker. A message that no sound worker can have sent ends the one that sent it (slot_expel),
  * and no other.
  *
- *   control pipe ---> READY, MISSED, LEAVING, SHUTDOWN      a few in each turn: nobody can keep the master busy
+ *   control pipe ---> READY, MISSED, LEAVING, SHUTDOWN, REQUEST      a few in each turn: nobody can keep the master busy
  *   SIGCHLD --------> waitpid()                             once a second, too: a signal can get lost
  *   shared memory --> head of the block (at each tick), counters (once a second)
  */
@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "master/adopt.h"
+#include "master/control.h"
 #include "master/master.h"
 #include "master/process.h"
 #include "master/recycle.h"
@@ -109,14 +110,14 @@ void workers_check(struct master *master)
     if (!handover_may_reload(master->upgrade.state)) /* another master counts, too */
         stats_watch(master->fleet.context.stats, getpid());
     reap_found(master, look_at_ended);
+    if (!master_is_busy(master))
+        recycle_check(&master->fleet);
     if (now_ms < master->check_ms)
         return;
     master->check_ms = now_ms + CHECK_MS;
     workers_reap(master);
     reap_found(master, look_at);
     fleet_each_slot(&master->fleet, check_counters);
-    if (!master_is_busy(master))
-        recycle_check(&master->fleet);
 }
 
 bool workers_have_orphans(const struct stats_area *stats, uint64_t stop_ms, bool at_once)
@@ -176,6 +177,7 @@ static const char *message_error(const struct slot *slot, const struct channel_m
     case CHANNEL_MISSED: return missed_error(slot, message->value);
     case CHANNEL_LEAVING: return slot->left ? "has said LEAVING twice" : NULL;
     case CHANNEL_SHUTDOWN: return shutdown_error(slot);
+    case CHANNEL_REQUEST: return slot->operates ? NULL : "asks for what only a control service may ask for";
     default: return "has said what only a master says";
     }
 }
@@ -201,6 +203,7 @@ static void handle(struct master *master, struct slot *slot, const struct channe
         else
             fleet_replace(&master->fleet, slot);
         break;
+    case CHANNEL_REQUEST: control_carry_out(master, slot, &message->request); break;
     default: slot->shutdowns++; master->requests |= MASTER_SHUT_DOWN;
     }
 }

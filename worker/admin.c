@@ -1,7 +1,10 @@
 #include "worker/admin.h"
 #include "common/clock.h"
 #include "common/stats_view.h"
+#include "worker/core/session.h"
+#include "worker/upstream.h"
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Pages that nobody touches cost nothing. */
@@ -11,19 +14,66 @@ static struct report_process processes[STATE_WORKERS_MAX];
 static struct report report = {.state = &state, .sums = &sums, .processes = processes};
 static struct stats_area *area;
 
-const struct report *admin_report(void)
+/* Map the area once, and take the state. NULL with errno. */
+static const struct report *take_state(void)
 {
-    if (area && sums.at_ms + ADMIN_FRESH_MS > clock_now_ms())
-        return &report;
     if (!area && !(area = stats_view_of(getppid())))
         return NULL;
     report.area = area;
-    stats_watch(area, getpid());
     if (!state_try_read(&area->state, &state)) {
         errno = EBUSY;
         return NULL;
     }
+    return &report;
+}
+
+const struct report *admin_state(void)
+{
+    const struct report *taken = take_state();
+
+    sums.at_ms = 0; /* they are of an older state */
+    return taken;
+}
+
+const struct report *admin_report(void)
+{
+    if (area && sums.at_ms + ADMIN_FRESH_MS > clock_now_ms())
+        return &report;
+    if (!take_state())
+        return NULL;
+    stats_watch(area, getpid());
     report_sums_take(area, &sums);
     report_processes_take(&state, processes);
     return &report;
+}
+
+bool admin_may_change(const struct session *session, gid_t group)
+{
+    int fd = session->client.handler.fd;
+    struct ucred client;
+    gid_t groups[256];
+    socklen_t size = sizeof(client);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client, &size) < 0 || client.pid == 0)
+        return false;
+    if (client.uid == 0 || client.uid == geteuid())
+        return true;
+    if (group == (gid_t)-1)
+        return false;
+    size = sizeof(groups);
+    unsigned count = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 ? 0 : size / sizeof(groups[0]);
+    for (unsigned i = 0; i < count; i++)
+        if (groups[i] == group)
+            return true;
+    return client.gid == group;
+}
+
+const char *admin_configuration(const struct section *section)
+{
+    return section->core->env->conf_text;
+}
+
+struct conn *admin_connect(struct session *session, int fd, const struct upstream *upstream)
+{
+    return upstream_adopt(session, fd, upstream);
 }

@@ -40,6 +40,13 @@ void admission_park(struct listener *listener, int fd, const struct peer_address
     admission_pause(listeners, strerror(error));
 }
 
+void admission_turn_away(struct listener *listener, int fd)
+{
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    stats_count(&listener->section.stats->refused, 1);
+    close(fd);
+}
+
 int admission_unpark(struct listeners *listeners)
 {
     struct parked parked = listeners->parked;

@@ -18,6 +18,9 @@ void admission_pause(struct listeners *listeners, const char *reason);
 /* The same, because there could be no session for the accepted descriptor `fd`, which is kept. `error`: errno. */
 void admission_park(struct listener *listener, int fd, const struct peer_address *peer, int error);
 
+/* Nobody is accepted at this listener: the client gets a reset at once, so that it goes elsewhere. */
+void admission_turn_away(struct listener *listener, int fd);
+
 /* accept4() has failed. True when that was the fault of one connection: the next may do better. Else it pauses. */
 bool admission_failed(struct listeners *listeners, int error);
 

@@ -105,6 +105,10 @@ struct service {
      */
     size_t shared_size;
 
+    /* It asks the master for changes, see admin.h: its clients come through unix sockets, where the kernel tells who they
+     * are. A listener without `bind` has one in runtime_dir. */
+    bool operates;
+
     /* Your own counters, which appear in the statistics of each section, see section_count(). */
     const struct counter_row *counters; /* at most 16; ends with a row without name; NULL: none */
 

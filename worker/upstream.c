@@ -4,6 +4,7 @@
 #include "worker/turn.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct upstream_conn *upstream_of(const struct conn *conn)
 {
@@ -17,20 +18,24 @@ static struct session *session_of(const struct conn *conn)
 
 /* ---- connecting ---- */
 
-struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
-                             const struct upstream *upstream)
+/* A connection of the session, which does not know of it yet; NULL when out of memory, or when the session closes. */
+static struct upstream_conn *make(struct session *session, int fd, enum conn_phase phase,
+                                  const struct upstream *upstream)
 {
     struct upstream_conn *made = session->client.phase == CONN_OPEN ? calloc(1, sizeof(*made)) : NULL;
 
     if (!made)
         return NULL;
-    struct conn *conn = &made->base.conn;
-    conn_init(conn, &section_of(session)->upstream, &upstream_owner, -1, CONN_CONNECTING);
+    conn_init(&made->base.conn, &section_of(session)->upstream, &upstream_owner, fd, phase);
     made->base.session = session;
     made->callbacks = upstream;
-    conn->error = (uint16_t)attempt_begin(&made->attempt, conn, address, connect_timeout_ms);
-    if (conn->error) /* the service hears of it when it knows the connection */
-        conn->deadline_ms = session_now(session);
+    return made;
+}
+
+static struct conn *add(struct session *session, struct upstream_conn *made)
+{
+    struct conn *conn = &made->base.conn;
+
     made->base.next = session->upstreams;
     session->upstreams = &made->base;
     if (session_has_segments(session))
@@ -39,6 +44,29 @@ struct conn *session_connect(struct session *session, const struct sock_address 
     if (conn_loop_of(conn)->corked != &session->client)
         conn_update_events(conn);
     return conn;
+}
+
+struct conn *session_connect(struct session *session, const struct sock_address *address, uint32_t connect_timeout_ms,
+                             const struct upstream *upstream)
+{
+    struct upstream_conn *made = make(session, -1, CONN_CONNECTING, upstream);
+
+    if (!made)
+        return NULL;
+    struct conn *conn = &made->base.conn;
+    conn->error = (uint16_t)attempt_begin(&made->attempt, conn, address, connect_timeout_ms);
+    if (conn->error) /* the service hears of it when it knows the connection */
+        conn->deadline_ms = session_now(session);
+    return add(session, made);
+}
+
+struct conn *upstream_adopt(struct session *session, int fd, const struct upstream *upstream)
+{
+    struct upstream_conn *made = make(session, fd, CONN_OPEN, upstream);
+
+    if (!made)
+        close(fd);
+    return made ? add(session, made) : NULL;
 }
 
 void upstream_connected(struct conn *conn, int error)

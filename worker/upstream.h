@@ -32,6 +32,9 @@ void upstream_exhausted(struct conn *conn, enum conn_shortage what);
 void upstream_connected(struct conn *conn, int error);
 void upstream_closed(struct conn *conn);
 
+/* session_connect() with a descriptor that is connected already, and owned by it; on failure it is closed. */
+struct conn *upstream_adopt(struct session *session, int fd, const struct upstream *upstream);
+
 struct upstream_conn *upstream_of(const struct conn *conn);
 
 /* It has failed, or (error 0) its stream has ended: take it out and tell the service. */

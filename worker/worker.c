@@ -6,8 +6,10 @@
 #include "common/title.h"
 #include "worker/admission.h"
 #include "worker/adoption.h"
+#include "worker/ask.h"
 #include "worker/drain.h"
 #include "worker/identity.h"
+#include "worker/inspect.h"
 #include "worker/life.h"
 #include "worker/link.h"
 #include "worker/publish.h"
@@ -156,6 +158,14 @@ static void obey(struct worker *worker, const struct channel_message *message, c
     case CHANNEL_STOP:
         drain(worker, message->value, message->type == CHANNEL_STOP ? STOP_REFUSE : STOP_LEAVE, BY_MASTER);
         break;
+    case CHANNEL_LOG_LEVEL: log_set_level((enum log_level)message->value); break;
+    case CHANNEL_DISABLE:
+    case CHANNEL_ENABLE: listener_disable(&worker->listeners, message->value, message->type == CHANNEL_DISABLE); break;
+    case CHANNEL_ANSWER: ask_answered(&message->answer, message->count ? fds[0] : -1); break;
+    case CHANNEL_INSPECT:
+        if (message->count)
+            inspect_open(&worker->core, fds[0]);
+        break;
     case CHANNEL_REOPEN_LOG:
         if (log_reopen() < 0)
             log_error("cannot reopen the log: %s", strerror(errno));
@@ -204,6 +214,7 @@ static void after_batch(struct reactor *reactor)
     adoption_free_released(&worker->listeners);
     worker->words.shutdown |= core->shutdown_asked;
     core->shutdown_asked = false;
+    ask_send(worker->listeners.env->channel);
     words_send(&worker->words, worker->listeners.env->channel, reactor->now_ms);
     if (core->draining && (core->session_count == 0 || reactor->now_ms >= worker->exit_ms))
         reactor->running = false;

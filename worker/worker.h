@@ -19,6 +19,7 @@ struct listener_config {
     const struct service *service;
     void *service_config; /* `service->config_size` bytes */
     void *shared;         /* `service->shared_size` bytes, see master/shared.h */
+    unsigned position;    /* in the configuration */
     unsigned index;       /* into stats_block.listeners */
     char pool_name[OPTION_STRING_SIZE];
     unsigned pool;                 /* whose workers serve it: the index of a pool of the configuration */
@@ -62,6 +63,8 @@ struct worker_env {
     uint32_t linger_timeout_ms;
     uint32_t drain_spread_ms; /* when the worker leaves, its quiet sessions are closed within this time; 0: at once */
     uint32_t busy_poll_us;    /* 0: off */
+    uint64_t disabled;        /* bits, by position in the configuration: listeners at which nobody is accepted */
+    const char *conf_text;    /* the effective configuration, where a service may show it; else NULL */
 };
 
 /* A child that ends with this code is not started again: its configuration or environment is broken. */

@@ -211,7 +211,7 @@ static int add_name(struct conf_reader *reader, const struct conf_row *row, stru
     return any ? 0 : reader_fail_at(reader, row->line, "bind = %s: this machine has none of its addresses", word);
 }
 
-static int add_addresses(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
+int apply_bind(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener)
 {
     char text[CONF_VALUE_SIZE], *rest = text, error[256];
 
@@ -224,6 +224,9 @@ static int add_addresses(struct conf_reader *reader, const struct conf_row *row,
         strlcat(listener->bind, word, sizeof(listener->bind));
         if (sock_parse(&address, word, error, sizeof(error)) < 0)
             return reader_fail_at(reader, row->line, "bind = %s: %s", word, error);
+        if (listener->service && listener->service->operates && address.any.sa_family != AF_UNIX)
+            return reader_fail_at(reader, row->line, "bind = %s: service = %s is served on unix sockets alone", word,
+                                  listener->service->name);
         int result = sock_is_unresolved(&address) ? add_name(reader, row, listener, &address)
                                                   : add_address(reader, row, listener, &address, false);
         if (result < 0)
@@ -257,7 +260,7 @@ static int apply_listen_row(struct conf_reader *reader, const struct conf_row *r
     char where[CONF_NAME_SIZE + 16];
 
     if (strcmp(row->name, "bind") == 0)
-        return add_addresses(reader, row, listener);
+        return apply_bind(reader, row, listener);
     if (strcmp(row->name, "service") == 0)
         return listener->service ? 0 : unknown_service(reader, row);
     if (own)
@@ -387,11 +390,13 @@ static int check_name(struct conf_reader *reader)
 
 static int check_mandatory(struct conf_reader *reader)
 {
-    bool bind = reader_find_row(reader, "bind"), service = reader_find_row(reader, "service");
+    const struct conf_row *service = reader_find_row(reader, "service");
+    const struct service *known = service ? find_service(service->value) : NULL;
+    bool bind = reader_find_row(reader, "bind");
 
     if (reader->section_damaged)
         return bind && service ? 0 : -1;
-    if (!bind)
+    if (!bind && !(known && known->operates)) /* that has a socket in runtime_dir */
         return reader_fail_at(reader, reader->section_line, "[listen %s] needs an address: bind = ADDR:PORT",
                               reader->name);
     if (!service)
@@ -407,8 +412,9 @@ int apply_listen(struct conf_reader *reader)
     if (check_name(reader) < 0 || check_mandatory(reader) < 0)
         return -1;
     struct listener_config *listener = &conf->listeners[conf->listener_count];
+    reader->listener_lines[conf->listener_count] = reader->section_line;
     reader->listener_pool_lines[conf->listener_count] = line_of(reader, "pool", NULL);
-    listener->index = conf->listener_count++; /* conf_free() takes care of it from here on */
+    listener->index = listener->position = conf->listener_count++; /* conf_free() takes care of it from here on */
     strlcpy(listener->name, reader->name, sizeof(listener->name));
     listener->service = find_service(reader_find_row(reader, "service")->value);
     listener->service_config = calloc(1, listener->service ? listener->service->config_size + 1 : 1);

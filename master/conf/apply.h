@@ -15,6 +15,7 @@ int apply_pool(struct conf_reader *reader);
 void apply_pools(struct conf_reader *reader);
 
 /* What they share. */
+int apply_bind(struct conf_reader *reader, const struct conf_row *row, struct listener_config *listener);
 int apply_row(struct conf_reader *reader, const struct option_row *option, const struct conf_row *row, void *base);
 int apply_unknown_key(struct conf_reader *reader, const struct conf_row *row, const char *where,
                       const struct option_row *table, const struct option_row *more);

@@ -134,6 +134,7 @@ static void find_pool(struct conf_reader *reader, unsigned index)
         if (strcmp(conf->pools[listener->pool].name, listener->pool_name) == 0) {
             conf->pools[listener->pool].listener_count++;
             conf->pools[listener->pool].publishes |= listener->service && listener->service->published;
+            conf->pools[listener->pool].operates |= listener->service && listener->service->operates;
             return;
         }
     listener->pool = 0;

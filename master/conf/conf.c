@@ -10,6 +10,7 @@
  */
 #include "master/conf/apply.h"
 #include "master/conf/include.h"
+#include "master/conf/runtime.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -276,6 +277,7 @@ static int read_file(struct conf_reader *reader)
     if (syntax_line > 0)
         reader_fail_at(reader, syntax_line, "%s", not_a_line);
     apply_pools(reader);
+    runtime_bind(reader);
     if (reader->failed_line == 0 && reader->conf->listener_count == 0)
         reader_fail_at(reader, reader->line ? reader->line : 1, "there is no [listen NAME] section: nothing to serve");
     return reader->failed_line ? -1 : 0;

@@ -27,6 +27,7 @@ struct pool_config {
     char name[POOL_NAME_SIZE];
     unsigned listener_count; /* that belong to it; a pool without one has no workers */
     bool publishes;          /* a service of theirs has something to say to other workers */
+    bool operates;           /* a service of theirs may ask the master for changes */
     uint32_t workers;        /* 0 in the file ("auto") has become the number of online CPUs */
     uint32_t max_sessions;
     uint32_t drain_timeout_ms;
@@ -49,13 +50,15 @@ struct conf {
     uint32_t busy_poll_us;
     uint32_t busy_poll_force;
     char log[OPTION_STRING_SIZE];
-    uint32_t log_level;                  /* enum log_level */
-    char stats_file[OPTION_STRING_SIZE]; /* "": none */
-    char pidfile[OPTION_STRING_SIZE];    /* "": none */
+    uint32_t log_level;                   /* enum log_level */
+    char stats_file[OPTION_STRING_SIZE];  /* "": none */
+    char pidfile[OPTION_STRING_SIZE];     /* "": none */
+    char runtime_dir[OPTION_STRING_SIZE]; /* "": see runtime.h */
 
     /* [listen NAME] */
     unsigned listener_count;
     struct listener_config *listeners;
+    uint64_t disabled; /* bits, by position: listeners at which nobody is accepted, since an operator has said so */
 
     /* What was read, byte for byte: a reload compares it with what stands there now. */
     char *text;

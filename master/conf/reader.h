@@ -38,7 +38,7 @@ struct conf_reader {
     bool section_damaged; /* a line of it could not be read: a key may only seem to be missing */
     bool server_seen;
     /* What is checked when all sections are known: lines, and which keys of a pool are its own (bits, by row). */
-    int pool_lines[CONF_POOLS_MAX], listener_pool_lines[CONF_LISTENERS_MAX];
+    int pool_lines[CONF_POOLS_MAX], listener_pool_lines[CONF_LISTENERS_MAX], listener_lines[CONF_LISTENERS_MAX];
     unsigned pool_keys[CONF_POOLS_MAX];
     unsigned piece_count;
     struct conf_piece pieces[CONF_PIECES_MAX];

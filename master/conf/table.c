@@ -48,6 +48,8 @@ const struct option_row conf_server_options[] = {
      "a file that SIGUSR1 replaces with the statistics as JSON; empty: none"},
     {"pidfile", OPTION_STRING, SERVER(pidfile), 0, 0, NULL, NULL, NULL,
      "a file with the master's pid, locked while it runs; empty: none"},
+    {"runtime_dir", OPTION_STRING, SERVER(runtime_dir), 0, 0, NULL, NULL, NULL,
+     "the directory of control sockets that name none; empty: RUNTIME_DIRECTORY, else a private one of the user"},
     {0},
 };
 

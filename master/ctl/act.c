@@ -1,5 +1,6 @@
 #include "master/ctl/act.h"
 #include "common/clock.h"
+#include "common/progress.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -43,98 +44,49 @@ static bool is_late(const struct act *act, uint64_t begun_ms)
     return true;
 }
 
-/* Workers of the generation that starts: all, and those that are ready. */
-static void count_starting(const struct master_state *state, unsigned *all, unsigned *ready)
-{
-    *all = *ready = 0;
-    for (unsigned i = 0; i < state->worker_count; i++) {
-        if (state->workers[i].part != STATE_STARTS)
-            continue;
-        ++*all;
-        *ready += strcmp(state->workers[i].state, "ready") == 0;
-    }
-}
-
-/* Tell how far a reload is; only what has changed. */
-static void tell_progress(const struct master_state *state, unsigned *told_all, unsigned *told_ready)
-{
-    unsigned all, ready;
-
-    count_starting(state, &all, &ready);
-    if (all > 0 && *told_all == 0)
-        printf("checked; generation %" PRIu32 " starts\n", state->generation + 1);
-    if (all > 0 && (all != *told_all || ready != *told_ready))
-        printf("ready %u of %u\n", ready, all);
-    fflush(stdout);
-    if (all > 0)
-        *told_all = all;
-    *told_ready = ready;
-}
-
-static unsigned count_leaving(const struct master_state *state)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < state->worker_count; i++)
-        count += state->workers[i].part == STATE_LEAVES;
-    return count;
-}
-
-/* Send the signal, and wait until `change` tells of one more. */
-static enum ctl_exit change(const struct act *act, int signo,
-                            const struct state_change *(*which)(const struct server *))
+/* Send the signal, and watch what comes of it. */
+static enum ctl_exit change(const struct act *act, int signo, enum progress_kind kind)
 {
     struct server *server = act->server;
-    uint32_t count = which(server)->count;
     uint64_t begun_ms = clock_now_ms();
-    unsigned all = 0, ready = 0;
-    char error[ERROR_SIZE];
+    struct progress progress;
+    char text[PROGRESS_TEXT_SIZE], error[ERROR_SIZE];
+    enum progress_result seen = PROGRESS_GOES_ON;
 
+    progress_begin(&progress, kind, NULL, 0, server->area, &server->state);
     enum ctl_exit result = send_signal(server->pid, signo);
-    while (result == CTL_DONE && which(server)->count == count) {
+    while (result == CTL_DONE) {
+        seen = progress_look(&progress, server->area, &server->state, stdout, text);
+        fflush(stdout);
+        if (seen != PROGRESS_GOES_ON)
+            break;
         if (is_late(act, begun_ms))
             return CTL_NO_ANSWER;
         result = server_read(server, error, sizeof(error));
         if (result != CTL_DONE)
             complain(error);
-        else
-            tell_progress(&server->state, &all, &ready);
     }
     if (result != CTL_DONE)
         return result;
-    if (which(server)->failed) {
-        snprintf(error, sizeof(error), "%.*s", STATE_TEXT_SIZE, which(server)->text);
-        complain(error);
+    if (seen == PROGRESS_FAILED) {
+        complain(text);
         return CTL_REFUSED;
     }
-    printf("done: %.*s\n", STATE_TEXT_SIZE, which(server)->text);
+    printf("done: %s\n", text);
     return CTL_DONE;
-}
-
-static const struct state_change *last_reload(const struct server *server)
-{
-    return &server->area->service.last_reload;
-}
-
-static const struct state_change *last_upgrade(const struct server *server)
-{
-    return &server->area->service.last_upgrade;
 }
 
 enum ctl_exit act_reload(const struct act *act)
 {
-    char error[ERROR_SIZE];
-    enum ctl_exit result = change(act, SIGHUP, last_reload);
-
-    if (result == CTL_DONE && server_read(act->server, error, sizeof(error)) == CTL_DONE &&
-        count_leaving(&act->server->state) > 0)
-        printf("%u workers of the last generation drain\n", count_leaving(&act->server->state));
-    return result;
+    return change(act, SIGHUP, PROGRESS_RELOAD);
 }
 
 enum ctl_exit act_upgrade(const struct act *act)
 {
-    return change(act, SIGUSR2, last_upgrade);
+    if (!act->server->state.is_busy)
+        return change(act, SIGUSR2, PROGRESS_UPGRADE);
+    complain("a start, a reload, an upgrade or a stop is under way");
+    return CTL_REFUSED;
 }
 
 static unsigned main_wanted(const struct master_state *state)
@@ -165,7 +117,7 @@ enum ctl_exit act_resize(const struct act *act, const char *pool, unsigned count
     enum ctl_exit result = CTL_DONE;
 
     if (strcmp(pool, "main") != 0) {
-        complain("only the pool main can be resized; the others by a reload");
+        complain("without a control listener only the pool main can be resized; the others by a reload");
         return CTL_REFUSED;
     }
     while (result == CTL_DONE && main_wanted(&act->server->state) != count)
@@ -173,24 +125,6 @@ enum ctl_exit act_resize(const struct act *act, const char *pool, unsigned count
     if (result == CTL_DONE)
         printf("done: %u workers\n", count);
     return result;
-}
-
-/* NULL: there is no worker of this name that serves. */
-static const struct state_worker *find_worker(const struct master_state *state, const char *name)
-{
-    const char *slash = strchr(name, '/'), *wrong = NULL;
-    unsigned number = (unsigned)strtonum(slash ? slash + 1 : name, 0, INT_MAX, &wrong);
-
-    for (unsigned i = 0; !wrong && i < state->worker_count; i++) {
-        const struct state_worker *worker = &state->workers[i];
-        bool in_pool = slash ? strncmp(worker->pool, name, (size_t)(slash - name)) == 0 &&
-                                   worker->pool[slash - name] == '\0'
-                             : strcmp(worker->pool, "main") == 0;
-        if (worker->part == STATE_SERVES && worker->pid > 0 &&
-            ((in_pool && worker->id == number) || (!slash && worker->pid == (pid_t)number)))
-            return worker;
-    }
-    return NULL;
 }
 
 static bool is_gone(const struct master_state *state, pid_t pid)
@@ -218,7 +152,7 @@ static pid_t parent_of(pid_t pid)
 
 enum ctl_exit act_drain(const struct act *act, const char *name)
 {
-    const struct state_worker *worker = find_worker(&act->server->state, name);
+    const struct state_worker *worker = state_find_worker(&act->server->state, name);
     uint64_t begun_ms = clock_now_ms();
     char error[ERROR_SIZE];
 

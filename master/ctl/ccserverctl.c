@@ -4,7 +4,9 @@
  */
 #include "build_info.h"
 #include "master/ctl/act.h"
+#include "master/ctl/ask.h"
 #include "master/ctl/events.h"
+#include "master/ctl/sessions.h"
 #include "master/ctl/show.h"
 #include "master/ctl/terminal.h"
 #include "master/ctl/top.h"
@@ -18,7 +20,7 @@
 #include <bsd/stdlib.h>
 
 static const char usage_text[] =
-    "usage: ccserverctl [-c FILE | -p PID] [-j] [-t SECONDS] COMMAND\n"
+    "usage: ccserverctl [-c FILE | -p PID | -s SOCKET] [-j] [-t SECONDS] COMMAND\n"
     "  status [-j]          what runs, since when, how the last reload and upgrade have gone\n"
     "  workers              a row for each worker\n"
     "  listeners            a row for each listener, with its traffic\n"
@@ -32,14 +34,22 @@ static const char usage_text[] =
     "  reload               read the configuration anew; fails where the reload does\n"
     "  reopen               open the logs anew; a configuration that has changed is read, too\n"
     "  upgrade              start the binary that is on disk now\n"
-    "  resize main N        so many workers, until the next reload\n"
+    "  resize POOL N        so many workers, until the next reload\n"
     "  drain WORKER         have it finish its sessions, and be replaced; WORKER: 0, POOL/0 or a pid\n"
     "  stop                 finish all sessions and end\n"
+    "these ask a control listener, [listen NAME] with service = control:\n"
+    "  sessions [-j] [--pool NAME] [--listener NAME] [--peer ADDRESS]   who is connected\n"
+    "  kill ID              end a session; sessions prints its id first\n"
+    "  restart POOL         replace its workers, one after the other\n"
+    "  disable LISTENER     accept nobody there;  enable LISTENER: accept again\n"
+    "  set log_level LEVEL  until the next reload\n"
+    "  config               the effective configuration\n"
     "options, before or behind the command:\n"
     "  -c, --config FILE    of the server (default " CCSERVER_CONF ", without that file: built-in)\n"
     "  -p, --pid PID        of the master, instead of -c\n"
+    "  -s, --socket PATH    of a control listener, instead of -c: it is asked for everything\n"
     "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
-    "  -j, --json           of status: the JSON document of the statistics\n"
+    "  -j, --json           of status: the JSON document of the statistics; of sessions: an array\n"
     "  -b, --batch          of top: text for a script, without a terminal\n"
     "  -d, --delay SEC      of top: between two screens (default 1, at least 0.1)\n"
     "  -n, --iterations N   of top: so many screens\n"
@@ -47,19 +57,42 @@ static const char usage_text[] =
     "  -V, --version, -h, --help\n"
     "exit codes: 0 done, 1 refused, 3 not running, 4 not allowed, 5 no answer in time, 64 wrong usage\n";
 
-enum { TIMEOUT_S = 60, COUNT_MAX = 1024, EVENTS = 50, WORDS_MAX = 3, READY = 'r' };
+enum {
+    TIMEOUT_S = 60,
+    COUNT_MAX = 1024,
+    EVENTS = 50,
+    WORDS_MAX = 3,
+    READY = 'r',
+    POOL = 'P',
+    LISTENER = 'L',
+    PEER = 'A'
+};
+
+enum filter { BY_POOL, BY_LISTENER, BY_PEER, FILTERS };
+
+/* Where a command finds what it is about. */
+enum way {
+    BY_MEMORY, /* in the memory of the server alone */
+    BY_EITHER, /* there; with -s over the socket */
+    BY_SOCKET, /* over the socket alone */
+};
 
 struct command {
     const char *name;
     unsigned least, most; /* arguments */
     const char *options;  /* that are its own */
+    enum way way;
 };
 
 static const struct command commands[] = {
-    {"status", 0, 0, "j"}, {"workers", 0, 0, ""}, {"listeners", 0, 0, ""}, {"pools", 0, 0, ""},
-    {"top", 0, 0, "bdn"},  {"log", 0, 1, "f"},    {"stat", 0, 1, ""},      {"metrics", 0, 0, ""},
-    {"health", 0, 0, ""},  {"wait", 0, 0, "r"},   {"reload", 0, 0, ""},    {"reopen", 0, 0, ""},
-    {"upgrade", 0, 0, ""}, {"resize", 2, 2, ""},  {"drain", 1, 1, ""},     {"stop", 0, 0, ""},
+    {"status", 0, 0, "j", BY_EITHER},      {"workers", 0, 0, "", BY_EITHER}, {"listeners", 0, 0, "", BY_EITHER},
+    {"pools", 0, 0, "", BY_EITHER},        {"top", 0, 0, "bdn", BY_MEMORY},  {"log", 0, 1, "f", BY_EITHER},
+    {"stat", 0, 1, "", BY_EITHER},         {"metrics", 0, 0, "", BY_EITHER}, {"health", 0, 0, "", BY_EITHER},
+    {"wait", 0, 0, "r", BY_MEMORY},        {"reload", 0, 0, "", BY_EITHER},  {"reopen", 0, 0, "", BY_EITHER},
+    {"upgrade", 0, 0, "", BY_EITHER},      {"resize", 2, 2, "", BY_EITHER},  {"drain", 1, 1, "", BY_EITHER},
+    {"stop", 0, 0, "", BY_EITHER},         {"kill", 1, 1, "", BY_SOCKET},    {"restart", 1, 1, "", BY_SOCKET},
+    {"sessions", 0, 0, "jPLA", BY_SOCKET}, {"disable", 1, 1, "", BY_SOCKET}, {"enable", 1, 1, "", BY_SOCKET},
+    {"set", 2, 2, "", BY_SOCKET},          {"config", 0, 0, "", BY_SOCKET},
 };
 
 _Noreturn static void misused(const char *format, const char *what)
@@ -86,9 +119,11 @@ struct request {
     uint64_t timeout_ms;
     struct top_options top;
     const struct command *command;
-    const char *words[WORDS_MAX]; /* the command, and its arguments */
+    const char *socket;                         /* NULL: not given */
+    const char *words[WORDS_MAX + FILTERS + 1]; /* the command, and its arguments */
     unsigned word_count;
-    unsigned count; /* of workers, of events */
+    const char *filters[FILTERS]; /* of sessions: more words */
+    unsigned count;               /* of workers, of events */
 };
 
 static const struct command *find_command(const char *name)
@@ -106,6 +141,18 @@ static void add_word(struct request *request, const char *word)
     request->words[request->word_count++] = word;
 }
 
+/* "listener=echo" */
+static void set_filter(struct request *request, enum filter filter)
+{
+    static const char *const keys[] = {[BY_POOL] = "pool", [BY_LISTENER] = "listener", [BY_PEER] = "peer"};
+    static char words[FILTERS][128];
+    int size = snprintf(words[filter], sizeof(words[filter]), "%s=%s", keys[filter], optarg);
+
+    if (strpbrk(optarg, " \t\n") || optarg[0] == '\0' || size >= (int)sizeof(words[filter]))
+        misused("--%s: that is no name or address", keys[filter]);
+    request->filters[filter] = words[filter];
+}
+
 /* The options that are some command's own. */
 static void parse_own(int option, struct request *request)
 {
@@ -113,6 +160,9 @@ static void parse_own(int option, struct request *request)
     case 'j': request->json = true; break;
     case 'f': request->follow = true; break;
     case READY: request->ready = true; break;
+    case POOL: set_filter(request, BY_POOL); break;
+    case LISTENER: set_filter(request, BY_LISTENER); break;
+    case PEER: set_filter(request, BY_PEER); break;
     case 'b': request->top.is_batch = true; break;
     case 'n': request->top.screens = (uint32_t)number_of("-n", optarg, INT_MAX); break;
     case 'd':
@@ -151,6 +201,10 @@ static void parse(int argc, char **argv, struct request *request)
         {"delay", required_argument, NULL, 'd'},
         {"iterations", required_argument, NULL, 'n'},
         {"follow", no_argument, NULL, 'f'},
+        {"socket", required_argument, NULL, 's'},
+        {"pool", required_argument, NULL, POOL},
+        {"listener", required_argument, NULL, LISTENER},
+        {"peer", required_argument, NULL, PEER},
         {"ready", no_argument, NULL, READY},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
@@ -162,7 +216,7 @@ static void parse(int argc, char **argv, struct request *request)
     request->server.conf_path = access(CCSERVER_CONF, F_OK) == 0 ? CCSERVER_CONF : "built-in";
     request->timeout_ms = UINT64_C(1000) * TIMEOUT_S;
     request->top.delay_ms = TOP_DELAY_MS;
-    while ((option = getopt_long(argc, argv, "-c:p:t:jbd:n:fVh", options, NULL)) != -1) { /* '-': words are code 1 */
+    while ((option = getopt_long(argc, argv, "-c:p:s:t:jbd:n:fVh", options, NULL)) != -1) { /* '-': words are code 1 */
         switch (option) {
         case 1: add_word(request, optarg); break;
         case 'c': request->server.conf_path = optarg; break;
@@ -170,6 +224,7 @@ static void parse(int argc, char **argv, struct request *request)
             request->server.conf_path = NULL;
             request->server.pid = (pid_t)number_of("-p", optarg, INT_MAX);
             break;
+        case 's': request->socket = optarg; break;
         case 't': request->timeout_ms = (uint64_t)number_of("-t", optarg, 86400) * 1000; break;
         case 'V': puts("ccserverctl " CCSERVER_VERSION); exit(CTL_DONE);
         case 'h': fputs(usage_text, stdout); exit(CTL_DONE);
@@ -184,34 +239,52 @@ static void parse(int argc, char **argv, struct request *request)
     if (request->word_count == 0)
         misused("%s", "a command is missing");
     parse_words(request);
+    if (request->socket && (request->command->way == BY_MEMORY || request->follow))
+        misused("%s: that cannot be asked over a socket; use -c", request->command->name);
     if (strspn(given, request->command->options) < strlen(given))
         misused("%s: an option that is not for it", request->command->name);
 }
 
-static enum ctl_exit carry_out(struct request *request)
+/* ---- over the socket ---- */
+
+static enum ctl_exit ask_for_sessions(struct request *request, struct ask *about)
+{
+    for (unsigned i = 0; i < FILTERS; i++)
+        if (request->filters[i])
+            request->words[request->word_count++] = request->filters[i];
+    sessions_begin(request->json);
+    about->line = sessions_line;
+    enum ctl_exit result = ask(about);
+    sessions_end();
+    return result;
+}
+
+static enum ctl_exit carry_out_at(struct request *request, const char *path)
+{
+    struct ask about = {.path = path, .words = request->words, .timeout_ms = request->timeout_ms, .line = ask_print};
+    const char *name = request->command->name;
+
+    if (strcmp(name, "sessions") == 0)
+        return ask_for_sessions(request, &about);
+    if (strcmp(name, "stop") == 0)
+        return ask_stop(&about);
+    if (strcmp(name, "status") == 0 && request->json)
+        request->words[0] = "json";
+    return ask(&about);
+}
+
+/* ---- by the memory ---- */
+
+static enum ctl_exit carry_out_here(struct request *request)
 {
     const char *name = request->command->name, *argument = request->words[1];
     const struct act act = {.server = &request->server, .timeout_ms = request->timeout_ms};
     struct server *server = &request->server;
 
-    if (strcmp(name, "status") == 0)
-        return show_status(server, request->json);
-    if (strcmp(name, "workers") == 0)
-        return show_workers(server);
-    if (strcmp(name, "listeners") == 0)
-        return show_listeners(server);
-    if (strcmp(name, "pools") == 0)
-        return show_pools(server);
     if (strcmp(name, "top") == 0)
         return top_run(server, &request->top);
     if (strcmp(name, "log") == 0)
         return events_show(server, request->count, request->follow);
-    if (strcmp(name, "stat") == 0)
-        return show_stat(server, argument);
-    if (strcmp(name, "metrics") == 0)
-        return show_metrics(server);
-    if (strcmp(name, "health") == 0)
-        return show_health(server);
     if (strcmp(name, "reload") == 0 || strcmp(name, "reopen") == 0)
         return act_reload(&act);
     if (strcmp(name, "upgrade") == 0)
@@ -220,7 +293,24 @@ static enum ctl_exit carry_out(struct request *request)
         return act_resize(&act, argument, request->count);
     if (strcmp(name, "drain") == 0)
         return act_drain(&act, argument);
-    return act_stop(&act);
+    if (strcmp(name, "stop") == 0)
+        return act_stop(&act);
+    return show(server, request->json ? "json" : name, argument);
+}
+
+/* Any pool can be resized over the socket; without one, by signals, only the pool main. */
+static enum ctl_exit carry_out(struct request *request)
+{
+    bool by_socket = request->command->way == BY_SOCKET || strcmp(request->command->name, "resize") == 0;
+    char path[ASK_PATH_SIZE];
+
+    if (by_socket && ask_find(&request->server, path))
+        return carry_out_at(request, path);
+    if (request->command->way != BY_SOCKET)
+        return carry_out_here(request);
+    fprintf(stderr, "ccserverctl: %s: the configuration has no listener with service = control\n",
+            request->command->name);
+    return CTL_REFUSED;
 }
 
 /* What was printed has arrived, or that is an error: a full disk, a closed pipe. */
@@ -239,6 +329,8 @@ int main(int argc, char **argv)
     char error[512];
 
     parse(argc, argv, &request);
+    if (request.socket)
+        return finish(carry_out_at(&request, request.socket));
     if (strcmp(request.command->name, "wait") == 0) {
         const struct act act = {.server = &request.server, .timeout_ms = request.timeout_ms};
         return finish(act_wait(&act, request.ready));

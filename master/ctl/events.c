@@ -1,5 +1,5 @@
 #include "master/ctl/events.h"
-#include "common/log.h"
+#include "common/report_show.h"
 #include "common/text.h"
 #include <inttypes.h>
 #include <poll.h>
@@ -17,11 +17,8 @@ struct reading {
 
 static void print_event(struct event *event)
 {
-    char time[TEXT_TIME_SIZE];
-
-    text_time(time, event->at_ms);
     text_make_safe(event->text);
-    printf("%s.%03u %s %s\n", time, (unsigned)(event->at_ms % 1000), log_level_name(event->level), event->text);
+    report_show_event(stdout, event);
 }
 
 static void begin(struct reading *reading, const struct server *server)

@@ -41,7 +41,7 @@ ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 def listen(service, name=None, bind="127.0.0.1:0", **keys):
     """The text of a [listen NAME] section."""
-    lines = [f"[listen {name or service}]", f"service = {service}", f"bind = {bind}"]
+    lines = [f"[listen {name or service}]", f"service = {service}"] + ([f"bind = {bind}"] if bind else [])
     return "\n".join(lines + [f"{key} = {value}" for key, value in keys.items()]) + "\n"
 
 
@@ -414,7 +414,7 @@ class Server:
     def environment(self):
         def options(name, extra):
             return ":".join(filter(None, [os.environ.get(name), extra, f"log_path={self.dir}/sanitizer"]))
-        return {**os.environ, "ASAN_OPTIONS": options("ASAN_OPTIONS", ""),
+        return {**os.environ, "RUNTIME_DIRECTORY": str(self.dir), "ASAN_OPTIONS": options("ASAN_OPTIONS", ""),
                 "UBSAN_OPTIONS": options("UBSAN_OPTIONS", "print_stacktrace=1")}
 
     # ---- the log ----

@@ -198,7 +198,8 @@ class Bare:
         self.log, self.args = folder / "log", args
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen([BINARY, *args], preexec_fn=isolate, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, cwd=folder, start_new_session=True)
+                                            stderr=log, cwd=folder, start_new_session=True,
+                                            env={**os.environ, "RUNTIME_DIRECTORY": str(folder)})
         self.pid = self.process.pid
 
     def run(self, *command, **options):
@@ -276,10 +277,10 @@ def test_a_lone_number_is_the_number_of_workers(bare, good):
     assert re.search(r"^workers\s*=\s*7$", run("-T", "7", "-c", good).stdout, re.M)
     assert re.search(r"^workers\s*=\s*7$", run("-T", "-c", good, "7").stdout, re.M)
     server = bare("3")
-    harness.await_file(server.log, "ready: 4 workers, 5 listeners")
+    harness.await_file(server.log, "ready: 4 workers, 6 listeners")
     os.kill(server.pid, signal.SIGUSR2)
     pid = int(harness.await_file(server.log, r"upgrade: pid (\d+) is in charge")[1])
-    harness.await_file(server.log, rf"master\[{pid}\]: ready: 4 workers, 5 listeners")
+    harness.await_file(server.log, rf"master\[{pid}\]: ready: 4 workers, 6 listeners")
     os.kill(pid, signal.SIGTERM)
     harness.await_file(server.log, rf"master\[{pid}\]: stopped")
 
@@ -316,10 +317,11 @@ def test_an_installed_file_that_cannot_be_read_is_an_error(bare, tmp_path):
     assert one_line(server.log.read_text()) == f"{INSTALLED}: Is a directory"
 
 
-def test_the_built_in_configuration_is_that_of_make_run(bare):
+def test_the_built_in_configuration_is_that_of_make_run(bare, tmp_path):
     server = bare("-T")
     assert server.wait() == 0
-    assert server.log.read_text() == run("-T", "-c", ROOT / "etc/ccserver.conf").stdout
+    shown = run("-T", "-c", ROOT / "etc/ccserver.conf", env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}).stdout
+    assert server.log.read_text() == shown
     assert "shutdown_command = loopback\n" in server.log.read_text()
     server = bare("-t")
     assert server.wait() == 0

@@ -60,7 +60,7 @@ def test_every_command_of_ccserverctl():
 
 
 @pytest.mark.parametrize("words, wanted", [
-    ("re", ["reload", "reopen", "resize"]), ("-c log.conf top --i", ["--iterations"]), ("top -d ", []), ("log --f", ["--follow"]),
+    ("re", ["reload", "reopen", "resize", "restart"]), ("-c log.conf top --i", ["--iterations"]), ("top -d ", []), ("log --f", ["--follow"]),
     ("status --j", ["--json"]), ("workers --j", [])])
 def test_completion_in_bash(words, wanted):
     words = ["ccserverctl", *words.split(" ")]

@@ -9,13 +9,13 @@ import time
 import pytest
 from harness import DEADLINE, await_file, listen
 
-READY, MISSED, LEAVING, SHUTDOWN, ADOPT, SIBLING, REOPEN_LOG = 0, 1, 2, 3, 4, 5, 10
+READY, MISSED, LEAVING, SHUTDOWN, REQUEST, ADOPT, SIBLING, REOPEN_LOG, INSPECT = 0, 1, 2, 3, 4, 5, 6, 11, 16
 
 LIES = {
     "size 1": "has sent what is no message",
     "size 143": "has sent what is no message",
     "size 1000": "has sent what is no message",
-    f"say {REOPEN_LOG + 1} 0": "has sent what is no message",
+    f"say {INSPECT + 1} 0": "has sent what is no message",
     "say 4294967295 0": "has sent what is no message",
     "descriptor": "has sent what is no message",
     "descriptor unsaid": "has sent what is no message",
@@ -26,6 +26,8 @@ LIES = {
     f"say {ADOPT} 0": "has said what only a master says",
     f"say {SIBLING} 0": "has said what only a master says",
     f"say {REOPEN_LOG} 0": "has said what only a master says",
+    f"say {INSPECT} 0": "has said what only a master says",
+    f"say {REQUEST} 0": "asks for what only a control service may ask for",
     f"flood {READY}": "has said READY twice",
     f"flood {MISSED}": "has missed queues that it was never sent",
     "hang up": "has closed its control pipe",

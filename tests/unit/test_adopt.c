@@ -14,6 +14,7 @@ enum { WORKERS = 4 };
 
 static struct fleet fleet;
 static struct generation current;
+static const struct service service;
 static struct listener_config listener;
 static struct slot slots[WORKERS];
 static int workers[WORKERS]; /* their ends of the control pipes */
@@ -28,6 +29,7 @@ static void begin(void)
     generation_set_pools(&current);
     current.pools[0].count = current.pools[0].wanted = WORKERS;
     strlcpy(listener.name, "test", sizeof(listener.name));
+    listener.service = &service;
     listener.backlog = 10;
     listener.address_count = 1;
     CU_ASSERT_EQUAL_FATAL(sock_parse(&listener.addresses[0], "127.0.0.1:0", error, sizeof(error)), 0);

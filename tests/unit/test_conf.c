@@ -51,11 +51,17 @@ static const struct option_row status_options[] = {
 };
 static const struct service status_service = {
     .name = "status", .idle_timeout_ms = 75 * 1000, .options = status_options, .config_size = OPTION_STRING_SIZE};
+static const struct option_row control_options[] = {
+    {.name = "control_group", .type = OPTION_STRING, .offset = 0, .value = "", .help = "members may change"},
+    {0},
+};
+static const struct service control_service = {
+    .name = "control", .operates = true, .options = control_options, .config_size = OPTION_STRING_SIZE};
 static const struct service pingpong_service = {.name = "pingpong"};
 static const struct service bank_service = {.name = "bank", .max_frame = 32768};
 
-const struct service *const services[] = {&bank_service,  &echo_service,   &pingpong_service,
-                                          &proxy_service, &status_service, NULL};
+const struct service *const services[] = {&bank_service,  &control_service, &echo_service, &pingpong_service,
+                                          &proxy_service, &status_service,  NULL};
 
 /* ---- files ---- */
 
@@ -198,7 +204,7 @@ static void test_builtin(void)
     CU_ASSERT_EQUAL_FATAL(conf_load(&builtin, conf_builtin_name, why, sizeof(why)), 0);
     CU_ASSERT_EQUAL_FATAL(conf_load(&sample, "etc/ccserver.conf", why, sizeof(why)), 0);
     check_equal(&builtin, &sample);
-    CU_ASSERT_EQUAL(builtin.listener_count, 5);
+    CU_ASSERT_EQUAL(builtin.listener_count, 6);
     CU_ASSERT_PTR_NULL(strchr(conf_builtin_text, '#'));
     conf_free(&builtin);
     conf_free(&sample);

@@ -28,6 +28,7 @@ struct wanted {
     struct listener_config listeners[LISTENERS];
 };
 
+static const struct service service;
 static struct endpoints endpoints;
 static char why[256], folder[] = "/tmp/test_endpoint.XXXXXX";
 
@@ -65,6 +66,7 @@ static struct sock_address *add(struct wanted *wanted, const char *name, const c
     struct listener_config *listener = &wanted->listeners[i];
     if (i == wanted->conf.listener_count) {
         wanted->conf.listener_count++;
+        listener->service = &service;
         listener->backlog = BACKLOG;
         listener->unix_uid = (uid_t)-1;
         listener->unix_gid = (gid_t)-1;

@@ -77,7 +77,9 @@ static void accept_batch(struct queue *queue, unsigned limit)
         if (fd < 0 && ++failed == limit) /* an error that looks like one connection's but does not pass */
             admission_pause(all, strerror(errno));
         peer_set(&peer, (struct sockaddr *)&address);
-        if (fd >= 0 && session_open(&listener->section, fd, &peer) < 0)
+        if (fd >= 0 && listener->disabled)
+            admission_turn_away(listener, fd);
+        else if (fd >= 0 && session_open(&listener->section, fd, &peer) < 0)
             admission_park(listener, fd, &peer, errno);
     }
     if (all->paused_until_ms)
@@ -124,12 +126,20 @@ int listener_start(struct listeners *listeners)
         const struct worker_socket *socket = &env->sockets[i];
         struct listener *listener = &listeners->array[i];
         listener->all = listeners;
+        listener->disabled = env->disabled >> socket->listener->position & 1;
         client_section_init(&listener->section, listeners->core, socket->listener,
                             &env->stats->listeners[socket->listener->index]);
         if (listener_add_queue(listener, &listener->queue, socket->fd, env->slot) < 0)
             return -1;
     }
     return 0;
+}
+
+void listener_disable(struct listeners *listeners, uint32_t position, bool disabled)
+{
+    for (unsigned i = 0; i < listeners->env->socket_count; i++)
+        if (listeners->array[i].section.config->position == position)
+            listeners->array[i].disabled = disabled;
 }
 
 static void stop_queue(struct queue *queue, enum stop reason)

@@ -25,7 +25,8 @@ struct listener {
     struct section section;
     struct queue queue;
     struct listeners *all;
-    bool closing; /* its address leaves the configuration: nobody may connect when this worker has stopped accepting */
+    bool disabled; /* by an operator: who connects is closed at once */
+    bool closing;  /* its address leaves the configuration: nobody may connect when this worker has stopped accepting */
 };
 
 /* A connection that has been accepted when there was no memory, or no epoll watch, for its session. */
@@ -46,6 +47,9 @@ struct listeners {
 
 /* Accept from the sockets of `listeners->env`; `array` has room for them. Returns 0, or -1 with errno. */
 int listener_start(struct listeners *listeners);
+
+/* Accept nobody at the listener in this position of the configuration, or accept again. */
+void listener_disable(struct listeners *listeners, uint32_t position, bool disabled);
 
 /* Why a worker stops accepting, and what becomes of its queues. */
 enum stop {

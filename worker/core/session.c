@@ -53,6 +53,8 @@ void session_end(struct session *session, enum close_reason reason)
     session->client.phase = CONN_CLOSED;
     close_upstreams(session);
     timer_clear(&session->timer);
+    if (core->walked == session)
+        core->walked = LIST_NEXT(session, link);
     LIST_REMOVE(session, link);
     LIST_INSERT_HEAD(&core->dead, session, link);
     stats_count(&section_of(session)->stats->closed[session->reason], 1);

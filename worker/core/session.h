@@ -45,6 +45,7 @@ struct session_set {
 struct core {
     struct conn_loop loop;
     struct session_list live, dead;
+    struct session *walked; /* the next one of whoever looks at all that live, some in each turn; NULL: nobody does */
     unsigned session_count; /* live and not yet freed; and a parked connection, see admission.c */
     const struct worker_env *env;
     const struct session *reading; /* whose input is being handed over; NULL: nobody's */
