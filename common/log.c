@@ -149,6 +149,14 @@ static void show_observer(enum log_level level, const struct log_line *line, siz
     logger.observer(level, text);
 }
 
+static void put(const struct log_line *line, enum log_style style, const struct log_stamp *stamp)
+{
+    bool written = logger.unreported == 0 ? log_sink_write(line->text, line->size)
+                                          : write_after_report(style, stamp, line);
+    if (!written)
+        count_dropped();
+}
+
 static void write_line(enum log_level level, bool is_event, const char *format, va_list arguments)
 {
     int saved = errno;
@@ -162,10 +170,7 @@ static void write_line(enum log_level level, bool is_event, const char *format, 
     log_line_end(&line);
     if (is_event && logger.observer && line.size > begin)
         show_observer(level, &line, begin);
-    bool written = logger.unreported == 0 ? log_sink_write(line.text, line.size)
-                                          : write_after_report(style, &stamp, &line);
-    if (!written)
-        count_dropped();
+    put(&line, style, &stamp);
     errno = saved;
 }
 
@@ -252,4 +257,33 @@ void log_always(const char *format, ...)
     va_start(arguments, format);
     write_line(LOG_LEVEL_NOTICE, false, format, arguments);
     va_end(arguments);
+}
+
+void log_record(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    write_line(LOG_LEVEL_INFO, false, format, arguments);
+    va_end(arguments);
+}
+
+void log_record_bare(const char *text)
+{
+    int saved = errno;
+    enum log_style style = log_sink_style();
+    struct log_stamp stamp = stamp_now(LOG_LEVEL_INFO);
+    struct log_line line;
+
+    log_line_begin_bare(&line, style, &stamp);
+    log_line_text(&line, text);
+    log_line_end(&line);
+    put(&line, style, &stamp);
+    errno = saved;
+}
+
+void log_drop(void)
+{
+    count_as_this_process();
+    count_dropped();
 }

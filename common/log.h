@@ -70,7 +70,7 @@ void log_count_dropped_in(_Atomic uint64_t *counter);
 
 /*
  * Show `observer` the text of each line that this process logs from now on, whether or not it can be written, but not of
- * those of log_always(); NULL: no longer. It must not log. A child does not inherit it.
+ * those of log_always() and log_record(); NULL: no longer. It must not log. A child does not inherit it.
  */
 void log_set_observer(void (*observer)(enum log_level level, const char *text));
 
@@ -84,5 +84,18 @@ void log_limited(struct log_limit *limit, unsigned burst, enum log_level level, 
 
 /* A line of level notice that log_set_level() does not hold back: the answer to a question, such as SIGUSR1. */
 void log_always(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * A record that a key of the configuration asks for, such as of a session at its end: a line of level info that
+ * log_set_level() does not hold back. It is no event: log_set_observer() does not see it.
+ */
+void log_record(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The same for programs: `text`, printable and below LOG_LINE_SIZE, is all of the line, but for what journald and syslogd
+ * take away again. */
+void log_record_bare(const char *text);
+
+/* Count a line that could not be made, as one that could not be written. */
+void log_drop(void);
 
 #endif

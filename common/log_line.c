@@ -141,8 +141,6 @@ static void begin_syslog(struct log_line *line, const struct log_stamp *stamp)
     add_clock(line, &stamp->date);
     log_line_text(line, " ccserver");
     add_pid(line, stamp->pid);
-    log_line_text(line, stamp->role);
-    add(line, ": ", 2);
 }
 
 static void begin_plain(struct log_line *line, const struct log_stamp *stamp)
@@ -168,9 +166,20 @@ void log_line_begin(struct log_line *line, enum log_style style, const struct lo
     line->size = 0;
     if (style == LOG_STYLE_SYSLOG) {
         begin_syslog(line, stamp);
+        log_line_text(line, stamp->role);
+        add(line, ": ", 2);
         return;
     }
     if (style == LOG_STYLE_JOURNAL)
         log_line_priority(line, stamp->level);
     begin_plain(line, stamp);
+}
+
+void log_line_begin_bare(struct log_line *line, enum log_style style, const struct log_stamp *stamp)
+{
+    line->size = 0;
+    if (style == LOG_STYLE_SYSLOG)
+        begin_syslog(line, stamp);
+    else if (style == LOG_STYLE_JOURNAL)
+        log_line_priority(line, stamp->level);
 }

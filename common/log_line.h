@@ -40,6 +40,9 @@ void log_line_date(time_t seconds, struct tm *date);
 /* Begin the line anew. */
 void log_line_begin(struct log_line *line, enum log_style style, const struct log_stamp *stamp);
 
+/* The same for a line that speaks for itself: only what journald or syslogd takes away again stands before it. */
+void log_line_begin_bare(struct log_line *line, enum log_style style, const struct log_stamp *stamp);
+
 /* "<3>" and its like alone, for lines without a stamp. */
 void log_line_priority(struct log_line *line, enum log_level level);
 

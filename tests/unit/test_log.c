@@ -178,6 +178,25 @@ static void test_always(void)
     CU_ASSERT(matches(text_of(path), "^" DATE " notice tester\\[[0-9]+\\]: answer=42\n$"));
 }
 
+/* What a key of its own asks for does not depend on the level either. */
+static void test_record(void)
+{
+    begin();
+    log_set_level(LOG_LEVEL_FATAL);
+    log_info("held back");
+    log_record("session=%d", 42);
+    CU_ASSERT_EQUAL(lines_of(path), 1);
+    CU_ASSERT(matches(text_of(path), "^" DATE " info tester\\[[0-9]+\\]: session=42\n$"));
+    begin();
+    log_record_bare("{\"%d\":1}");
+    CU_ASSERT_STRING_EQUAL(text_of(path), "{\"%d\":1}\n");
+    uint64_t before = log_dropped();
+    log_drop();
+    CU_ASSERT_EQUAL(log_dropped(), before + 1);
+    log_record_bare("{}");
+    CU_ASSERT(matches(text_of(path), " warn tester\\[[0-9]+\\]: 1 line could not be written\n[{][}]\n$"));
+}
+
 static void test_role_is_cut(void)
 {
     begin();
@@ -1210,7 +1229,7 @@ static void observe(enum log_level level, const char *text)
     snprintf(observed_text, sizeof(observed_text), "%s", text);
 }
 
-/* A line without what stands before it, but no answer to a question; and not those of a child. */
+/* A line without what stands before it, but no answer to a question and no record; and not those of a child. */
 static void test_observer(void)
 {
     int status = -1;
@@ -1221,6 +1240,8 @@ static void test_observer(void)
     CU_ASSERT_EQUAL(observed, 1);
     CU_ASSERT_STRING_EQUAL(observed_text, "a 1");
     log_always("b");
+    log_record("b");
+    log_record_bare("b");
     log_debug("c");
     CU_ASSERT_EQUAL(observed, 1);
     pid_t pid = fork();
@@ -1244,6 +1265,7 @@ int main(void)
         {"time", test_time},
         {"levels", test_levels},
         {"always", test_always},
+        {"record", test_record},
         {"role is cut", test_role_is_cut},
         {"appends", test_appends},
         {"reopen", test_reopen},

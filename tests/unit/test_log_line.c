@@ -15,6 +15,15 @@ static const char *text_of(const struct log_line *line)
     return text;
 }
 
+static const char *begun_bare(enum log_style style, const struct log_stamp *stamp)
+{
+    static struct log_line line;
+
+    memset(&line, '#', sizeof(line));
+    log_line_begin_bare(&line, style, stamp);
+    return text_of(&line);
+}
+
 static const char *begun(enum log_style style, const struct log_stamp *stamp)
 {
     static struct log_line line;
@@ -47,6 +56,16 @@ static void test_beginnings(void)
     stamp.date = (struct tm){.tm_year = 126, .tm_mon = 0, .tm_mday = 2, .tm_hour = 3, .tm_min = 4, .tm_sec = 5};
     CU_ASSERT_STRING_EQUAL(begun(LOG_STYLE_PLAIN, &stamp), "2026-01-02 03:04:05.123 notice worker 3[4711]: ");
     CU_ASSERT_STRING_EQUAL(begun(LOG_STYLE_SYSLOG, &stamp), "<29>Jan  2 03:04:05 ccserver[4711]: worker 3: ");
+}
+
+/* journald and syslogd take this away; from a file nobody would. */
+static void test_bare(void)
+{
+    struct log_stamp stamp = stamp_of(LOG_LEVEL_INFO);
+
+    CU_ASSERT_STRING_EQUAL(begun_bare(LOG_STYLE_PLAIN, &stamp), "");
+    CU_ASSERT_STRING_EQUAL(begun_bare(LOG_STYLE_JOURNAL, &stamp), "<6>");
+    CU_ASSERT_STRING_EQUAL(begun_bare(LOG_STYLE_SYSLOG, &stamp), "<30>Nov 23 10:20:59 ccserver[4711]: ");
 }
 
 static void test_levels(void)
@@ -206,6 +225,7 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"beginnings", test_beginnings},
+        {"bare", test_bare},
         {"levels", test_levels},
         {"months", test_months},
         {"numbers", test_numbers},
