@@ -4,6 +4,8 @@
 #ifndef COMMON_CLOSE_REASON_H
 #define COMMON_CLOSE_REASON_H
 
+#include <stdbool.h>
+
 /* One list: the enum, the counters and the report are made from it. */
 #define STATS_CLOSE_REASONS(X)                                                                                         \
     X(done, "closed by the service")                                                                                   \
@@ -25,5 +27,22 @@ enum close_reason {
 #undef X
         CLOSE_REASONS
 };
+
+/* "peer" */
+static inline const char *close_reason_name(enum close_reason reason)
+{
+    static const char *const names[] = {
+#define X(name, help) #name,
+        STATS_CLOSE_REASONS(X)
+#undef X
+    };
+    return names[reason];
+}
+
+/* True when the session has come to its end: service or client ended it, or nothing was going on when its worker left. */
+static inline bool close_is_orderly(enum close_reason reason)
+{
+    return reason == CLOSE_done || reason == CLOSE_peer || reason == CLOSE_leaving;
+}
 
 #endif

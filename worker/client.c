@@ -5,6 +5,7 @@
 #include "worker/more.h"
 #include "worker/reply.h"
 #include "worker/segment.h"
+#include "worker/session_log.h"
 #include "worker/turn.h"
 
 void client_enter(struct conn *conn)
@@ -104,9 +105,16 @@ void client_flushed(struct conn *conn)
     }
 }
 
+static void client_opened(struct session *session)
+{
+    session_tail(session)->opened = (uint32_t)(session_now(session) / SESSION_OPENED_MS);
+    session_log_begin(session);
+}
+
 /* The session has ended: nobody names it any more. */
 static void client_freed(struct session *session)
 {
+    session_log_end(session);
     turn_forget(session);
     if (!session->more)
         return;
@@ -158,13 +166,14 @@ void client_section_init(struct section *section, struct core *core, const struc
                          struct stats_listener *stats)
 {
     section->core = core;
-    section->client_owner = &client_owner;
+    section->config = config;
+    section->client_owner = session_log_owner(section, &client_owner);
+    section->session_size = session_log_size(config);
     section->expired = deadline_expired;
+    section->opened = client_opened;
     section->freed = client_freed;
     section->ready = config->service->ready ? service_ready : NULL;
-    section->config = config;
     section->stats = section->account.stats = stats;
-    section->session_size = sizeof(struct session) + session_tail_offset(config->service) + sizeof(struct session_tail);
     section->upstream = (struct conn_settings){.loop = &core->loop,
                                                .transport = &transport_tcp,
                                                .high_water = config->high_water,

@@ -7,6 +7,7 @@
  */
 #include "worker/client.h"
 #include "worker/segment.h"
+#include "worker/session_log.h"
 #include "worker/turn.h"
 #include "worker/upstream.h"
 
@@ -30,7 +31,7 @@ void session_couple(struct session *session, struct conn *upstream)
 {
     if (session->client.phase != CONN_OPEN || upstream->phase > CONN_OPEN || session_is_relay(session))
         return;
-    session->client.owner = &relay_client_owner;
+    session->client.owner = session_log_owner(section_of(session), &relay_client_owner);
     upstream->owner = &relay_upstream_owner;
     conn_pause(&session->client, true); /* what has been kept of either side comes first: at the end of the turn */
     conn_pause(upstream, true);

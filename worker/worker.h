@@ -13,6 +13,12 @@
 
 enum { LISTENER_ADDRESSES_MAX = 16, LISTENER_NAME_SIZE = 48 };
 
+/* Which sessions are logged at their end, and how. */
+enum session_log { SESSION_LOG_OFF, SESSION_LOG_ERRORS, SESSION_LOG_ALL };
+enum session_log_format { SESSION_LOG_TEXT, SESSION_LOG_JSON };
+#define SESSION_LOG_CHOICES "off|errors|all"
+#define SESSION_LOG_FORMAT_CHOICES "text|json"
+
 /* One [listen NAME] section, checked. */
 struct listener_config {
     char name[LISTENER_NAME_SIZE];
@@ -26,14 +32,16 @@ struct listener_config {
     char bind[OPTION_STRING_SIZE]; /* as the user wrote it, separated by blanks */
     unsigned address_count;
     struct sock_address addresses[LISTENER_ADDRESSES_MAX];
-    uint32_t backlog;           /* connections the kernel queues per socket */
-    uint32_t idle_timeout_ms;   /* 0: never */
-    uint32_t answer_timeout_ms; /* the same while an answer is due; 0: never */
-    uint32_t keepalive_ms;      /* 0: off */
-    uint32_t max_frame;         /* bytes */
-    uint32_t high_water;        /* bytes queued for a peer at which reading stops */
-    uint32_t low_water;         /* and at which it resumes */
-    uint32_t max_output;        /* bytes queued for a peer at which the session is closed */
+    uint32_t backlog;            /* connections the kernel queues per socket */
+    uint32_t idle_timeout_ms;    /* 0: never */
+    uint32_t answer_timeout_ms;  /* the same while an answer is due; 0: never */
+    uint32_t keepalive_ms;       /* 0: off */
+    uint32_t max_frame;          /* bytes */
+    uint32_t high_water;         /* bytes queued for a peer at which reading stops */
+    uint32_t low_water;          /* and at which it resumes */
+    uint32_t max_output;         /* bytes queued for a peer at which the session is closed */
+    uint32_t session_log;        /* enum session_log */
+    uint32_t session_log_format; /* enum session_log_format */
 
     /* who may connect to its unix sockets */
     uint32_t unix_mode; /* 0: as the umask says */

@@ -265,8 +265,10 @@ static int apply_listen_row(struct conf_reader *reader, const struct conf_row *r
         return listener->service ? 0 : unknown_service(reader, row);
     if (own)
         return apply_row(reader, own, row, listener->service_config);
-    if (general)
+    if (general) {
+        reader->listener_keys[listener->index] |= 1U << (general - conf_listen_options);
         return apply_row(reader, general, row, listener);
+    }
     if (!listener->service)
         return 0; /* nobody can tell whether it is one of the service's */
     snprintf(where, sizeof(where), "[listen %s]", listener->name);

@@ -1,6 +1,6 @@
 /*
- * Pools. What a pool does not say itself is what [server] says, which may stand behind it: so that is filled in, and
- * pools and listeners are brought together, when all sections have been read.
+ * Pools. What a pool or a listener does not say itself is what [server] says, which may stand behind it: so that is
+ * filled in, and pools and listeners are brought together, when all sections have been read.
  */
 #include "master/conf/apply.h"
 #include <stdlib.h>
@@ -123,6 +123,15 @@ static void inherit(struct pool_config *pool, const struct pool_config *server, 
     }
 }
 
+static void inherit_of_listener(struct listener_config *listener, const struct conf *conf, unsigned keys)
+{
+    for (const struct option_row *row = conf_listen_options; row->name; row++) {
+        const struct option_row *server = option_find(conf_server_options, row->name);
+        if (server && !(keys & 1U << (row - conf_listen_options)))
+            memcpy((char *)listener + row->offset, (const char *)conf + server->offset, option_value_size(row->type));
+    }
+}
+
 static void find_pool(struct conf_reader *reader, unsigned index)
 {
     struct listener_config *listener = &reader->conf->listeners[index];
@@ -163,8 +172,10 @@ void apply_pools(struct conf_reader *reader)
     if (conf->pools[0].workers == 0)
         conf->pools[0].workers = conf_online_cpus();
     check_cpus(reader, reader->pool_lines[0], &conf->pools[0]);
-    for (unsigned i = 0; i < conf->listener_count; i++)
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        inherit_of_listener(&conf->listeners[i], conf, reader->listener_keys[i]);
         find_pool(reader, i);
+    }
     for (unsigned i = 1; i < conf->pool_count; i++)
         check_pool(reader, i);
     if (reader->failed_line == 0 && conf_workers(conf) > CONF_WORKERS_MAX)

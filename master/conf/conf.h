@@ -50,7 +50,9 @@ struct conf {
     uint32_t busy_poll_us;
     uint32_t busy_poll_force;
     char log[OPTION_STRING_SIZE];
-    uint32_t log_level;                   /* enum log_level */
+    uint32_t log_level;   /* enum log_level */
+    uint32_t session_log; /* enum session_log, as is the next one: of listeners that do not say */
+    uint32_t session_log_format;
     char stats_file[OPTION_STRING_SIZE];  /* "": none */
     char pidfile[OPTION_STRING_SIZE];     /* "": none */
     char runtime_dir[OPTION_STRING_SIZE]; /* "": see runtime.h */

@@ -37,9 +37,9 @@ struct conf_reader {
     int section_line;
     bool section_damaged; /* a line of it could not be read: a key may only seem to be missing */
     bool server_seen;
-    /* What is checked when all sections are known: lines, and which keys of a pool are its own (bits, by row). */
+    /* What is checked when all sections are known: lines, and which keys of a pool or listener are its own (bits). */
     int pool_lines[CONF_POOLS_MAX], listener_pool_lines[CONF_LISTENERS_MAX], listener_lines[CONF_LISTENERS_MAX];
-    unsigned pool_keys[CONF_POOLS_MAX];
+    unsigned pool_keys[CONF_POOLS_MAX], listener_keys[CONF_LISTENERS_MAX];
     unsigned piece_count;
     struct conf_piece pieces[CONF_PIECES_MAX];
     bool named[LISTENER_ADDRESSES_MAX]; /* addresses of the listener that a name stands for */

@@ -44,6 +44,11 @@ const struct option_row conf_server_options[] = {
      "where the log goes: stderr, syslog, or the path of a file"},
     {"log_level", OPTION_ENUM, SERVER(log_level), 0, 0, NULL, LOG_LEVEL_CHOICES, "info",
      "the least important lines that are logged"},
+    {"session_log", OPTION_ENUM, SERVER(session_log), 0, 0, NULL, SESSION_LOG_CHOICES, "off",
+     "log a line for each session when it has ended, whatever log_level is; errors: where neither service nor client "
+     "ended it, nor its worker left while it was quiet"},
+    {"session_log_format", OPTION_ENUM, SERVER(session_log_format), 0, 0, NULL, SESSION_LOG_FORMAT_CHOICES, "text",
+     "text: a line like any other; json: a line that is one JSON object and nothing else"},
     {"stats_file", OPTION_STRING, SERVER(stats_file), 0, 0, NULL, NULL, NULL,
      "a file that SIGUSR1 replaces with the statistics as JSON; empty: none"},
     {"pidfile", OPTION_STRING, SERVER(pidfile), 0, 0, NULL, NULL, NULL,
@@ -71,6 +76,7 @@ const struct option_row conf_pool_options[] = {
     {0},
 };
 
+/* A key that [server] has, too: without it, what [server] says. */
 const struct option_row conf_listen_options[] = {
     {"pool", OPTION_STRING, LISTEN(pool_name), 0, 0, NULL, NULL, "main", "whose workers serve it: a [pool NAME]"},
     {"backlog", OPTION_INT, LISTEN(backlog), 1, 65535, NULL, NULL, "4096",
@@ -94,6 +100,9 @@ const struct option_row conf_listen_options[] = {
      "owner of its unix sockets: a name from /etc/passwd or a number; empty: the server's user"},
     {"unix_group", OPTION_STRING, LISTEN(unix_group), 0, 0, NULL, NULL, NULL,
      "group of its unix sockets: a name from /etc/group or a number; empty: the server's group"},
+    {"session_log", OPTION_ENUM, LISTEN(session_log), 0, 0, NULL, SESSION_LOG_CHOICES, NULL, "as in [server]"},
+    {"session_log_format", OPTION_ENUM, LISTEN(session_log_format), 0, 0, NULL, SESSION_LOG_FORMAT_CHOICES, NULL,
+     "as in [server]"},
     {0},
 };
 
@@ -158,13 +167,18 @@ static void print_type(const struct option_row *row, FILE *out)
     }
 }
 
-/* `absent`: what stands for the default of a key that has none. */
-static void print_table(const struct option_row *table, const char *absent, FILE *out)
+/* `inherits`: a key without a default has the value of [server], if that has such a key. */
+static void print_table(const struct option_row *table, bool inherits, FILE *out)
 {
     for (const struct option_row *row = table; row && row->name; row++) {
+        const bool inherited = inherits && option_find(conf_server_options, row->name);
         fprintf(out, "#\n# %s (", row->name);
         print_type(row, out);
-        fprintf(out, "; default: %s)\n#     %s\n", row->value ? row->value : absent, row->help);
+        fprintf(out, "; default: %s)\n#     %s\n",
+                row->value  ? row->value
+                : inherited ? "that of [server]"
+                            : "empty",
+                row->help);
     }
 }
 
@@ -179,17 +193,17 @@ static void print_service(const struct service *service, FILE *out)
     if (service->idle_timeout_ms)
         fprintf(out, "#\n# idle_timeout (default: %s)\n",
                 spell(option_find(conf_listen_options, "idle_timeout"), service->idle_timeout_ms, text, sizeof(text)));
-    print_table(service->options, "empty", out);
+    print_table(service->options, false, out);
 }
 
 void conf_print_reference(FILE *out)
 {
     fprintf(out,
             "# Sizes take the units k, m and g (powers of 1024) or none, times ms, s, m and h.\n\n# [server], once\n");
-    print_table(conf_server_options, "empty", out);
+    print_table(conf_server_options, false, out);
     fprintf(out, "\n# [pool NAME], at most %d times; NAME: up to %d letters, digits, '-' and '_'\n", CONF_POOLS_MAX - 1,
             POOL_NAME_SIZE - 1);
-    print_table(conf_pool_options, "that of [server]", out);
+    print_table(conf_pool_options, true, out);
     fprintf(out, "\n# [listen NAME], 1 to %d times; NAME: up to %d letters, digits, '-' and '_'\n", CONF_LISTENERS_MAX,
             LISTENER_NAME_SIZE - 1);
     fprintf(out,
@@ -200,7 +214,7 @@ void conf_print_reference(FILE *out)
     for (unsigned i = 0; services[i]; i++)
         fprintf(out, "%s%s", i ? "|" : "", services[i]->name);
     fprintf(out, "; mandatory)\n#     what its clients are served with\n");
-    print_table(conf_listen_options, "empty", out);
+    print_table(conf_listen_options, true, out);
     for (unsigned i = 0; services[i]; i++)
         print_service(services[i], out);
 }

@@ -42,12 +42,12 @@ def until(condition, what):
 class Daemon:
     """A server whose standard error is whatever the test says; it is not read here."""
 
-    def __init__(self, directory, log="stderr", stderr=subprocess.DEVNULL, prefix=(), env=None, preexec=None):
+    def __init__(self, directory, log="stderr", stderr=subprocess.DEVNULL, prefix=(), env=None, preexec=None, keys=""):
         self.stats_file, self.address = directory / "stats.json", own_address()
         refusing = own_address()  # nobody listens there
         self.config = directory / "ccserver.conf"
         self.config.write_text(
-            f"[server]\nworkers = 2\nwatchdog_timeout = 2s\nlog = {log}\nstats_file = {self.stats_file}\n"
+            f"[server]\nworkers = 2\nwatchdog_timeout = 2s\nlog = {log}\nstats_file = {self.stats_file}\n{keys}"
             + listen("pingpong", bind=self.address)
             + listen("proxy", bind=f"unix:{directory}/proxy", upstream=refusing, protocol="redis"))
         self.proxy = f"unix:{directory}/proxy"
@@ -156,6 +156,22 @@ def test_the_reader_of_the_pipe_is_stuck(daemon):
     expect_whole(before)
     assert expect_whole(after) > 100
     assert not fcntl.fcntl(writer, fcntl.F_GETFL) & os.O_NONBLOCK
+    server.stop()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_session_lines_that_nobody_reads(daemon):
+    """One for each session: what does not fit is dropped and counted, and clients are answered."""
+    reader, writer = os.pipe()
+    server = daemon(stderr=writer, keys="session_log = all\n")
+    sessions, shortest = 1500, len(" info worker 0[1]: session 127.0.0.1:1 of pingpong: 0.000 s, 1 messages, ")
+    assert sessions * shortest > ROOM
+    for _ in range(sessions):
+        assert server.answers()
+    server.expect_healthy()
+    assert sum(worker["log_dropped"] for worker in server.write_statistics()["workers"]) > 0
+    expect_whole(read_all(reader))
     server.stop()
     os.close(reader)
     os.close(writer)

@@ -252,6 +252,9 @@ static void test_defaults(void)
     CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_INFO);
     CU_ASSERT(conf.stats_file[0] == '\0' && conf.pidfile[0] == '\0');
     CU_ASSERT_EQUAL_FATAL(conf.listener_count, 3);
+    for (unsigned i = 0; i < conf.listener_count; i++)
+        CU_ASSERT(conf.listeners[i].session_log == SESSION_LOG_OFF &&
+                  conf.listeners[i].session_log_format == SESSION_LOG_TEXT);
     const struct listener_config *bank = &conf.listeners[0], *echo = &conf.listeners[1], *proxy = &conf.listeners[2];
     CU_ASSERT(bank->service == &bank_service && bank->max_frame == 32768 && bank->idle_timeout_ms == 0);
     CU_ASSERT(bank->backlog == 4096 && bank->high_water == 256 << 10 && bank->low_water == 64 << 10);
@@ -296,6 +299,25 @@ static void test_pools(void)
     CU_ASSERT_EQUAL(conf_pool_workers(server), 0); /* they would have nothing to do */
     CU_ASSERT_EQUAL(conf_pool_workers(&conf.pools[3]), 0);
     CU_ASSERT_EQUAL(conf_workers(&conf), conf_online_cpus() + 1);
+    conf_free(&conf);
+}
+
+/* Nor does a listener have to; [server] may stand behind it. */
+static void test_session_log(void)
+{
+    static const char text[] = "[listen own]\nbind = 127.0.0.1:1\nservice = echo\nsession_log = all\n"
+                               "[listen none]\nbind = 127.0.0.1:2\nservice = echo\n"
+                               "[server]\nsession_log = errors\nsession_log_format = json\n"
+                               "[listen off]\nbind = 127.0.0.1:3\nservice = echo\nsession_log = off\n"
+                               "session_log_format = text\n";
+    struct conf conf;
+    char why[512] = "";
+
+    CU_ASSERT_EQUAL_FATAL(load_text(&conf, text, strlen(text), why, sizeof(why)), 0);
+    const struct listener_config *own = &conf.listeners[0], *none = &conf.listeners[1], *off = &conf.listeners[2];
+    CU_ASSERT(own->session_log == SESSION_LOG_ALL && own->session_log_format == SESSION_LOG_JSON);
+    CU_ASSERT(none->session_log == SESSION_LOG_ERRORS && none->session_log_format == SESSION_LOG_JSON);
+    CU_ASSERT(off->session_log == SESSION_LOG_OFF && off->session_log_format == SESSION_LOG_TEXT);
     conf_free(&conf);
 }
 
@@ -553,6 +575,7 @@ int main(void)
         {"unreadable", test_unreadable},
         {"defaults", test_defaults},
         {"pools", test_pools},
+        {"session log", test_session_log},
         {"configure", test_configure},
         {"watchdog", test_watchdog},
         {"damaged files", test_damaged_files},

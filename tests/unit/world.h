@@ -172,15 +172,10 @@ static inline enum verdict on_ready(struct session *session, int fd, uint32_t ev
 
 static inline void on_close(struct session *session, enum close_reason reason)
 {
-    static const char *const reasons[] = {
-#define X(name, help) #name,
-        STATS_CLOSE_REASONS(X)
-#undef X
-    };
     CU_ASSERT(alive && session == the_session);
     alive = false;
     closes++;
-    note("close:%s ", reasons[reason]);
+    note("close:%s ", close_reason_name(reason));
     if (script.close)
         script.close(session);
 }

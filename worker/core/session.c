@@ -18,7 +18,7 @@ int session_open(struct section *section, int fd, const struct peer_address *pee
     conn_init(&session->client, &section->client, section->client_owner, fd, CONN_OPEN);
     if (section->ready)
         session->client.handler.ready = section->ready;
-    session_tail(session)->opened = (uint32_t)(core->loop.reactor.now_ms / SESSION_OPENED_MS);
+    section->opened(session);
     if (reactor_want(&core->loop.reactor, &session->client.handler, EPOLLIN) < 0) {
         free(session);
         return -1;

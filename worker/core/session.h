@@ -68,6 +68,7 @@ struct section {
     /* Instead of it, where the service reads; or NULL. */
     void (*ready)(struct reactor_handler *handler, uint32_t events);
     void (*expired)(struct timer_wheel *wheel, struct timer *timer); /* of a session */
+    void (*opened)(struct session *session);                         /* before the service's `open` */
     void (*freed)(struct session *session);                          /* after the service's `close` */
     void *state;                                                     /* the service's, see life.c */
     size_t session_size; /* bytes of a session, with its state and its tail */
@@ -116,8 +117,8 @@ struct session {
 };
 
 /*
- * What stands behind the state of a session. The allocator rounds sizes up, so that with a state of up to 4 bytes this
- * takes no memory at all.
+ * What stands behind the state of a session; behind it its figures, where it is logged (session_log.c). The allocator
+ * rounds sizes up, so that with a state of up to 4 bytes this takes no memory at all.
  */
 struct session_tail {
     uint32_t opened; /* monotonic, in units of SESSION_OPENED_MS: enough for 13 years after the machine's start */
