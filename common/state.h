@@ -71,7 +71,7 @@ struct state_change {
 struct master_state {
     pid_t pid; /* of the master in charge */
     char version[STATE_NAME_SIZE];
-    char phase[16]; /* starting, serving, stopping, killing, handed over */
+    char phase[16]; /* starting, serving, stopping soon, stopping, killing, handed over */
     char conf_path[STATE_TEXT_SIZE];
     bool is_busy;  /* a reload, a resize or an upgrade is refused, or has to wait */
     bool is_ready; /* in charge; all workers serve that can, and it does not stop */

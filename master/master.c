@@ -44,7 +44,7 @@ static void stop_at_once(struct master *master, const char *reason)
 {
     log_notice("stopping at once: %s", reason);
     upgrade_stop(master, true);
-    if (master->phase == MASTER_SERVING && handover_is_in_charge(master->upgrade.state))
+    if (master_is_serving(master) && handover_is_in_charge(master->upgrade.state))
         notify("STOPPING=1\nSTATUS=stopping at once: %s", reason);
     rollout_give_up(&master->fleet, "the server stops");
     if (!handover_has_handed_over(master->upgrade.state))
@@ -76,16 +76,51 @@ static void begin_stop(struct master *master, const char *reason)
     fleet_hurry(&master->fleet);
 }
 
-static void stop(struct master *master, const char *reason)
+static void stop_gracefully(struct master *master, const char *reason)
 {
-    if (!master_is_serving(master)) {
-        stop_at_once(master, reason);
-        return;
-    }
     upgrade_stop(master, false);
     if (handover_is_in_charge(master->upgrade.state))
         notify("STOPPING=1\nSTATUS=stopping: %s", reason);
     begin_stop(master, reason);
+}
+
+/* Serve as before until those who send clients here have noticed. What is about to change the server is given up. */
+static void stop_soon(struct master *master, const char *reason, uint32_t delay_ms)
+{
+    upgrade_stop(master, false);
+    reload_give_up(master, "the server stops");
+    log_notice("stopping in %u ms: %s", delay_ms, reason);
+    notify("STOPPING=1\nSTATUS=stopping in %u ms: %s", delay_ms, reason);
+    master->phase = MASTER_STOPPING_SOON;
+    master->stop_reason = reason;
+    master->stop_ms = clock_now_ms() + delay_ms;
+}
+
+/* How long the stop is to be delayed: nobody has been sent to a server that was not ready yet, or is not in charge. */
+static uint32_t stop_delay_ms(const struct master *master)
+{
+    bool is_ready = master->phase == MASTER_SERVING && master->was_ready &&
+                    handover_is_in_charge(master->upgrade.state);
+
+    return is_ready ? master->fleet.current->conf.stop_delay_ms : 0;
+}
+
+static void stop(struct master *master, const char *reason)
+{
+    const uint32_t delay_ms = stop_delay_ms(master);
+
+    if (!master_is_serving(master))
+        stop_at_once(master, reason);
+    else if (delay_ms > 0)
+        stop_soon(master, reason, delay_ms);
+    else
+        stop_gracefully(master, reason);
+}
+
+static void check_delayed_stop(struct master *master)
+{
+    if (master->phase == MASTER_STOPPING_SOON && clock_now_ms() >= master->stop_ms)
+        stop_gracefully(master, master->stop_reason);
 }
 
 /* No worker can run. A predecessor that still drains is sent no STOPPING, so that it serves again. */
@@ -107,9 +142,10 @@ static void interrupt(struct master *master)
         stop(master, "SIGINT");
 }
 
+/* A client stops the server, but hurries nobody. */
 static void shut_down(struct master *master)
 {
-    if (!upgrade_pass_shutdown(&master->upgrade) && master_is_serving(master))
+    if (!upgrade_pass_shutdown(&master->upgrade) && master_is_serving(master) && master->phase != MASTER_STOPPING_SOON)
         stop(master, "a client asked for it");
 }
 
@@ -376,6 +412,7 @@ int master_run(struct master *master)
     fleet_start(&master->fleet, master->fleet.current, workers, is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_receive(master);
+        check_delayed_stop(master);
         workers_check(master);
         carry_out_requests(master);
         readiness_watch(&master->fleet);

@@ -27,8 +27,9 @@
 
 enum master_phase {
     MASTER_SERVING,
-    MASTER_STOPPING, /* the whole server drains */
-    MASTER_KILLING,  /* it ends at once */
+    MASTER_STOPPING_SOON, /* it serves as before for `stop_delay`, but is not ready any more, and changes nothing */
+    MASTER_STOPPING,      /* the whole server drains */
+    MASTER_KILLING,       /* it ends at once */
 };
 
 enum master_request {
@@ -50,9 +51,10 @@ struct master {
     struct guardian guardian;
     int stats_fd; /* the memory file behind fleet.context.stats */
     int signal_fd;
-    uint64_t started_ms; /* real time */
-    uint64_t stop_ms;    /* real time; when it was told to stop */
-    uint64_t check_ms;   /* real time; then the workers are looked at again */
+    uint64_t started_ms;     /* real time */
+    uint64_t stop_ms;        /* real time; when it stops, or has begun to */
+    const char *stop_reason; /* of a stop that is to come */
+    uint64_t check_ms;       /* real time; then the workers are looked at again */
     enum master_phase phase;
     unsigned requests; /* set of enum master_request */
     bool was_ready;
@@ -64,14 +66,14 @@ struct master {
 /* In charge, or a candidate; neither stopping nor draining for a successor. */
 static inline bool master_is_serving(const struct master *master)
 {
-    return master->phase == MASTER_SERVING && !handover_has_handed_over(master->upgrade.state);
+    return master->phase <= MASTER_STOPPING_SOON && !handover_has_handed_over(master->upgrade.state);
 }
 
-/* A reload, a resize or an upgrade would have to wait. */
+/* A reload, a resize or an upgrade would have to wait, or comes too late. */
 static inline bool master_is_busy(const struct master *master)
 {
-    return !master_is_serving(master) || master->fleet.next || master->reload.state == RELOAD_RESOLVING ||
-           !handover_may_reload(master->upgrade.state);
+    return !master_is_serving(master) || master->phase == MASTER_STOPPING_SOON || master->fleet.next ||
+           master->reload.state == RELOAD_RESOLVING || !handover_may_reload(master->upgrade.state);
 }
 
 /* Serve until stopped. Returns the exit code. The first generation's sockets are claimed, the signals are blocked,

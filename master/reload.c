@@ -41,8 +41,11 @@ static bool is_busy(const struct master *master, char *error, size_t error_size)
     const struct slot *older = older_slot(master);
     bool resolving = master->reload.state == RELOAD_RESOLVING;
     bool upgrading = !handover_may_reload(master->upgrade.state);
+    bool stopping = master->phase != MASTER_SERVING;
 
-    if (resolving)
+    if (stopping)
+        snprintf(error, error_size, "the server stops");
+    else if (resolving)
         snprintf(error, error_size, "names are being resolved");
     else if (master->fleet.next)
         snprintf(error, error_size, "generation %u is starting", master->fleet.next->number);
@@ -50,7 +53,7 @@ static bool is_busy(const struct master *master, char *error, size_t error_size)
         snprintf(error, error_size, "an upgrade is under way");
     else if (older)
         snprintf(error, error_size, "generation %u still drains", older->generation);
-    return resolving || master->fleet.next || upgrading || older;
+    return stopping || resolving || master->fleet.next || upgrading || older;
 }
 
 static void stop_resolving(struct master *master)
@@ -199,6 +202,10 @@ void reload_request(struct master *master)
 
     if (!master_is_serving(master))
         return;
+    if (master->phase == MASTER_STOPPING_SOON) {
+        rollout_note_refused(&master->fleet, "the server stops");
+        return;
+    }
     if (is_busy(master, error, sizeof(error))) {
         log_notice("reload deferred: %s", error);
         master->reload.pending = true;
@@ -210,6 +217,15 @@ void reload_request(struct master *master)
     master->reload.same_text = false;
     master->reload.state = RELOAD_RESOLVING;
     go_on(master);
+}
+
+void reload_give_up(struct master *master, const char *error)
+{
+    if (master->reload.state == RELOAD_RESOLVING || master->reload.pending)
+        rollout_refuse(&master->fleet, NULL, error);
+    master->reload.pending = false;
+    stop_resolving(master);
+    rollout_give_up(&master->fleet, error);
 }
 
 /* ---- names that were not resolved at the start ---- */

@@ -30,6 +30,9 @@ struct reload {
  */
 void reload_request(struct master *master);
 
+/* Refuse whatever is under way or waits, with this reason: the server stops. */
+void reload_give_up(struct master *master, const char *error);
+
 /* Go on when names have been resolved, when what was under way is over, and when it is time to try a name again. */
 void reload_tick(struct master *master);
 

@@ -12,11 +12,16 @@ enum {
     START_EACH_MS = 50,   /* and for each of its workers */
 };
 
-void rollout_refuse(struct fleet *fleet, struct generation *next, const char *error)
+void rollout_note_refused(struct fleet *fleet, const char *error)
 {
     atomic_fetch_add(&fleet->context.stats->service.reload_failures, 1);
     state_note_change(&fleet->context.stats->service.last_reload, true, error);
     log_error("reload refused: %s", error);
+}
+
+void rollout_refuse(struct fleet *fleet, struct generation *next, const char *error)
+{
+    rollout_note_refused(fleet, error);
     notify("READY=1\nSTATUS=reload refused: %s", error);
     generation_free(next);
 }

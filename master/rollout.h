@@ -17,7 +17,10 @@ void rollout_check(struct fleet *fleet);
 /* A slot of the next generation has died, or the server stops: its workers drain. Nothing happens without one. */
 void rollout_give_up(struct fleet *fleet, const char *error);
 
-/* Log and count that a reload is refused, and free what there is of its generation. */
+/* Log and count that a reload is refused. */
+void rollout_note_refused(struct fleet *fleet, const char *error);
+
+/* The same for one that has begun: tell the service manager, too, and free what there is of its generation. */
 void rollout_refuse(struct fleet *fleet, struct generation *next, const char *error);
 
 #endif

@@ -23,6 +23,7 @@ static const char *phase_of(const struct master *master)
 {
     static const char *const names[] = {
         [MASTER_SERVING] = "serving",
+        [MASTER_STOPPING_SOON] = "stopping soon",
         [MASTER_STOPPING] = "stopping",
         [MASTER_KILLING] = "killing",
     };

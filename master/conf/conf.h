@@ -46,6 +46,7 @@ struct conf {
     unsigned pool_count;
     struct pool_config pools[CONF_POOLS_MAX];
     uint32_t drain_spread_ms;
+    uint32_t stop_delay_ms; /* 0: none */
     uint32_t linger_timeout_ms;
     uint32_t busy_poll_us;
     uint32_t busy_poll_force;

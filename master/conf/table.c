@@ -23,6 +23,8 @@ const struct option_row conf_server_options[] = {
      "how long sessions may finish what they are doing when the server stops"},
     {"drain_spread", OPTION_TIME, SERVER(drain_spread_ms), 0, HOUR, NULL, NULL, "5s",
      "over how long the idle sessions of a worker that leaves are closed, at most 3/4 of drain_timeout"},
+    {"stop_delay", OPTION_TIME, SERVER(stop_delay_ms), 0, HOUR, NULL, NULL, "0s",
+     "for so long before it stops the server is not ready, but serves as before, so that load balancers notice first"},
     {"adopt_after", OPTION_TIME, MAIN(adopt_after_ms), 150, 10 * MINUTE, NULL, NULL, "250ms",
      "after so long without a sign of life from a worker its siblings accept its connections"},
     {"watchdog_timeout", OPTION_TIME, MAIN(watchdog_timeout_ms), 500, HOUR, NULL, NULL, "5s",

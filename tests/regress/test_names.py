@@ -133,6 +133,17 @@ def test_a_reload_is_refused_after_ten_seconds(serve, names):
     server.reload()
 
 
+def test_a_reload_that_waits_for_names_is_given_up_by_a_stop_that_is_delayed(serve, names):
+    server = serve(listen("pingpong"), preexec=names.enter, stop_delay="1h")
+    since = silence(server, names)
+    server.signal(signal.SIGTERM)
+    server.wait_log("reload refused: the server stops", since)
+    server.wait_log("stopping in 3600000 ms: SIGTERM", since)
+    server.connect("pingpong").ask(*PING)
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+
+
 def test_one_silent_name_does_not_hide_the_others(serve, names):
     """All are asked at the same time: what is wrong is said of the one that is wrong."""
     names.dns["good.example.test"], names.dns["slow.example.test"] = ["127.0.0.1"], None

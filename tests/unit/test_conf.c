@@ -248,6 +248,7 @@ static void test_defaults(void)
               conf.pools[0].max_sessions == 100000);
     CU_ASSERT(conf.pools[0].adopt_after_ms == 250 && conf.pools[0].watchdog_timeout_ms == 5000);
     CU_ASSERT(conf.busy_poll_us == 0 && conf.busy_poll_force == 0);
+    CU_ASSERT_EQUAL(conf.stop_delay_ms, 0);
     CU_ASSERT_STRING_EQUAL(conf.log, "stderr");
     CU_ASSERT_EQUAL(conf.log_level, LOG_LEVEL_INFO);
     CU_ASSERT(conf.stats_file[0] == '\0' && conf.pidfile[0] == '\0');
