@@ -11,11 +11,22 @@
 
 enum { DURATION_BUCKETS = 36 };
 
+/* What is measured for each listener: in the statistics, by this name; in the metrics; what is counted. */
+#define DURATIONS_OF_LISTENERS(X)                                                                                      \
+    X(answered, message_duration, "messages by the time from the turn that has read them to the turn that has answered")
+
+enum duration {
+#define X(name, metric, help) DURATION_##name,
+    DURATIONS_OF_LISTENERS(X)
+#undef X
+        DURATIONS
+};
+
 static inline unsigned duration_bucket(uint64_t ns)
 {
-    unsigned bucket = 63 - (unsigned)__builtin_clzll(ns | 1) + 1;
+    unsigned highest_bit = 63 - (unsigned)__builtin_clzll(ns | 1);
 
-    return bucket < DURATION_BUCKETS ? bucket : DURATION_BUCKETS - 1;
+    return (highest_bit < DURATION_BUCKETS - 2 ? highest_bit : DURATION_BUCKETS - 2) + 1;
 }
 
 /* Upper limit of a bucket: what is in it is shorter. The last one has none. */

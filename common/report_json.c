@@ -78,9 +78,11 @@ static void json_traffic(FILE *out, const struct stats_listener *traffic)
 #undef X
     fprintf(out, "}");
     uint64_t counts[DURATION_BUCKETS];
-    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
-        counts[i] = stats_read(&traffic->answered[i]);
-    json_durations(out, "answered", counts);
+#define X(name, metric, help)                                                                                          \
+    report_counts(traffic->durations[DURATION_##name], counts);                                                        \
+    json_durations(out, #name, counts);
+    DURATIONS_OF_LISTENERS(X)
+#undef X
 }
 
 static void json_row(FILE *out, const struct report_row *row)

@@ -289,33 +289,43 @@ static void closed_metrics(const struct document *document)
 }
 
 /* How long all of them took together is not known, so there is neither a _sum nor the _count that asks for one. */
-static void duration_of(FILE *out, const struct state_listener *listener, const struct stats_listener *traffic)
+static void duration_of(FILE *out, const char *name, const struct state_listener *listener,
+                        const uint64_t counts[DURATION_BUCKETS])
 {
-    static const char name[] = "ccserver_message_duration_seconds";
     uint64_t count = 0;
 
     for (unsigned i = 0; i < DURATION_BUCKETS; i++) {
-        count += stats_read(&traffic->answered[i]);
+        count += counts[i];
         if (i < FIRST_LIMIT || i == DURATION_BUCKETS - 1)
             continue;
-        fprintf(out, "%s_bucket", name);
+        fprintf(out, "ccserver_%s_seconds_bucket", name);
         listener_labels(out, listener);
         fprintf(out, ",le=\"%.9g\"} %" PRIu64 "\n", (double)duration_limit_ns(i) / 1e9, count);
     }
-    fprintf(out, "%s_bucket", name);
+    fprintf(out, "ccserver_%s_seconds_bucket", name);
     listener_labels(out, listener);
     fprintf(out, ",le=\"+Inf\"} %" PRIu64 "\n", count);
 }
 
-static void duration_metrics(const struct document *document)
+static void each_duration(const struct document *document, enum duration duration, const char *name)
 {
     const struct report *report = document->report;
+    uint64_t counts[DURATION_BUCKETS];
 
-    family(document, HISTOGRAM, "message_duration_seconds", "seconds",
-           "messages by the time from the turn that has read them to the turn that has answered");
-    for (unsigned i = 0; i < report->state->listener_count; i++)
-        duration_of(document->out, &report->state->listeners[i],
-                    report_sums_listener(report->sums, &report->state->listeners[i]));
+    for (unsigned i = 0; i < report->state->listener_count; i++) {
+        const struct state_listener *listener = &report->state->listeners[i];
+        report_counts(report_sums_listener(report->sums, listener)->durations[duration], counts);
+        duration_of(document->out, name, listener, counts);
+    }
+}
+
+static void duration_metrics(const struct document *document)
+{
+#define X(name, metric, help)                                                                                          \
+    family(document, HISTOGRAM, #metric "_seconds", "seconds", help);                                                  \
+    each_duration(document, DURATION_##name, #metric);
+    DURATIONS_OF_LISTENERS(X)
+#undef X
 }
 
 /* Own counters of several services may have the same name: one family, with the help of the first. */

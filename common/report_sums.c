@@ -138,6 +138,14 @@ const struct stats_listener *report_sums_listener(const struct report_sums *sums
     return strcmp(sums->names[index], listener->name) == 0 ? &sums->listeners[index] : &nothing;
 }
 
+/* ---- durations ---- */
+
+void report_counts(const stats_counter from[DURATION_BUCKETS], uint64_t to[DURATION_BUCKETS])
+{
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        to[i] = stats_read(&from[i]);
+}
+
 /* ---- words and times ---- */
 
 const char *report_respawn_name(uint32_t reason)

@@ -62,6 +62,11 @@ void report_sums_gone_listeners(const struct report *report, struct stats_listen
 const struct stats_listener *report_sums_listener(const struct report_sums *sums,
                                                   const struct state_listener *listener);
 
+/* ---- durations: counts by buckets ---- */
+
+/* Copy them. */
+void report_counts(const stats_counter from[DURATION_BUCKETS], uint64_t to[DURATION_BUCKETS]);
+
 /* ---- words and times that the table and the JSON share ---- */
 
 /* Of a number that may have come from another process. */

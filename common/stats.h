@@ -79,8 +79,8 @@ struct stats_listener {
     STATS_COUNTERS(X)
 #undef X
     stats_counter closed[CLOSE_REASONS];
-    stats_counter own[STATS_OWN_COUNTERS];    /* what its service counts */
-    stats_counter answered[DURATION_BUCKETS]; /* messages, by the time from their turn to that of the answer */
+    stats_counter own[STATS_OWN_COUNTERS]; /* what its service counts */
+    stats_counter durations[DURATIONS][DURATION_BUCKETS];
 };
 
 /*
@@ -232,6 +232,12 @@ const struct stats_block *stats_block_of(const struct stats_area *area, uint64_t
 static inline void stats_count(stats_counter *counter, uint64_t amount)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
+}
+
+/* Count something that has taken so long. */
+static inline void stats_count_duration(stats_counter counts[DURATION_BUCKETS], uint64_t ns)
+{
+    stats_count(&counts[duration_bucket(ns)], 1);
 }
 
 static inline uint64_t stats_read(const stats_counter *counter)

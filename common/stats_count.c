@@ -21,8 +21,9 @@ static void read_listener(struct stats_listener *copy, const struct stats_listen
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         copy->own[i] = stats_read(&listener->own[i]);
-    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
-        copy->answered[i] = stats_read(&listener->answered[i]);
+    for (unsigned i = 0; i < DURATIONS; i++)
+        for (unsigned j = 0; j < DURATION_BUCKETS; j++)
+            copy->durations[i][j] = stats_read(&listener->durations[i][j]);
 }
 
 /* More than any process can have counted: sums of such numbers would overflow. */
@@ -41,8 +42,9 @@ static bool contradicts_itself(const struct stats_listener *listener)
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         largest |= listener->own[i];
-    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
-        largest |= listener->answered[i];
+    for (unsigned i = 0; i < DURATIONS; i++)
+        for (unsigned j = 0; j < DURATION_BUCKETS; j++)
+            largest |= listener->durations[i][j];
     return largest >= IMPOSSIBLE || ended > listener->accepted;
 }
 
@@ -103,8 +105,21 @@ uint64_t stats_open(const struct stats_listener *listener)
     return accepted > ended ? accepted - ended : 0;
 }
 
+/* Has anything been counted? A service may count what no client has asked for. */
+static bool is_used(const struct stats_listener *listener)
+{
+    const stats_counter *counters = (const stats_counter *)listener;
+
+    for (unsigned i = 0; i < sizeof(*listener) / sizeof(counters[0]); i++)
+        if (stats_read(&counters[i]))
+            return true;
+    return false;
+}
+
 void stats_add(struct stats_listener *total, const struct stats_listener *listener)
 {
+    if (!is_used(listener)) /* as most are: reading is cheaper than adding nothing, and touches no page of the total */
+        return;
     /* Ends before beginnings: a session that comes and goes meanwhile must not seem to have ended only. */
     for (unsigned i = 0; i < CLOSE_REASONS; i++)
         atomic_fetch_add(&total->closed[i], stats_read(&listener->closed[i]));
@@ -113,8 +128,9 @@ void stats_add(struct stats_listener *total, const struct stats_listener *listen
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         atomic_fetch_add(&total->own[i], stats_read(&listener->own[i]));
-    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
-        atomic_fetch_add(&total->answered[i], stats_read(&listener->answered[i]));
+    for (unsigned i = 0; i < DURATIONS; i++)
+        for (unsigned j = 0; j < DURATION_BUCKETS; j++)
+            atomic_fetch_add(&total->durations[i][j], stats_read(&listener->durations[i][j]));
 }
 
 static void add_process(struct stats_block *total, const struct process_counts *counts)
@@ -128,25 +144,13 @@ static void add_process(struct stats_block *total, const struct process_counts *
         atomic_store(&total->longest_turn_us, counts->longest_turn_us);
 }
 
-/* Has anything been counted? A service may count what no client has asked for. */
-static bool is_used(const struct stats_listener *listener)
-{
-    const stats_counter *counters = (const stats_counter *)listener;
-
-    for (unsigned i = 0; i < sizeof(*listener) / sizeof(counters[0]); i++)
-        if (stats_read(&counters[i]))
-            return true;
-    return false;
-}
-
 void stats_add_totals(struct stats_block *total, const struct stats_totals *totals)
 {
     const struct process_counts counts = read_process(&totals->total);
 
     add_process(total, &counts);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
-        if (is_used(&totals->total.listeners[i]))
-            stats_add(&total->listeners[i], &totals->total.listeners[i]);
+        stats_add(&total->listeners[i], &totals->total.listeners[i]);
 }
 
 void stats_add_block(struct stats_block *total, const struct stats_block *block, unsigned number, pid_t owner,

@@ -75,7 +75,7 @@ static void account_for(const struct reply *reply)
     if (reply->asked_turn == stats_read(&reactor->stats->turns))
         section->account.delayed--;
     else
-        stats_count(&section->stats->answered[duration_bucket(reactor->now_ns - reply->asked_ns)], 1);
+        stats_count_duration(section->stats->durations[DURATION_answered], reactor->now_ns - reply->asked_ns);
 }
 
 /* Places whose answers are there go out, up to the first one that is still open. */

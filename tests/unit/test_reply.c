@@ -261,11 +261,7 @@ static void test_kept_goes_out(void)
 
 static uint64_t answered_within(uint64_t least_ms, uint64_t limit_ms)
 {
-    uint64_t count = 0;
-
-    for (unsigned i = duration_bucket(least_ms * 1000000); i <= duration_bucket(limit_ms * 1000000); i++)
-        count += stats_read(&stats.listeners[0].answered[i]);
-    return count;
+    return durations_within(DURATION_answered, least_ms, limit_ms);
 }
 
 static enum verdict answer_at_once(struct session *session, const char *bytes, size_t size)

@@ -881,8 +881,9 @@ static unsigned fill(struct stats_listener *listener)
         stats_count(&listener->closed[i], ++n);
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
         stats_count(&listener->own[i], ++n);
-    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
-        stats_count(&listener->answered[i], ++n);
+    for (unsigned i = 0; i < DURATIONS; i++)
+        for (unsigned j = 0; j < DURATION_BUCKETS; j++)
+            stats_count(&listener->durations[i][j], ++n);
     return n;
 }
 

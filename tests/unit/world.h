@@ -442,6 +442,16 @@ static inline uint64_t count_closed(enum close_reason reason)
     return stats_read(&stats.listeners[0].closed[reason]);
 }
 
+/* Durations of the listener that are in the buckets from that of `least_ms` to that of `limit_ms`. */
+static inline uint64_t durations_within(enum duration duration, uint64_t least_ms, uint64_t limit_ms)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = duration_bucket(least_ms * 1000000); i <= duration_bucket(limit_ms * 1000000); i++)
+        count += stats_read(&stats.listeners[0].durations[duration][i]);
+    return count;
+}
+
 /* ---- TCP on the loopback ---- */
 
 /* A listening socket and its address. */

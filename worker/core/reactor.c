@@ -57,7 +57,7 @@ static void account_for(struct reactor *reactor, uint64_t took_ns)
 
     stats_count(&reactor->stats->turn_times[bucket], 1);
     for (struct turn_account *account = reactor->accounts; account; account = account->next) {
-        stats_count(&account->stats->answered[bucket], account->read - account->delayed);
+        stats_count(&account->stats->durations[DURATION_answered][bucket], account->read - account->delayed);
         account->read = account->delayed = 0;
     }
     reactor->accounts = NULL;
