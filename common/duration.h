@@ -13,7 +13,10 @@ enum { DURATION_BUCKETS = 36 };
 
 /* What is measured for each listener: in the statistics, by this name; in the metrics; what is counted. */
 #define DURATIONS_OF_LISTENERS(X)                                                                                      \
-    X(answered, message_duration, "messages by the time from the turn that has read them to the turn that has answered")
+    X(answered, message_duration,                                                                                      \
+      "messages by the time from the turn that has read them to the turn that has answered")                           \
+    X(upstream_connected, upstream_connect, "connections to upstreams by the time until they stood")                   \
+    X(upstream_answered, upstream_response, "questions to upstreams by the time until the answer came")
 
 enum duration {
 #define X(name, metric, help) DURATION_##name,

@@ -307,6 +307,7 @@ static void duration_of(FILE *out, const char *name, const struct state_listener
     fprintf(out, ",le=\"+Inf\"} %" PRIu64 "\n", count);
 }
 
+/* A listener that has never had an upstream has none of its times: most have none. */
 static void each_duration(const struct document *document, enum duration duration, const char *name)
 {
     const struct report *report = document->report;
@@ -315,7 +316,8 @@ static void each_duration(const struct document *document, enum duration duratio
     for (unsigned i = 0; i < report->state->listener_count; i++) {
         const struct state_listener *listener = &report->state->listeners[i];
         report_counts(report_sums_listener(report->sums, listener)->durations[duration], counts);
-        duration_of(document->out, name, listener, counts);
+        if (duration == DURATION_answered || report_duration_count(counts) > 0)
+            duration_of(document->out, name, listener, counts);
     }
 }
 

@@ -146,6 +146,15 @@ void report_counts(const stats_counter from[DURATION_BUCKETS], uint64_t to[DURAT
         to[i] = stats_read(&from[i]);
 }
 
+uint64_t report_duration_count(const uint64_t counts[DURATION_BUCKETS])
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        count += counts[i];
+    return count;
+}
+
 /* ---- words and times ---- */
 
 const char *report_respawn_name(uint32_t reason)

@@ -67,6 +67,9 @@ const struct stats_listener *report_sums_listener(const struct report_sums *sums
 /* Copy them. */
 void report_counts(const stats_counter from[DURATION_BUCKETS], uint64_t to[DURATION_BUCKETS]);
 
+/* How many durations there are in all buckets. */
+uint64_t report_duration_count(const uint64_t counts[DURATION_BUCKETS]);
+
 /* ---- words and times that the table and the JSON share ---- */
 
 /* Of a number that may have come from another process. */

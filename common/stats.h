@@ -150,7 +150,7 @@ struct stats_area {
 };
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(9) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(10) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 

@@ -3,11 +3,19 @@
 #include "worker/keepalive.h"
 #include <errno.h>
 
-enum { PAUSE_MAX_MS = 50 };
+enum {
+    PAUSE_MAX_MS = 50,
+    UNIT_BITS = 10, /* a unit of conn.began is 1.024 us: it begins again after more than an hour */
+};
 
 static uint64_t now_of(const struct conn *conn)
 {
     return conn_loop_of(conn)->reactor.now_ms;
+}
+
+static uint32_t units_now(const struct conn *conn)
+{
+    return (uint32_t)(conn_loop_of(conn)->reactor.now_ns >> UNIT_BITS);
 }
 
 /*
@@ -59,6 +67,7 @@ int attempt_begin(struct attempt *attempt, struct conn *conn, const struct sock_
 {
     *attempt = (struct attempt){.address = address};
     conn->deadline_ms = now_of(conn) + timeout_ms;
+    conn->began = units_now(conn);
     return try_next(attempt, conn, EHOSTUNREACH);
 }
 
@@ -82,6 +91,9 @@ int attempt_ended(struct attempt *attempt, struct conn *conn, int error)
         error = try_next(attempt, conn, error);
         return error ? error : EINPROGRESS;
     }
+    if (conn->settings->connected)
+        stats_count_duration(conn->settings->connected, (uint64_t)(units_now(conn) - conn->began) << UNIT_BITS);
+    conn->unacknowledged = 0;
     sock_set_nodelay(conn->handler.fd);
     keepalive_set(conn->handler.fd, conn->settings->keepalive_ms);
     conn->phase = CONN_OPEN;

@@ -183,6 +183,7 @@ void client_section_init(struct section *section, struct core *core, const struc
                                                                                            : CORK_SIZE,
                                                .keepalive_ms = config->keepalive_ms};
     section->client = section->upstream;
+    section->upstream.connected = stats->durations[DURATION_upstream_connected];
     section->client.bytes_in = &stats->bytes_in;
     section->client.bytes_out = &stats->bytes_out;
 }

@@ -55,7 +55,10 @@ static int enqueue(struct link *link, const struct question *question, const voi
 int link_ask(struct link *link, struct reply *reply, const void *bytes, size_t size)
 {
     struct session *session = reply ? reply_session(reply) : NULL;
-    struct question question = {.reply = reply, .size = (uint32_t)size, .greeting = link->greeting};
+    struct question question = {.reply = reply,
+                                .asked_ns = link->settings.loop->reactor.now_ns,
+                                .size = (uint32_t)size,
+                                .greeting = link->greeting};
     int error = refusal(link, session, size);
 
     if (!error && !link->current)

@@ -259,6 +259,12 @@ static void pass_on(const struct link *link, struct reply *reply, const char *by
     reply_end(reply);
 }
 
+static void count_answer(const struct link *link, const struct question *question)
+{
+    stats_count_duration(link->section->stats->durations[DURATION_upstream_answered],
+                         link->settings.loop->reactor.now_ns - question->asked_ns);
+}
+
 static void deliver(struct conn *conn, const char *bytes, size_t size)
 {
     struct link *link = link_of(conn);
@@ -273,6 +279,7 @@ static void deliver(struct conn *conn, const char *bytes, size_t size)
     }
     struct question first = question_pop(&link->questions);
     release(&first);
+    count_answer(link, &first);
     if (!first.greeting) {
         link_conn_of(conn)->proven = true;
         link->failures = 0;

@@ -10,6 +10,7 @@
 
 struct question {
     struct reply *reply; /* whose answer it will be; NULL: nobody's */
+    uint64_t asked_ns;   /* when the turn began that has asked it */
     uint32_t size;       /* bytes */
     uint16_t error;      /* why it is lost */
     bool holds : 1;      /* its session is held until there is room, or it is answered */

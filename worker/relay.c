@@ -51,6 +51,10 @@ static __attribute__((noinline)) void forward_kept(struct conn *from, struct con
 {
     if (from->phase == CONN_CLOSED || buffer_is_empty(&from->in))
         return;
+    if (to->owner == &relay_upstream_owner)
+        upstream_note_asked(to);
+    else
+        upstream_note_answered(from, section_of(session_of_client(to))->stats);
     conn_send(to, buffer_bytes(&from->in), buffer_size(&from->in));
     buffer_clear(&from->in);
 }
@@ -67,6 +71,7 @@ static void client_input(struct conn *client, const char *bytes, size_t size)
     session->got_input = true;
     session->reply_due = upstream->input != INPUT_ENDED; /* else none can come */
     stats_count(&section_of(session)->stats->messages_in, 1);
+    upstream_note_asked(upstream);
     conn_send(upstream, bytes, size);
 }
 
@@ -78,8 +83,10 @@ static void upstream_input(struct conn *upstream, const char *bytes, size_t size
         forward_kept(upstream, &session->client);
         return;
     }
+    struct stats_listener *stats = section_of(session)->stats;
     session->reply_due = false;
-    stats_count(&section_of(session)->stats->messages_out, 1);
+    stats_count(&stats->messages_out, 1);
+    upstream_note_answered(upstream, stats);
     conn_send(&session->client, bytes, size);
 }
 

@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct upstream_conn *upstream_of(const struct conn *conn)
-{
-    return container_of(conn, struct upstream_conn, base.conn);
-}
-
 static struct session *session_of(const struct conn *conn)
 {
     return container_of(conn, struct session_conn, conn)->session;
@@ -75,11 +70,16 @@ void upstream_connected(struct conn *conn, int error)
     struct session *session = session_of(conn);
 
     error = attempt_ended(&upstream->attempt, conn, error);
-    if (error == EINPROGRESS)
+    if (error == EINPROGRESS) {
         deadline_arm(session);
-    else if (error)
+        return;
+    }
+    if (error) {
         conn->owner->ended(conn, error);
-    else if (upstream->callbacks->connected)
+        return;
+    }
+    upstream->asked_ns = buffer_is_empty(&conn->out) ? 0 : conn_loop_of(conn)->reactor.now_ns;
+    if (upstream->callbacks->connected)
         session_apply(session, upstream->callbacks->connected(session, conn));
 }
 
@@ -138,6 +138,7 @@ static void deliver(struct conn *conn, const char *bytes, size_t size)
     struct session *session = session_of(conn);
 
     session->reply_due = false;
+    upstream_note_answered(conn, section_of(session)->stats);
     session_apply(session, upstream_of(conn)->callbacks->message(session, conn, bytes, size));
 }
 
@@ -193,6 +194,7 @@ void upstream_send(struct conn *conn, const void *bytes, size_t size)
     if (conn->phase > CONN_OPEN || size == 0)
         return;
     session_of(conn)->reply_due = !session_takes_places(session_of(conn));
+    upstream_note_asked(conn);
     conn_send(conn, bytes, size);
 }
 

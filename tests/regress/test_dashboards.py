@@ -27,9 +27,17 @@ def expressions():
 
 
 @pytest.fixture
-def metrics(serve):
-    """{name: {label: values}} of a server with a listener and a pool."""
-    server = serve(listen("pingpong"), listen("status", pool="admin"), pool("admin"))
+def metrics(serve, upstream):
+    """{name: {label: values}} of a server with a pool, and with a listener that has an upstream, which has answered."""
+    target = upstream()
+    server = serve(listen("proxy", upstream=target.address), listen("status", pool="admin"), pool("admin"))
+    client = server.connect("proxy")
+    client.send(b"question")
+    with target.accept() as far:
+        far.expect(b"question")
+        far.send(b"answer")
+        client.expect(b"answer")
+    server.await_stats(lambda stats: sum(server.pick(stats, "proxy")["upstream_answered"]["counts"]) == 1)
     url = f"http://{server.addresses['status'][0]}/metrics"
     with urllib.request.urlopen(url, timeout=DEADLINE) as answer:
         text = answer.read().decode()

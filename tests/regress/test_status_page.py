@@ -27,8 +27,10 @@ def tile(name):
     return f"document.getElementById('tile-{name}')?.querySelector('dd').textContent"
 
 
-def test_the_page_lives(serve, browser, tmp_path):
-    server = serve(listen("pingpong"), listen("status", pool="admin"), listen("echo", name="echo-b"), pool("admin"), workers=2)
+def test_the_page_lives(serve, browser, upstream, tmp_path):
+    target = upstream()
+    server = serve(listen("pingpong"), listen("status", pool="admin"), listen("echo", name="echo-b"),
+                   listen("proxy", upstream=target.address), pool("admin"), workers=2)
     ctl(server, "wait", "--ready")
     page = browser.open(f"http://127.0.0.1:{server.port('status')}/")
     page.wait("document.getElementById('word').textContent === 'serving'")
@@ -45,6 +47,17 @@ def test_the_page_lives(serve, browser, tmp_path):
     assert int(rows(page, "listeners")["pingpong"][4]) == 1
     page.wait(f"{tile('answered within, p99')} !== '–'")
     page.wait("document.querySelector('#tiles polyline').points.length > 1")
+
+    # How slow upstreams are, as soon as there is one.
+    has_upstreams = "document.getElementById('listeners').textContent.includes('upstream p99')"
+    assert not page.get(has_upstreams)
+    question = server.connect("proxy")
+    question.send(b"question")
+    with target.accept() as far:
+        far.expect(b"question")
+        far.send(b"answer")
+        question.expect(b"answer")
+    page.wait(has_upstreams)
 
     # A killed worker shows.
     old = server.worker_pids()[0]

@@ -5,6 +5,7 @@ import os
 import pathlib
 import socket
 import struct
+import time
 
 import pytest
 from harness import DEADLINE, Client, connect_to, listen
@@ -73,3 +74,64 @@ def test_a_unix_upstream_that_is_gone_is_not_waited_for(serve, tmp_path):
     server = serve(listen("proxy", upstream=f"unix:{tmp_path}/nobody", protocol="redis", connect_timeout="60s"))
     server.connect("proxy").expect_end(
         f"-ERR ccserver: upstream unix:{tmp_path}/nobody: No such file or directory\r\n".encode())
+
+
+# ---- how slow it is ----
+
+SLOW_S = 0.1
+
+
+def buckets(durations):
+    """{bucket: count} without those that are empty."""
+    return {bucket: count for bucket, count in enumerate(durations["counts"]) if count}
+
+
+def expect_durations(server, name, long_s, count=1):
+    """So many answers, of which the slowest took at least SLOW_S and at most `long_s`."""
+    stats = server.await_stats(lambda stats: sum(server.pick(stats, name)["upstream_answered"]["counts"]) == count)
+    found = server.pick(stats, name)
+    slowest = max(buckets(found["upstream_answered"]))
+    assert SLOW_S * 1e9 < 2**slowest <= 2 * long_s * 1e9
+    return found
+
+
+def answer_slowly(far, question, answer):
+    far.expect(question)
+    time.sleep(SLOW_S)  # this is how slow it is
+    far.send(answer)
+
+
+def test_a_slow_upstream_of_the_proxy(serve, upstream):
+    target = upstream()
+    server = serve(listen("proxy", upstream=target.address), workers=1)
+    client, begun = server.connect("proxy"), time.monotonic()
+    client.send(b"question")
+    with target.accept() as far:
+        answer_slowly(far, b"question", b"answer")
+        client.expect(b"answer")
+        took = time.monotonic() - begun
+        found = expect_durations(server, "proxy", took)
+        assert sum(buckets(found["upstream_connected"]).values()) == 1
+        assert sum(buckets(found["answered"]).values()) == 0
+        far.send(b" and the rest")
+        client.expect(b" and the rest")
+        for _ in range(3):
+            client.send(b"again")
+            far.expect(b"again")
+            far.send(b"fast")
+            client.expect(b"fast")
+        found = expect_durations(server, "proxy", took, 4)
+        assert max(buckets(found["upstream_answered"])) > min(buckets(found["upstream_answered"]))
+
+
+def test_a_slow_upstream_that_is_spoken_to_in_messages(example, upstream):
+    sides = [upstream() for _ in range(2)]
+    server = example(listen("fanout", first=sides[0].address, second=sides[1].address, timeout="10s"), workers=1)
+    client, begun = server.connect("fanout"), time.monotonic()
+    client.send(b"question\n")
+    with sides[0].accept() as far, sides[1].accept() as silent:
+        silent.expect(b"question\n")
+        answer_slowly(far, b"question\n", b"answer\n")
+        client.expect(b"answer\n")
+        found = expect_durations(server, "fanout", time.monotonic() - begun)
+        assert sum(buckets(found["upstream_connected"]).values()) == 2

@@ -302,6 +302,34 @@ static void prove(void)
 
 /* ---- questions and answers ---- */
 
+/* A slow server: from the turn of the question to that of its answer. What is lost was not answered. */
+static void test_durations(void)
+{
+    begin_with(2);
+    client_says(0, "a\n");
+    run_turns(1);
+    skipped_ms += 3000;
+    check_far("a\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_connected, 2500, 4000), 1);
+    client_says(1, "b\n");
+    check_far("b\n");
+    skipped_ms += 3000;
+    far_says("A\n");
+    check_client(0, "A\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 5000, 8000), 1); /* connecting was part of it */
+    skipped_ms += 20000;
+    far_says("B\n");
+    check_client(1, "B\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 20000, 30000), 1);
+    client_says(0, "c\n");
+    check_far("c\n");
+    far_hangs_up();
+    check_client(0, "lost\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 0, 60000), 2);
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_connected, 0, 60000), 1);
+    end();
+}
+
 static void test_answers_in_order(void)
 {
     begin_with(3);
@@ -1272,6 +1300,7 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"answers in order", test_answers_in_order},
+        {"how long it took", test_durations},
         {"one send a turn", test_one_send_a_turn},
         {"dead session", test_dead_session},
         {"half-close waits", test_half_close_waits},

@@ -155,12 +155,27 @@ static void test_open_fails(void)
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+/* Who begins something before the first turn, as a service that connects at its start, knows the time. */
+static void test_time_before_the_first_turn(void)
+{
+    static struct reactor reactor;
+
+    CU_ASSERT_EQUAL(reactor_open(&reactor, &stats), 0);
+    CU_ASSERT(reactor.now_ns > 0);
+    CU_ASSERT_EQUAL(reactor.now_ms, reactor.now_ns / 1000000);
+    reactor_close(&reactor);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
-        {"wait fails", test_wait_fails}, {"no epoll", test_no_epoll},
-        {"turns", test_turns},           {"want", test_want},
-        {"open fails", test_open_fails}, {0},
+        {"wait fails", test_wait_fails},
+        {"no epoll", test_no_epoll},
+        {"turns", test_turns},
+        {"want", test_want},
+        {"open fails", test_open_fails},
+        {"time before the first turn", test_time_before_the_first_turn},
+        {0},
     };
     return unit_main("reactor", tests);
 }

@@ -187,6 +187,64 @@ static void test_messages(void)
     end();
 }
 
+/* How slow the upstream is: from a message to the next one that comes back, while there is none on its way already. */
+static void test_durations(void)
+{
+    begin(FRAMING_LINE);
+    script.message = forward; /* in two pieces */
+    far_script.message = answer;
+    connect_timeout_ms = 10000;
+    world_connect();
+    skipped_ms += 3000;
+    CU_ASSERT(run_until(is_connected));
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_connected, 2500, 4000), 1);
+    far_say("hello\n"); /* which nobody has asked for */
+    check_got("hello\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 0, 60000), 0);
+    say("a\nb\n");
+    check_far_got("a\nb\n");
+    skipped_ms += 3000;
+    far_say("A\n");
+    check_got("A\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 2500, 4000), 1);
+    far_say("B\n"); /* which of the two questions it answers nobody knows */
+    check_got("B\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 0, 60000), 1);
+    say("c\n");
+    check_far_got("c\n");
+    skipped_ms += 20000;
+    far_say("C\n");
+    check_got("C\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 20000, 30000), 1);
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_connected, 0, 60000), 1);
+    end();
+}
+
+static enum verdict connect_and_ask(struct session *session)
+{
+    connect_far(session);
+    upstream_send(the_upstream, "early\n", 6);
+    return SESSION_CONTINUE;
+}
+
+/* What is said before the connection stands counts from then on: connecting has a time of its own. */
+static void test_durations_while_connecting(void)
+{
+    begin(FRAMING_LINE);
+    script.open = connect_and_ask;
+    far_script.message = answer;
+    connect_timeout_ms = 60000;
+    world_connect();
+    skipped_ms += 6000;
+    check_far_got("early\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_connected, 5000, 8000), 1);
+    skipped_ms += 3000;
+    far_say("answer\n");
+    check_got("answer\n");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 2500, 4000), 1);
+    end();
+}
+
 static bool upstream_is_gone(void)
 {
     return strstr(trace, "closed:");
@@ -914,6 +972,57 @@ static void test_relay(void)
     end();
 }
 
+/* To the first byte: the client's first that went while nothing was due, the upstream's first that came back. */
+static void test_relay_durations(void)
+{
+    begin_relay();
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    far_say("hello"); /* which nobody has asked for */
+    check_got("hello");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_connected, 0, 60000), 1);
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 0, 60000), 0);
+    say("que");
+    check_far_got("que");
+    skipped_ms += 1500;
+    say("stion");
+    check_far_got("stion");
+    skipped_ms += 1500;
+    far_say("ans");
+    check_got("ans");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 2500, 4000), 1);
+    skipped_ms += 20000;
+    far_say("wer");
+    check_got("wer");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 0, 60000), 1);
+    say("another");
+    check_far_got("another");
+    skipped_ms += 20000;
+    far_say("answer");
+    check_got("answer");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 20000, 30000), 1);
+    end();
+}
+
+/* What was kept of either side when the two were coupled is a question, or an answer, too. */
+static void test_relay_durations_of_what_was_kept(void)
+{
+    begin(FRAMING_LINE);
+    world_connect();
+    CU_ASSERT(run_until(is_connected));
+    say("from the client");
+    run_turns(3);
+    session_enter(the_session);
+    couple(the_session, the_upstream);
+    session_leave(the_session);
+    check_far_got("from the client");
+    skipped_ms += 3000;
+    far_say("answer");
+    check_got("answer");
+    CU_ASSERT_EQUAL(durations_within(DURATION_upstream_answered, 2500, 4000), 1);
+    end();
+}
+
 static enum verdict couple_on_go(struct session *session, const char *bytes, size_t size)
 {
     if (size == 2 && memcmp(bytes, "GO", 2) == 0) {
@@ -1229,6 +1338,8 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"messages", test_messages},
+        {"how long it took", test_durations},
+        {"how long it took, while connecting", test_durations_while_connecting},
         {"refused", test_refused},
         {"next address", test_next_address},
         {"all addresses refuse", test_all_addresses_refuse},
@@ -1255,6 +1366,8 @@ int main(void)
         {"closed comes first", test_closed_comes_first},
         {"coupled in vain", test_coupled_in_vain},
         {"relay", test_relay},
+        {"relay, how long it took", test_relay_durations},
+        {"relay, how long it took, of what was kept", test_relay_durations_of_what_was_kept},
         {"couple in a batch", test_couple_in_batch},
         {"couple late", test_couple_late},
         {"half-close, client first", test_half_close_client_first},

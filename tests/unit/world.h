@@ -392,7 +392,8 @@ static inline void world_begin(enum framing_kind kind)
 static inline void world_configure(void)
 {
     client_section_init(&listener.section, &core, &config, &stats.listeners[0]);
-    core.loop.reactor.now_ms = clock_now_ms();
+    core.loop.reactor.now_ns = clock_now_ns();
+    core.loop.reactor.now_ms = core.loop.reactor.now_ns / 1000000;
 }
 
 /* The client comes, over a socket pair. */

@@ -101,6 +101,7 @@ struct conn_settings {
     uint32_t cork_size;                         /* bytes that may be corked: high_water, at most CORK_SIZE */
     uint32_t keepalive_ms;                      /* 0: off */
     stats_counter *bytes_in, *bytes_out;        /* NULL: not counted */
+    stats_counter *connected;                   /* how long connecting takes, DURATION_BUCKETS; NULL: not counted */
 };
 
 struct conn {
@@ -113,7 +114,10 @@ struct conn {
         uint64_t deadline_ms;     /* monotonic, see conn_expired(); 0: none */
         struct conn *next_closed; /* in phase CLOSED */
     };
-    uint32_t unacknowledged;   /* bytes in the kernel's send queue when it last took no more */
+    union {
+        uint32_t unacknowledged; /* bytes in the kernel's send queue when it last took no more */
+        uint32_t began;          /* in phase CONNECTING: when that did, see attempt.c */
+    };
     uint16_t error;            /* errno of a failed connect or write, until the end is reported; 0: none */
     uint8_t phase;             /* enum conn_phase */
     uint8_t input : 2;         /* enum conn_input */

@@ -12,7 +12,8 @@ int reactor_open(struct reactor *reactor, struct stats_block *stats)
 {
     memset(reactor, 0, sizeof(*reactor));
     reactor->stats = stats;
-    reactor->now_ms = clock_now_ms();
+    reactor->now_ns = clock_now_ns();
+    reactor->now_ms = reactor->now_ns / 1000000;
     timer_init(&reactor->wheel, reactor->now_ms);
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     return reactor->epoll_fd < 0 ? -1 : 0;
