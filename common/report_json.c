@@ -50,15 +50,29 @@ void report_json_string(FILE *out, const char *text)
 
 /* ---- pieces ---- */
 
-/* Durations: quantiles, and what they are taken from. */
+static void json_quantiles(FILE *out, const char *name, const uint64_t counts[DURATION_BUCKETS])
+{
+    fprintf(out, "\"%s\": {\"p50_us\": %.3f, \"p90_us\": %.3f, \"p99_us\": %.3f, \"max_us\": %.3f", name,
+            report_quantile_us(counts, 0.5), report_quantile_us(counts, 0.9), report_quantile_us(counts, 0.99),
+            report_quantile_us(counts, 1));
+}
+
+/* Quantiles, and what they are taken from. */
 static void json_durations(FILE *out, const char *name, const uint64_t counts[DURATION_BUCKETS])
 {
-    fprintf(out, ", \"%s\": {\"p50_us\": %.3f, \"p90_us\": %.3f, \"p99_us\": %.3f, \"max_us\": %.3f, \"counts\": [",
-            name, report_quantile_us(counts, 0.5), report_quantile_us(counts, 0.9), report_quantile_us(counts, 0.99),
-            report_quantile_us(counts, 1));
+    fprintf(out, ", ");
+    json_quantiles(out, name, counts);
+    fprintf(out, ", \"counts\": [");
     for (unsigned i = 0; i < DURATION_BUCKETS; i++)
         fprintf(out, "%s%" PRIu64, i ? ", " : "", counts[i]);
     fprintf(out, "]}");
+}
+
+/* Quantiles of the last minute, and how many durations they are of. */
+static void json_minute(FILE *out, const char *name, const uint64_t counts[DURATION_BUCKETS])
+{
+    json_quantiles(out, name, counts);
+    fprintf(out, ", \"count\": %" PRIu64 "}", report_duration_count(counts));
 }
 
 /* The members of an object, without its braces. */
@@ -182,8 +196,24 @@ static void json_own(FILE *out, const struct state_listener *listener, const str
     fprintf(out, "}");
 }
 
-static void json_listener(FILE *out, const struct state_listener *listener, const struct stats_listener *traffic)
+static void json_last_minute(FILE *out, const struct report_sums *sums, const struct state_listener *listener)
 {
+    const char *comma = "";
+
+    fprintf(out, ", \"last_minute\": {");
+#define X(name, metric, help)                                                                                          \
+    fprintf(out, "%s", comma);                                                                                         \
+    json_minute(out, #name, report_minute(sums, listener, DURATION_##name));                                           \
+    comma = ", ";
+    DURATIONS_OF_LISTENERS(X)
+#undef X
+    fprintf(out, "}");
+}
+
+static void json_listener(FILE *out, const struct report_sums *sums, const struct state_listener *listener)
+{
+    const struct stats_listener *traffic = report_sums_listener(sums, listener);
+
     fprintf(out, "{\"name\": ");
     report_json_string(out, listener->name);
     fprintf(out, ", \"service\": ");
@@ -197,6 +227,7 @@ static void json_listener(FILE *out, const struct state_listener *listener, cons
     }
     fprintf(out, "], ");
     json_traffic(out, traffic);
+    json_last_minute(out, sums, listener);
     json_own(out, listener, traffic);
     fprintf(out, "}");
 }
@@ -208,7 +239,7 @@ static void json_listeners(FILE *out, const struct report *report)
     fprintf(out, " \"listeners\": [");
     for (unsigned i = 0; i < state->listener_count; i++) {
         fprintf(out, "%s\n  ", i ? "," : "");
-        json_listener(out, &state->listeners[i], report_sums_listener(report->sums, &state->listeners[i]));
+        json_listener(out, report->sums, &state->listeners[i]);
     }
     fprintf(out, "],\n");
 }
@@ -246,6 +277,13 @@ static void json_master(FILE *out, const struct report *report)
             stats_read(&service->upgrade_failures));
     fprintf(out, "\"log_dropped\": %" PRIu64 ", ", state->log_dropped);
     json_respawns(out, report->sums->respawns);
+    fprintf(out, "},\n");
+}
+
+static void json_turns_of_last_minute(FILE *out, const struct report_sums *sums)
+{
+    fprintf(out, " \"last_minute\": {\"seconds\": %.3f, ", (double)sums->minute_ms / 1000);
+    json_minute(out, "turn_times", sums->minute.turn_times);
     fprintf(out, "},\n");
 }
 
@@ -299,6 +337,7 @@ void report_json(FILE *out, const struct report *report)
     fprintf(out, "{\"layout\": %d, \"version\": \"%s\", ", REPORT_JSON_LAYOUT, report->state->version);
     fprintf(out, "\"time\": \"%s\", \"time_ms\": %" PRIu64 ",\n", text, now_ms);
     json_master(out, report);
+    json_turns_of_last_minute(out, report->sums);
     json_pools(out, report->state);
     json_change(out, "last_reload", &report->area->service.last_reload);
     json_change(out, "last_upgrade", &report->area->service.last_upgrade);

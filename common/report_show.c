@@ -1,5 +1,6 @@
 #include "common/report_show.h"
 #include "common/log.h"
+#include "common/report_durations.h"
 #include "common/report_json.h"
 #include "common/report_metrics.h"
 #include "common/report_table.h"
@@ -59,6 +60,35 @@ static void show_change(FILE *out, const char *what, const struct state_change *
     fprintf(out, "%s\n", line);
 }
 
+/* Since the start, and below it in the last minute, which is shorter in a young server. */
+static void show_durations(FILE *out, const struct report *report, const char *what,
+                           const uint64_t counts[DURATION_BUCKETS], const uint64_t minute[DURATION_BUCKETS])
+{
+    char text[REPORT_QUANTILES_SIZE], time[REPORT_CELL_SIZE] = "minute", last[2 * REPORT_CELL_SIZE];
+
+    report_quantiles(text, counts);
+    fprintf(out, "%-16s %s\n", what, text);
+    if (report->sums->minute_ms > 0)
+        report_time(time, report->sums->minute_ms * 1000);
+    snprintf(last, sizeof(last), "  last %s", time);
+    report_quantiles(text, minute);
+    fprintf(out, "%-16s %s\n", last, text);
+}
+
+/* How long things take, in all workers and listeners together. */
+static void show_all_durations(FILE *out, const struct report *report)
+{
+    uint64_t counts[DURATION_BUCKETS], minute[DURATION_BUCKETS];
+
+    report_turn_times(report->sums, counts);
+    show_durations(out, report, "turns", counts, report->sums->minute.turn_times);
+    report_durations_of_all(report, DURATION_answered, counts, minute);
+    show_durations(out, report, "answered", counts, minute);
+    report_durations_of_all(report, DURATION_upstream_answered, counts, minute);
+    if (report_duration_count(counts) > 0)
+        show_durations(out, report, "upstreams", counts, minute);
+}
+
 static void show_status(FILE *out, const struct report *report)
 {
     const struct master_state *state = report->state;
@@ -73,6 +103,13 @@ static void show_status(FILE *out, const struct report *report)
     show_disabled(out, state);
     show_change(out, "last reload", &service->last_reload);
     show_change(out, "last upgrade", &service->last_upgrade);
+    show_all_durations(out, report);
+}
+
+static void show_listeners(const struct report *report)
+{
+    report_table_listeners(report, at_start(report), print_line);
+    report_durations_table(report, print_line);
 }
 
 static void show_pools(FILE *out, const struct master_state *state)
@@ -122,7 +159,7 @@ enum report_shown report_show(FILE *out, const struct report *report, const char
     else if (strcmp(word, "workers") == 0)
         report_table_workers(report, print_line);
     else if (strcmp(word, "listeners") == 0)
-        report_table_listeners(report, at_start(report), print_line);
+        show_listeners(report);
     else if (strcmp(word, "pools") == 0)
         show_pools(out, report->state);
     else if (strcmp(word, "stat") == 0)

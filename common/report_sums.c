@@ -47,6 +47,18 @@ static void take_renumbered(const struct stats_area *area, struct report_sums *s
     take(&copy, &area->renumbered, sums, &sums->renumbered);
 }
 
+static void take_minute(const struct stats_area *area, struct report_sums *sums)
+{
+    struct minute_counts *minute = &sums->minute;
+
+    memcpy(minute->names, sums->names, sizeof(minute->names));
+    report_turn_times(sums, minute->turn_times);
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        for (unsigned j = 0; minute->names[i][0] && j < DURATIONS; j++)
+            report_counts(sums->listeners[i].durations[j], minute->listeners[i][j]);
+    sums->minute_ms = minute_subtract(&area->minute, sums->at_ms, minute);
+}
+
 void report_sums_take(const struct stats_area *area, struct report_sums *sums)
 {
     memset(sums, 0, offsetof(struct report_sums, rows));
@@ -58,6 +70,7 @@ void report_sums_take(const struct stats_area *area, struct report_sums *sums)
     memcpy(sums->names, area->names, sizeof(sums->names));
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         sums->names[i][STATS_NAME_SIZE - 1] = '\0';
+    take_minute(area, sums);
 }
 
 void report_sums_copy(struct report_sums *to, const struct report_sums *from)
@@ -144,6 +157,23 @@ void report_counts(const stats_counter from[DURATION_BUCKETS], uint64_t to[DURAT
 {
     for (unsigned i = 0; i < DURATION_BUCKETS; i++)
         to[i] = stats_read(&from[i]);
+}
+
+void report_turn_times(const struct report_sums *sums, uint64_t to[DURATION_BUCKETS])
+{
+    memcpy(to, sums->renumbered.turn_times, sizeof(sums->renumbered.turn_times));
+    for (unsigned i = 0; i < sums->numbers; i++)
+        for (unsigned j = 0; j < DURATION_BUCKETS; j++)
+            to[j] += sums->rows[i].turn_times[j];
+}
+
+const uint64_t *report_minute(const struct report_sums *sums, const struct state_listener *listener,
+                              enum duration duration)
+{
+    static const uint64_t nothing[DURATION_BUCKETS];
+    uint32_t index = listener->index % STATS_LISTENERS_MAX;
+
+    return strcmp(sums->names[index], listener->name) == 0 ? sums->minute.listeners[index][duration] : nothing;
 }
 
 uint64_t report_duration_count(const uint64_t counts[DURATION_BUCKETS])

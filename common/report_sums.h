@@ -29,6 +29,8 @@ struct report_sums {
     struct stats_listener listeners[STATS_LISTENERS_MAX], forgotten;
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of the listeners at that time */
     uint64_t respawns[RESPAWNS];
+    uint64_t minute_ms; /* how long `minute` is: less in a young server; 0: nobody knows yet what has been in it */
+    struct minute_counts minute;  /* durations of the last minute; names are as above */
     struct report_row renumbered; /* slots that no number stands for any more */
     unsigned numbers; /* rows: numbers that have ever had a worker; what follows is not touched, and costs no memory */
     struct report_row rows[STATS_NUMBERS_MAX];
@@ -64,8 +66,11 @@ const struct stats_listener *report_sums_listener(const struct report_sums *sums
 
 /* ---- durations: counts by buckets ---- */
 
-/* Copy them. */
+/* Those of a listener, of the turns of all workers: since the start. Of a listener in the last minute. */
 void report_counts(const stats_counter from[DURATION_BUCKETS], uint64_t to[DURATION_BUCKETS]);
+void report_turn_times(const struct report_sums *sums, uint64_t to[DURATION_BUCKETS]);
+const uint64_t *report_minute(const struct report_sums *sums, const struct state_listener *listener,
+                              enum duration duration);
 
 /* How many durations there are in all buckets. */
 uint64_t report_duration_count(const uint64_t counts[DURATION_BUCKETS]);

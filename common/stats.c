@@ -277,6 +277,15 @@ void stats_sum(const struct stats_area *area, unsigned number, struct stats_bloc
             stats_add_block(total, views[i].block, number, area->entries[i].owner, false);
 }
 
+void stats_sum_durations(const struct stats_area *area, unsigned number, struct minute_counts *total)
+{
+    stats_add_durations(total, &area->totals[number].total);
+    for (uint32_t i = 0; i < blocks_of(area); i++)
+        if (area->entries[i].taken == number + 1 && views[i].block && views[i].serial == area->entries[i].serial &&
+            !stats_error(views[i].block, number, area->entries[i].owner))
+            stats_add_durations(total, views[i].block);
+}
+
 /* ---- workers of the other master ---- */
 
 static bool is_gone(pid_t pid)

@@ -25,6 +25,7 @@
 #include "common/close_reason.h"
 #include "common/duration.h"
 #include "common/event.h"
+#include "common/minute.h"
 #include "common/state.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -147,10 +148,14 @@ struct stats_area {
     struct stats_totals renumbered; /* of slots whose number has been given to another one */
     struct stats_entry entries[STATS_PROCESSES_MAX];
     struct state_record state; /* of the server, as the master in charge knows it */
+    struct minute_ring minute; /* what durations were, written by the master in charge */
 };
 
+_Static_assert((int)MINUTE_LISTENERS_MAX == (int)STATS_LISTENERS_MAX, "a reading has a place for each listener");
+_Static_assert((int)MINUTE_NAME_SIZE == (int)STATS_NAME_SIZE, "and for its name");
+
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(10) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(12) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 
@@ -223,6 +228,12 @@ const struct stats_entry *stats_other(const struct stats_area *area, pid_t self,
 
 /* What the living and the dead of slot `number` have counted. */
 void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total);
+
+/*
+ * Add the durations that the living and the dead of slot `number` have counted, of the listeners that are named in
+ * `total`.
+ */
+void stats_sum_durations(const struct stats_area *area, unsigned number, struct minute_counts *total);
 
 /* Which of all workers `block` belongs to; the block of a worker that is mapped here, NULL: it is not. */
 uint64_t stats_serial(const struct stats_area *area, const struct stats_block *block);

@@ -174,3 +174,21 @@ void stats_add_block(struct stats_block *total, const struct stats_block *block,
         stats_add(&total->listeners[i], &copy);
     }
 }
+
+static void add_durations(uint64_t *total, const stats_counter *counts, unsigned count)
+{
+    uint64_t copy[DURATIONS * DURATION_BUCKETS], largest = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        largest |= copy[i] = stats_read(&counts[i]);
+    for (unsigned i = 0; i < count && largest < IMPOSSIBLE; i++)
+        total[i] += copy[i];
+}
+
+void stats_add_durations(struct minute_counts *total, const struct stats_block *block)
+{
+    add_durations(total->turn_times, block->turn_times, DURATION_BUCKETS);
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        if (total->names[i][0])
+            add_durations(total->listeners[i][0], block->listeners[i].durations[0], DURATIONS * DURATION_BUCKETS);
+}

@@ -21,6 +21,10 @@ uint64_t stats_open(const struct stats_listener *listener);
 void stats_add(struct stats_listener *total, const struct stats_listener *listener);
 void stats_add_totals(struct stats_block *total, const struct stats_totals *totals);
 
+/* Sum the durations that have been counted in `block`, of the listeners that are named in `total`; without those that
+ * cannot be. */
+void stats_add_durations(struct minute_counts *total, const struct stats_block *block);
+
 /*
  * Sum what the worker of slot `number`, started by `owner`, has counted in `block`: nothing when its head is damaged, nor
  * of a listener whose counters contradict each other. `is_gone`: what it has not closed is lost.

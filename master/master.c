@@ -5,6 +5,7 @@
 #include "master/adopt.h"
 #include "master/candidate.h"
 #include "master/readiness.h"
+#include "master/reading.h"
 #include "master/report.h"
 #include "master/resize.h"
 #include "master/rollout.h"
@@ -428,6 +429,8 @@ int master_run(struct master *master)
         siblings_sync(&master->fleet);
         fleet_free_gone_slots(&master->fleet);
         state_publish(master);
+        if (handover_is_in_charge(master->upgrade.state))
+            reading_tick(master->fleet.context.stats, clock_now_ms());
         notify_alive(master);
         notify_starting(master);
         if (master_is_serving(master) && generation_is_down(master->fleet.current)) {

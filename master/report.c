@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/report_durations.h"
 #include "common/report_json.h"
 #include "common/report_table.h"
 #include "master/state.h"
@@ -50,6 +51,7 @@ void report_log(struct master *master)
 {
     take(master);
     report_table(&report, &before, log_line);
+    report_durations_table(&report, log_line);
     report_sums_copy(&before, &sums);
 }
 

@@ -3,7 +3,7 @@
  * totals: no worker is asked.
  *
  *   report.c ------> report_sums     reads every counter once
- *      |-----------> report_table    lines of the log
+ *      |-----------> report_table    lines of the log, and so report_durations
  *      `-----------> report_json     the file
  */
 #ifndef MASTER_REPORT_H

@@ -54,6 +54,12 @@ def test_status(serve):
     assert re.search(rf"^configuration +{re.escape(str(server.config))}, generation 1$", shown, re.M)
     assert re.search(r"^pools +main 2/2, other 1/1$", shown, re.M)
     assert re.search(r"^last reload +none yet$", shown, re.M) and re.search(r"^last upgrade +none yet$", shown, re.M)
+    times = r"p50 \S+, p90 \S+, p99 \S+, max \S+"
+    assert re.search(rf"^turns +{times}\n  last \d\S+ +{times}\nanswered +-\n  last \d\S+ +-$", shown, re.M)
+    server.connect("pingpong").ask(*PING)
+    server.await_stats(lambda stats: sum(server.pick(stats, "pingpong")["answered"]["counts"]) == 1)
+    assert re.search(rf"^answered +({times})\n  last \d\S+ +\1$", ctl(server, "status"), re.M)
+    assert re.search(r"^  pingpong +answered +(\S+ +\S+ +\S+ +\S+) +\1$", ctl(server, "listeners"), re.M)
 
 
 def test_all_reports_are_of_one_source(serve):
@@ -67,7 +73,7 @@ def test_all_reports_are_of_one_source(serve):
     os.kill(victim, signal.SIGKILL)
     server.wait_replaced(0, victim)
     # What changes from one moment to the next, and what only whoever is not the master looks at.
-    moving = re.compile(r'"(time|time_ms|turns|longest_turn_us|[a-z_]*_s)": [^,}]*|"(cpu_ms|memory_bytes|descriptors)": \d+, |'
+    moving = re.compile(r'"(time|time_ms|turns|longest_turn_us|seconds|[a-z_]*_s)": [^,}]*|"(cpu_ms|memory_bytes|descriptors)": \d+, |'
                         r'"events": \[.*?\],\n|"turn_times": \{.*?\}', re.DOTALL)
     of_signal = server.stats()
     await_equal(lambda: moving.sub("", ctl(server, "-j", "status")), moving.sub("", server.stats_file.read_text()))
@@ -102,7 +108,9 @@ def test_tables(serve):
     assert workers[0].split()[:4] == ["worker", "gen", "pid", "state"]
     assert [line.split()[0] for line in workers[1:]] == ["0", "two/0", "two/1"]
     assert [int(line.split()[2]) for line in workers[1:]] == [each["pid"] for each in server.stats()["workers"]]
-    assert [line.split()[0] for line in ctl(server, "listeners").splitlines()] == ["listener", "pingpong", "echo"]
+    traffic, durations = ctl(server, "listeners").split("  durations")
+    assert [line.split()[0] for line in traffic.splitlines()] == ["listener", "pingpong", "echo"]
+    assert [line.split()[:2] for line in durations.splitlines()[1:]] == [["all", "turns"]]
     assert [line.split() for line in ctl(server, "pools").splitlines()[1:]] == [["main", "1", "1"], ["two", "2", "2"]]
 
 

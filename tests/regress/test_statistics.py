@@ -233,6 +233,20 @@ def test_an_upgrade_keeps_what_is_the_services(serve):
     assert server.stats()["master"]["reloads"] == 3
 
 
+def test_an_upgrade_does_not_end_the_last_minute(serve):
+    """The next master goes on with the readings that are there."""
+    server = serve(listen("bank"))
+    for _ in range(50):
+        server.connect("bank").ask(WITHDRAW, WITHDRAW)
+    client = half_done(server)
+    server.await_stats(lambda stats: sum(server.pick(stats, "bank")["answered"]["counts"]) == 51)
+    server.upgrade()
+    stats = server.await_stats(lambda stats: stats["last_minute"]["seconds"] > 0)
+    assert stats["last_minute"]["seconds"] > stats["master"]["master_uptime_s"]
+    assert server.pick(stats, "bank")["last_minute"]["answered"]["count"] == 51
+    finish_half(client)
+
+
 # ---- the log ----
 
 def test_dropped_lines_are_counted(serve):

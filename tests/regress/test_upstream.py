@@ -87,11 +87,16 @@ def buckets(durations):
 
 
 def expect_durations(server, name, long_s, count=1):
-    """So many answers, of which the slowest took at least SLOW_S and at most `long_s`."""
+    """So many answers, of which the slowest took at least SLOW_S and at most `long_s`; the last minute says the same."""
     stats = server.await_stats(lambda stats: sum(server.pick(stats, name)["upstream_answered"]["counts"]) == count)
     found = server.pick(stats, name)
     slowest = max(buckets(found["upstream_answered"]))
     assert SLOW_S * 1e9 < 2**slowest <= 2 * long_s * 1e9
+    last = found["last_minute"]
+    assert last["upstream_answered"]["count"] == count
+    for of_last, of_all in ((last[each], found[each]) for each in ("answered", "upstream_connected", "upstream_answered")):
+        assert all(of_last[each] == of_all[each] for each in ("p50_us", "p90_us", "p99_us", "max_us"))
+    assert 0 < stats["last_minute"]["seconds"] < 65
     return found
 
 
@@ -122,6 +127,10 @@ def test_a_slow_upstream_of_the_proxy(serve, upstream):
             client.expect(b"fast")
         found = expect_durations(server, "proxy", took, 4)
         assert max(buckets(found["upstream_answered"])) > min(buckets(found["upstream_answered"]))
+    since = server.mark()
+    server.stats()
+    server.wait_log(r"  proxy +upstream connected +\S+ ", since=since)
+    server.wait_log(r" {16}upstream answered +(\S+ +\S+ +\S+ +\S+) +\1$", since=since)
 
 
 def test_a_slow_upstream_that_is_spoken_to_in_messages(example, upstream):

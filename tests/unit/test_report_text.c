@@ -224,6 +224,21 @@ static void fill_rest(void)
     processes[1] = (struct report_process){.is_known = true, .cpu_ms = 1, .memory_bytes = 4096, .descriptors = -1};
 }
 
+/* A while ago; `a "bank"` was not there yet. */
+static void fill_minute(void)
+{
+    static struct minute_counts counts;
+
+    strlcpy(counts.names[0], "echo", STATS_NAME_SIZE);
+    strlcpy(counts.names[1], "another", STATS_NAME_SIZE);
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++) {
+        counts.turn_times[i] = 1000 + 100 * i;
+        for (unsigned j = 0; j < DURATIONS; j++)
+            counts.listeners[0][j][i] = counts.listeners[1][j][i] = 1000 + 10 * i + 100 * j;
+    }
+    minute_write(&area->minute, ms_ago(58250), &counts);
+}
+
 static void begin(void)
 {
     memset(&sums, 0xff, sizeof(sums)); /* what is not counted is not believed */
@@ -235,6 +250,7 @@ static void begin(void)
     fill_area();
     fill_state();
     fill_rest();
+    fill_minute();
     report.area = area;
     report_sums_take(area, &sums);
 }
@@ -301,6 +317,8 @@ static const char expected_json[] =
     "\"master_uptime_s\": 3723.004, \"workers\": 3, \"generation\": 2, \"reloads\": 32, \"reload_failures\": 33, "
     "\"upgrades\": 31, \"upgrade_failures\": 34, \"log_dropped\": 35, \"respawns\": {\"signal\": 12, \"exit\": 3, "
     "\"hang\": 1, \"reload\": 0, \"resize\": 0, \"recycle\": 0, \"upgrade\": 5}},\n"
+    " \"last_minute\": {\"seconds\": 58.250, \"turn_times\": {\"p50_us\": 54.739, \"p90_us\": 1992221.889, "
+    "\"p99_us\": 27130285.373, \"max_us\": 34359738.368, \"count\": 405450}},\n"
     " \"pools\": [{\"name\": \"main\", \"wanted\": 2, \"ready\": 1, \"cannot_run\": false}, {\"name\": \"bank\", "
     "\"wanted\": 4, \"ready\": 3, \"cannot_run\": false}],\n"
     " \"last_reload\": {\"count\": 1, \"failed\": false, \"time_ms\": 1767323045678, \"text\": \"a new generation "
@@ -432,8 +450,12 @@ static const char expected_json[] =
     "1609, 1613, 1617, 1621, 1625, 1629, 1633, 1637, 1641]}, \"upstream_answered\": {\"p50_us\": 180.539, "
     "\"p90_us\": 3288447.887, \"p99_us\": 28417524.791, \"max_us\": 34359738.368, \"counts\": [1645, 1649, 1653, "
     "1657, 1661, 1665, 1669, 1673, 1677, 1681, 1685, 1689, 1693, 1697, 1701, 1705, 1709, 1713, 1717, 1721, 1725, "
-    "1729, 1733, 1737, 1741, 1745, 1749, 1753, 1757, 1761, 1765, 1769, 1773, 1777, 1781, 1785]}, \"own\": {\"hits\": "
-    "1293, \"misses\": 1297}},\n"
+    "1729, 1733, 1737, 1741, 1745, 1749, 1753, 1757, 1761, 1765, 1769, 1773, 1777, 1781, 1785]}, \"last_minute\": "
+    "{\"answered\": {\"p50_us\": 10.713, \"p90_us\": 733420.263, \"p99_us\": 23757304.814, \"max_us\": 34359738.368, "
+    "\"count\": 9072}, \"upstream_connected\": {\"p50_us\": 14.911, \"p90_us\": 950820.249, \"p99_us\": "
+    "24774990.409, \"max_us\": 34359738.368, \"count\": 10656}, \"upstream_answered\": {\"p50_us\": 19.845, "
+    "\"p90_us\": 1119344.759, \"p99_us\": 25411585.227, \"max_us\": 34359738.368, \"count\": 12240}}, \"own\": "
+    "{\"hits\": 1293, \"misses\": 1297}},\n"
     "  {\"name\": \"a \\\"bank\\\"\", \"service\": \"bank\", \"pool\": \"bank\", \"disabled\": false, \"addresses\": "
     "[\"0.0.0.0:8\"], \"sessions_open\": 988406, \"accepted\": 1001000, \"refused\": 1003, \"lost\": 0, "
     "\"messages_in\": 1009, \"messages_out\": 1012, \"bytes_in\": 1015, \"bytes_out\": 1018, \"protocol_errors\": "
@@ -449,8 +471,12 @@ static const char expected_json[] =
     "1306, 1309, 1312, 1315, 1318, 1321, 1324, 1327, 1330]}, \"upstream_answered\": {\"p50_us\": 176.999, "
     "\"p90_us\": 3268863.843, \"p99_us\": 28400784.855, \"max_us\": 34359738.368, \"counts\": [1333, 1336, 1339, "
     "1342, 1345, 1348, 1351, 1354, 1357, 1360, 1363, 1366, 1369, 1372, 1375, 1378, 1381, 1384, 1387, 1390, 1393, "
-    "1396, 1399, 1402, 1405, 1408, 1411, 1414, 1417, 1420, 1423, 1426, 1429, 1432, 1435, 1438]}, \"own\": {\"sums\": "
-    "1069, \"hits\": 1072}}],\n"
+    "1396, 1399, 1402, 1405, 1408, 1411, 1414, 1417, 1420, 1423, 1426, 1429, 1432, 1435, 1438]}, \"last_minute\": "
+    "{\"answered\": {\"p50_us\": 185.471, \"p90_us\": 3315587.284, \"p99_us\": 28440697.023, \"max_us\": "
+    "34359738.368, \"count\": 42102}, \"upstream_connected\": {\"p50_us\": 180.877, \"p90_us\": 3290315.597, "
+    "\"p99_us\": 28419120.445, \"max_us\": 34359738.368, \"count\": 45990}, \"upstream_answered\": {\"p50_us\": "
+    "176.999, \"p90_us\": 3268863.843, \"p99_us\": 28400784.855, \"max_us\": 34359738.368, \"count\": 49878}}, "
+    "\"own\": {\"sums\": 1069, \"hits\": 1072}}],\n"
     " \"gone\": {\"workers\": {\"turns\": 7800, \"longest_turn_us\": 4000, \"accept_pauses\": 28, \"log_dropped\": "
     "32, \"sessions_open\": 692102, \"accepted\": 1301300, \"refused\": 1302, \"lost\": 593202, \"messages_in\": "
     "1306, \"messages_out\": 1308, \"bytes_in\": 1310, \"bytes_out\": 1312, \"protocol_errors\": 1314, "
