@@ -1,15 +1,13 @@
 #include "common/state.h"
 #include "common/clock.h"
+#include "common/sequence.h"
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
-
-enum { TRIES = 1000, SPINS = 100 };
 
 unsigned state_serving(const struct master_state *state)
 {
@@ -68,8 +66,11 @@ static uint32_t at_most(uint32_t count, uint32_t most)
 }
 
 /* Copy what means something: behind the last listener and the last worker nothing does. */
-static void copy(struct master_state *to, const struct master_state *from)
+static void copy(void *target, const void *source)
 {
+    struct master_state *to = target;
+    const struct master_state *from = source;
+
     memcpy(to, from, offsetof(struct master_state, listeners));
     memcpy(to->listeners, from->listeners, at_most(to->listener_count, STATE_LISTENERS_MAX) * sizeof(to->listeners[0]));
     memcpy(to->workers, from->workers, at_most(to->worker_count, STATE_WORKERS_MAX) * sizeof(to->workers[0]));
@@ -77,13 +78,9 @@ static void copy(struct master_state *to, const struct master_state *from)
 
 void state_write(struct state_record *record, const struct master_state *state)
 {
-    uint32_t sequence = atomic_load(&record->sequence);
-
-    /* A writer that has died in the middle leaves an odd number. */
-    atomic_store(&record->sequence, sequence | 1);
-    atomic_thread_fence(memory_order_release);
+    sequence_begin(&record->sequence);
     copy(&record->state, state);
-    atomic_store(&record->sequence, (sequence | 1) + 1);
+    sequence_end(&record->sequence);
 }
 
 /* Whoever has written it may be no server at all: no number leads out of its array, no text has no end. */
@@ -118,30 +115,19 @@ static void tame(struct master_state *state)
 
 static bool try_read(const struct state_record *record, struct master_state *state, unsigned tries)
 {
-    for (unsigned i = 0; i < tries; i++) {
-        if (i > SPINS) /* the writer has lost its CPU in the middle */
-            usleep(1000);
-        uint32_t before = atomic_load(&record->sequence);
-        if (before % 2 != 0)
-            continue;
-        if (before == 0)
-            return false;
-        copy(state, &record->state);
-        atomic_thread_fence(memory_order_acquire);
-        if (atomic_load(&record->sequence) == before) {
-            tame(state);
-            return true;
-        }
-    }
-    return false;
+    bool is_whole = sequence_read(&record->sequence, tries, copy, state, &record->state);
+
+    if (is_whole)
+        tame(state);
+    return is_whole;
 }
 
 bool state_read(const struct state_record *record, struct master_state *state)
 {
-    return try_read(record, state, TRIES);
+    return try_read(record, state, SEQUENCE_TRIES);
 }
 
 bool state_try_read(const struct state_record *record, struct master_state *state)
 {
-    return try_read(record, state, SPINS);
+    return try_read(record, state, SEQUENCE_SPINS);
 }
