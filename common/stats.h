@@ -26,6 +26,7 @@
 #include "common/duration.h"
 #include "common/event.h"
 #include "common/minute.h"
+#include "common/queue_table.h"
 #include "common/state.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -147,15 +148,16 @@ struct stats_area {
     struct stats_totals totals[STATS_NUMBERS_MAX];
     struct stats_totals renumbered; /* of slots whose number has been given to another one */
     struct stats_entry entries[STATS_PROCESSES_MAX];
-    struct state_record state; /* of the server, as the master in charge knows it */
-    struct minute_ring minute; /* what durations were, written by the master in charge */
+    struct state_record state;  /* of the server, as the master in charge knows it */
+    struct queue_record queues; /* of its accept queues, the same */
+    struct minute_ring minute;  /* what durations were, written by the master in charge */
 };
 
 _Static_assert((int)MINUTE_LISTENERS_MAX == (int)STATS_LISTENERS_MAX, "a reading has a place for each listener");
 _Static_assert((int)MINUTE_NAME_SIZE == (int)STATS_NAME_SIZE, "and for its name");
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(12) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(13) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 

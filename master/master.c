@@ -4,6 +4,7 @@
 #include "common/notify.h"
 #include "master/adopt.h"
 #include "master/candidate.h"
+#include "master/queue_table.h"
 #include "master/readiness.h"
 #include "master/reading.h"
 #include "master/report.h"
@@ -431,6 +432,7 @@ int master_run(struct master *master)
         state_publish(master);
         if (handover_is_in_charge(master->upgrade.state))
             reading_tick(master->fleet.context.stats, clock_now_ms());
+        queue_table_publish(master);
         notify_alive(master);
         notify_starting(master);
         if (master_is_serving(master) && generation_is_down(master->fleet.current)) {

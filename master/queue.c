@@ -7,9 +7,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static uint64_t changes;
+
+uint64_t queue_changes(void)
+{
+    return changes;
+}
+
 bool queue_is_unix(const struct endpoint *endpoint)
 {
     return endpoint->address.any.sa_family == AF_UNIX;
+}
+
+/* Give the number of a queue that was shut to the socket `fd`, which is consumed; -1: there is none. 0, or -1/errno. */
+static int replace(int queue, int fd)
+{
+    if (fd < 0)
+        return -1;
+    int result = dup3(fd, queue, O_CLOEXEC) < 0 ? -1 : 0;
+    close(fd);
+    changes++;
+    return result;
 }
 
 /* ---- TCP ---- */
@@ -98,12 +116,7 @@ static int listen_again(struct endpoint *endpoint, unsigned number, int backlog)
     if (listen(queue, backlog) == 0 && getsockname(queue, &now.any, &now.size) == 0 &&
         sock_equal(&now, &endpoint->address))
         return 0;
-    int fd = sock_listen_more(&endpoint->address, backlog);
-    if (fd < 0)
-        return -1;
-    int result = dup3(fd, queue, O_CLOEXEC) < 0 ? -1 : 0;
-    close(fd);
-    return result;
+    return replace(queue, sock_listen_more(&endpoint->address, backlog));
 }
 
 /* ---- unix ---- */
@@ -126,13 +139,7 @@ static int open_unix(struct endpoint *endpoint, const struct listener_config *li
 /* shutdown() cannot be undone on a unix socket. Another one takes its number and its path. */
 static int replace_unix(struct endpoint *endpoint, const struct listener_config *listener)
 {
-    int fd = open_unix(endpoint, listener);
-
-    if (fd < 0)
-        return -1;
-    int result = dup3(fd, endpoint->queues[0], O_CLOEXEC) < 0 ? -1 : 0;
-    close(fd);
-    return result;
+    return replace(endpoint->queues[0], open_unix(endpoint, listener));
 }
 
 int queue_renew(struct endpoint *endpoint, const struct listener_config *listener)
@@ -147,6 +154,7 @@ int queue_renew(struct endpoint *endpoint, const struct listener_config *listene
     endpoint->former = endpoint->queues[0];
     endpoint->former_file = former_file;
     endpoint->queues[0] = fd;
+    changes++;
     log_notice("%s (%s): its file had been removed; it is made anew", endpoint->address.text, endpoint->listener);
     return 0;
 }
@@ -167,6 +175,7 @@ void queue_restore(struct endpoint *endpoint)
     endpoint->queues[0] = endpoint->former;
     endpoint->file = endpoint->former_file;
     endpoint->former = -1;
+    changes++;
 }
 
 void queue_set_access(struct endpoint *endpoint, const struct listener_config *listener)
@@ -196,6 +205,7 @@ int queue_open(const struct endpoints *endpoints, struct endpoint *endpoint, con
 {
     int backlog = (int)listener->backlog;
 
+    changes += endpoint->count < slots;
     if (endpoint->count == 0 && queue_is_unix(endpoint)) {
         endpoint->queues[0] = open_unix(endpoint, listener);
         if (endpoint->queues[0] < 0)
@@ -238,4 +248,5 @@ void queue_close(struct endpoint *endpoint)
         if (endpoint->queues[i] >= 0)
             close(endpoint->queues[i]);
     endpoint->count = 0;
+    changes++;
 }

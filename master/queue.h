@@ -8,6 +8,9 @@
 
 bool queue_is_unix(const struct endpoint *endpoint);
 
+/* Grows whenever this process opens, replaces or closes accept queues: who has listed them looks again. */
+uint64_t queue_changes(void);
+
 /* Have queues for the numbers below `slots`. 0, or -1 with errno and no queue where there had been none. */
 int queue_open(const struct endpoints *endpoints, struct endpoint *endpoint, const struct listener_config *listener,
                unsigned slots);

@@ -4,6 +4,7 @@
  */
 #include "common/log.h"
 #include "master/manifest.h"
+#include "master/queue.h"
 #include "tests/unit/filter.h"
 #include "tests/unit/unit.h"
 #include <errno.h>
@@ -639,6 +640,58 @@ static void test_listen_again(void)
     free(wanted);
 }
 
+/* Whoever has listed the queues learns that it has to look again; from nothing else than a queue that is another one. */
+static bool has_changed(void)
+{
+    static uint64_t known;
+    bool changed = queue_changes() != known;
+
+    known = queue_changes();
+    return changed;
+}
+
+static void test_changes(void)
+{
+    begin();
+    struct wanted *wanted = one("echo", "127.0.0.1:0");
+    add(wanted, "echo", path_of("a"));
+    has_changed();
+    apply(wanted, 2);
+    CU_ASSERT_TRUE(has_changed());
+    apply(wanted, 2);
+    apply(wanted, 1);
+    CU_ASSERT_FALSE(has_changed());
+    apply(wanted, 3);
+    CU_ASSERT_TRUE(has_changed());
+    const struct endpoint *tcp = endpoints_find(&endpoints, &wanted->listeners[0].addresses[0]);
+    const struct endpoint *local = endpoints_find(&endpoints, &wanted->listeners[0].addresses[1]);
+    log_set_level(LOG_LEVEL_FATAL);
+    endpoints_listen(&endpoints, &wanted->conf);
+    CU_ASSERT_FALSE(has_changed());
+    shut(local, 0);
+    endpoints_reopen(&endpoints, &wanted->conf, 0, 1);
+    CU_ASSERT_TRUE(has_changed());
+    shut(tcp, 1);
+    endpoints_reopen(&endpoints, &wanted->conf, 0, 1); /* the same socket listens again */
+    CU_ASSERT_FALSE(has_changed());
+    shut(tcp, 0); /* its port, which the kernel had chosen, is lost: another socket is bound to it */
+    endpoints_reopen(&endpoints, &wanted->conf, 0, 0);
+    CU_ASSERT_TRUE(has_changed());
+    struct wanted *fewer = one("echo", path_of("a"));
+    apply(fewer, 3);
+    CU_ASSERT_TRUE(has_changed());
+    CU_ASSERT_EQUAL(unlink(path_of("a") + strlen("unix:")), 0);
+    CU_ASSERT_EQUAL(claim(fewer, 3), 0);
+    CU_ASSERT_EQUAL(endpoints_renew(&endpoints, &fewer->conf, why, sizeof(why)), 0);
+    CU_ASSERT_TRUE(has_changed());
+    endpoints_forget_added(&endpoints);
+    CU_ASSERT_TRUE(has_changed());
+    end();
+    CU_ASSERT_TRUE(has_changed());
+    free(wanted);
+    free(fewer);
+}
+
 /* ---- files that others have removed ---- */
 
 static void remove_file(const char *name)
@@ -1158,6 +1211,7 @@ int main(void)
         {"pools", test_pools},
         {"reopen", test_reopen},
         {"listen again", test_listen_again},
+        {"changes", test_changes},
         {"renew", test_renew},
         {"renew fails", test_renew_fails},
         {"check files", test_check_files},
