@@ -141,6 +141,15 @@ static void json_usage(FILE *out, const struct report *report, const struct stat
         fprintf(out, "\"descriptors\": %" PRId64 ", ", process->descriptors);
 }
 
+/* Queues together; nothing where no figure is known. */
+static void json_queue_sum(FILE *out, const struct report_queue_sum *sum)
+{
+    if (sum->is_known)
+        fprintf(out, "\"queue_length\": %" PRIu64 ", ", sum->length);
+    if (sum->has_drops)
+        fprintf(out, "\"queue_drops\": %" PRIu64 ", ", sum->drops);
+}
+
 /* A slot that serves: the process it has now, and what all that it has had have counted. */
 static void json_worker(FILE *out, const struct report *report, const struct state_worker *worker)
 {
@@ -148,6 +157,8 @@ static void json_worker(FILE *out, const struct report *report, const struct sta
 
     report_respawns(report, worker, respawns);
     json_process(out, worker);
+    const struct report_queue_sum queues = report_queues_of_worker(report->queues, report->state, worker);
+    json_queue_sum(out, &queues);
     json_respawns(out, respawns);
     fprintf(out, ", \"last_reason\": \"%s\", ", report_respawn_name(worker->reason));
     json_row(out, report_sums_worker(report, worker));
@@ -210,9 +221,48 @@ static void json_last_minute(FILE *out, const struct report_sums *sums, const st
     fprintf(out, "}");
 }
 
-static void json_listener(FILE *out, const struct report_sums *sums, const struct state_listener *listener)
+static void json_queue(FILE *out, const struct state_listener *listener, const struct report_queue *queue)
 {
-    const struct stats_listener *traffic = report_sums_listener(sums, listener);
+    const struct sock_queue *figures = &queue->figures;
+
+    fprintf(out, "{\"address\": ");
+    report_json_string(out, listener->addresses[queue->place.address]);
+    if (queue->place.slot == QUEUE_SHARED)
+        fprintf(out, ", \"slot\": null");
+    else
+        fprintf(out, ", \"slot\": %u", queue->place.slot);
+    if (queue->is_known)
+        fprintf(out, ", \"length\": %" PRIu32 ", \"limit\": %" PRIu32, figures->length, figures->limit);
+    if (queue->is_known && figures->has_drops)
+        fprintf(out, ", \"drops\": %" PRIu32, figures->drops);
+    fprintf(out, "}");
+}
+
+/* The accept queues of a listener. */
+static void json_queues(FILE *out, const struct report *report, unsigned listener)
+{
+    const struct report_queue_sum sum = report_queues_of_listener(report->queues, listener);
+    const char *comma = "";
+
+    if (!report->queues)
+        return;
+    json_queue_sum(out, &sum);
+    fprintf(out, "\"queues\": [");
+    for (unsigned i = 0; i < report->queues->count; i++) {
+        const struct report_queue *queue = &report->queues->all[i];
+        if (queue->place.listener != listener)
+            continue;
+        fprintf(out, "%s", comma);
+        comma = ", ";
+        json_queue(out, &report->state->listeners[listener], queue);
+    }
+    fprintf(out, "], ");
+}
+
+static void json_listener(FILE *out, const struct report *report, unsigned index)
+{
+    const struct state_listener *listener = &report->state->listeners[index];
+    const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
 
     fprintf(out, "{\"name\": ");
     report_json_string(out, listener->name);
@@ -226,8 +276,9 @@ static void json_listener(FILE *out, const struct report_sums *sums, const struc
         report_json_string(out, listener->addresses[i]);
     }
     fprintf(out, "], ");
+    json_queues(out, report, index);
     json_traffic(out, traffic);
-    json_last_minute(out, sums, listener);
+    json_last_minute(out, report->sums, listener);
     json_own(out, listener, traffic);
     fprintf(out, "}");
 }
@@ -239,7 +290,7 @@ static void json_listeners(FILE *out, const struct report *report)
     fprintf(out, " \"listeners\": [");
     for (unsigned i = 0; i < state->listener_count; i++) {
         fprintf(out, "%s\n  ", i ? "," : "");
-        json_listener(out, report->sums, &state->listeners[i]);
+        json_listener(out, report, i);
     }
     fprintf(out, "],\n");
 }

@@ -361,6 +361,65 @@ static void own_family(const struct document *document, const struct state_count
     }
 }
 
+/* ---- accept queues ---- */
+
+static void queue_labels(FILE *out, const struct master_state *state, const struct queue_place *place)
+{
+    const struct state_listener *listener = &state->listeners[place->listener];
+
+    label(out, "{", "listener", listener->name);
+    label(out, ",", "pool", listener->pool);
+    if (listener->address_count > 1)
+        label(out, ",", "address", listener->addresses[place->address]);
+    if (place->slot == QUEUE_SHARED)
+        fprintf(out, ",worker=\"\"");
+    else
+        fprintf(out, ",worker=\"%u\"", place->slot);
+}
+
+static void each_queue(const struct document *document, const char *name, bool of_drops,
+                       uint32_t (*value)(const struct sock_queue *figures))
+{
+    const struct report *report = document->report;
+
+    for (unsigned i = 0; i < report->queues->count; i++) {
+        const struct report_queue *queue = &report->queues->all[i];
+        if (!queue->is_known || (of_drops && !queue->figures.has_drops))
+            continue;
+        fprintf(document->out, "ccserver_%s", name);
+        queue_labels(document->out, report->state, &queue->place);
+        fprintf(document->out, "} %" PRIu32 "\n", value(&queue->figures));
+    }
+}
+
+static uint32_t length_of(const struct sock_queue *figures)
+{
+    return figures->length;
+}
+
+static uint32_t limit_of(const struct sock_queue *figures)
+{
+    return figures->limit;
+}
+
+static uint32_t drops_of(const struct sock_queue *figures)
+{
+    return figures->drops;
+}
+
+static void queue_metrics(const struct document *document)
+{
+    if (!document->report->queues)
+        return;
+    family(document, GAUGE, "listen_queue_length", NULL, "connections that wait in this accept queue");
+    each_queue(document, "listen_queue_length", false, length_of);
+    family(document, GAUGE, "listen_queue_limit", NULL, "connections that may wait in this accept queue");
+    each_queue(document, "listen_queue_limit", false, limit_of);
+    family(document, COUNTER, "listen_drops", NULL,
+           "packets of new connections that this accept queue had no room for");
+    each_queue(document, "listen_drops_total", true, drops_of);
+}
+
 static void listener_metrics(const struct document *document)
 {
     const struct report *report = document->report;
@@ -396,6 +455,7 @@ void report_metrics(FILE *out, const struct report *report, enum metrics_format 
     disabled_metrics(&document);
     worker_metrics(&document);
     process_metrics(&document);
+    queue_metrics(&document);
     listener_metrics(&document);
     if (format == METRICS_OPENMETRICS)
         fprintf(out, "# EOF\n");

@@ -4,6 +4,7 @@
 #include "common/report_json.h"
 #include "common/report_metrics.h"
 #include "common/report_table.h"
+#include "common/report_table_queues.h"
 #include "common/text.h"
 #include <fnmatch.h>
 #include <inttypes.h>
@@ -160,6 +161,8 @@ enum report_shown report_show(FILE *out, const struct report *report, const char
         report_table_workers(report, print_line);
     else if (strcmp(word, "listeners") == 0)
         show_listeners(report);
+    else if (strcmp(word, "queues") == 0)
+        report_table_queues(report, QUEUES_ALL, print_line);
     else if (strcmp(word, "pools") == 0)
         show_pools(out, report->state);
     else if (strcmp(word, "stat") == 0)

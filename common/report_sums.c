@@ -3,6 +3,7 @@
 #include "common/stats_count.h"
 #include "common/stats_number.h"
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 void report_sums_process(const struct stats_block *block, struct report_row *row)
@@ -186,6 +187,13 @@ uint64_t report_duration_count(const uint64_t counts[DURATION_BUCKETS])
 }
 
 /* ---- words and times ---- */
+
+void report_worker_name(char name[REPORT_WORKER_SIZE], const char *pool, unsigned id)
+{
+    bool is_main = strcmp(pool, "main") == 0;
+
+    snprintf(name, REPORT_WORKER_SIZE, "%s%s%u", is_main ? "" : pool, is_main ? "" : "/", id);
+}
 
 const char *report_respawn_name(uint32_t reason)
 {

@@ -14,6 +14,7 @@
 #define COMMON_REPORT_SUMS_H
 
 #include "common/report_process.h"
+#include "common/report_queues.h"
 #include "common/state.h"
 #include "common/stats.h"
 
@@ -42,6 +43,7 @@ struct report {
     const struct master_state *state;
     const struct report_sums *sums;
     const struct report_process *processes; /* of the workers of `state`, in their order; NULL: nobody has looked */
+    const struct report_queues *queues;     /* NULL: nobody has looked */
 };
 
 /* Read all counters. */
@@ -76,6 +78,10 @@ const uint64_t *report_minute(const struct report_sums *sums, const struct state
 uint64_t report_duration_count(const uint64_t counts[DURATION_BUCKETS]);
 
 /* ---- words and times that the table and the JSON share ---- */
+
+/* "1" in the pool main, "bank/1" elsewhere. */
+enum { REPORT_WORKER_SIZE = STATE_POOL_SIZE + 16 };
+void report_worker_name(char name[REPORT_WORKER_SIZE], const char *pool, unsigned id);
 
 /* Of a number that may have come from another process. */
 const char *report_respawn_name(uint32_t reason);

@@ -1,4 +1,5 @@
 #include "common/report_table.h"
+#include "common/report_table_queues.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -179,17 +180,16 @@ static void print_summary(const struct report *report, const struct report_sums 
 
 /* ---- the table of workers ---- */
 
-/* "1" in the pool main, "bank/1" elsewhere. What the column has no room for has a line of its own. */
+/* The name of a worker. What the column has no room for has a line of its own. */
 struct label {
-    char text[STATE_POOL_SIZE + 16];
+    char text[REPORT_WORKER_SIZE];
 };
 
 static struct label label_of(const struct state_worker *worker, unsigned width)
 {
-    bool is_main = strcmp(worker->pool, "main") == 0;
     struct label label;
 
-    snprintf(label.text, sizeof(label.text), "%s%s%u", is_main ? "" : worker->pool, is_main ? "" : "/", worker->id);
+    report_worker_name(label.text, worker->pool, worker->id);
     if (strlen(label.text) > width) {
         print("  %s", label.text);
         label.text[0] = '\0';
@@ -397,6 +397,7 @@ void report_table(const struct report *report, const struct report_sums *before,
     print_workers(report);
     print_workers_traffic(report, before, ms);
     print_listeners_traffic(report, before, ms);
+    report_table_queues(report, QUEUES_IN_USE, line);
 }
 
 void report_table_workers(const struct report *report, void (*line)(const char *line))
@@ -410,4 +411,5 @@ void report_table_listeners(const struct report *report, const struct report_sum
 {
     print_line = line;
     print_listeners_traffic(report, before, report->sums->at_ms - before->at_ms);
+    report_table_queues(report, QUEUES_IN_USE, line);
 }

@@ -5,6 +5,7 @@
 #include "common/report_durations.h"
 #include "common/report_json.h"
 #include "common/report_table.h"
+#include "master/queue_table.h"
 #include "master/state.h"
 #include <errno.h>
 #include <limits.h>
@@ -14,7 +15,8 @@
 /* Allocated once and for all: a report must not fail for want of memory. Pages that nobody touches cost nothing. */
 static struct report_sums sums, before;
 static struct master_state state;
-static struct report report = {.state = &state, .sums = &sums};
+static struct report_queues queues;
+static struct report report = {.state = &state, .sums = &sums, .queues = &queues};
 static struct stats_service *events_of;
 
 static void take(struct master *master)
@@ -22,6 +24,7 @@ static void take(struct master *master)
     report.area = master->fleet.context.stats;
     stats_sweep(master->fleet.context.stats, getpid());
     state_take(master, &state);
+    queue_table_measure(master, &queues);
     report_sums_take(report.area, &sums);
 }
 

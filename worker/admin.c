@@ -11,7 +11,8 @@
 static struct report_sums sums;
 static struct master_state state;
 static struct report_process processes[STATE_WORKERS_MAX];
-static struct report report = {.state = &state, .sums = &sums, .processes = processes};
+static struct report_queues queues;
+static struct report report = {.state = &state, .sums = &sums, .processes = processes, .queues = &queues};
 static struct stats_area *area;
 
 /* Map the area once, and take the state. NULL with errno. */
@@ -42,6 +43,7 @@ const struct report *admin_report(void)
     if (!take_state())
         return NULL;
     stats_watch(area, getpid());
+    report_queues_take(&area->queues, &state, &queues);
     report_sums_take(area, &sums);
     report_processes_take(&state, processes);
     return &report;

@@ -1,7 +1,7 @@
 # bash completion of ccserverctl
 _ccserverctl() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='status top log workers listeners pools stat metrics health wait reload reopen upgrade resize drain stop sessions kill restart disable enable set config'
+    local commands='status top log workers listeners queues pools stat metrics health wait reload reopen upgrade resize drain stop sessions kill restart disable enable set config'
     case $previous in
     -c | --config) COMPREPLY=($(compgen -f -- "$word")) ; return ;;
     -p | --pid | -t | --timeout | -d | --delay | -n | --iterations) return ;;

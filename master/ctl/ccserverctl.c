@@ -24,6 +24,7 @@ static const char usage_text[] =
     "  status [-j]          what runs, since when, how the last reload and upgrade have gone\n"
     "  workers              a row for each worker\n"
     "  listeners            a row for each listener, with its traffic\n"
+    "  queues               a row for each accept queue: how many wait, and were dropped\n"
     "  pools                a row for each pool\n"
     "  top [-b] [-d SEC] [-n N]  rates, workers and listeners, again and again\n"
     "  log [-f] [N]         the last N lines (default 50) that the master has logged, and with -f those to come\n"
@@ -92,7 +93,7 @@ static const struct command commands[] = {
     {"upgrade", 0, 0, "", BY_EITHER},      {"resize", 2, 2, "", BY_EITHER},  {"drain", 1, 1, "", BY_EITHER},
     {"stop", 0, 0, "", BY_EITHER},         {"kill", 1, 1, "", BY_SOCKET},    {"restart", 1, 1, "", BY_SOCKET},
     {"sessions", 0, 0, "jPLA", BY_SOCKET}, {"disable", 1, 1, "", BY_SOCKET}, {"enable", 1, 1, "", BY_SOCKET},
-    {"set", 2, 2, "", BY_SOCKET},          {"config", 0, 0, "", BY_SOCKET},
+    {"queues", 0, 0, "", BY_EITHER},       {"set", 2, 2, "", BY_SOCKET},     {"config", 0, 0, "", BY_SOCKET},
 };
 
 _Noreturn static void misused(const char *format, const char *what)

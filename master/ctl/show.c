@@ -9,10 +9,13 @@ static struct report take(struct server *server)
 {
     static struct report_sums sums;
     static struct report_process processes[STATE_WORKERS_MAX];
+    static struct report_queues queues;
 
+    report_queues_take(&server->area->queues, &server->state, &queues);
     report_sums_take(server->area, &sums);
     report_processes_take(&server->state, processes);
-    return (struct report){.area = server->area, .state = &server->state, .sums = &sums, .processes = processes};
+    return (struct report){
+        .area = server->area, .state = &server->state, .sums = &sums, .processes = processes, .queues = &queues};
 }
 
 enum ctl_exit show(struct server *server, const char *word, const char *pattern)

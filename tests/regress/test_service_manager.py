@@ -289,6 +289,8 @@ def test_the_unit_file(unit):
     assert service["NoNewPrivileges"] in ("yes", "true") and service["ProtectSystem"] == "strict"
     for key in "ProtectHome", "PrivateTmp", "ProtectKernelTunables", "ProtectControlGroups", "RestrictAddressFamilies":
         assert service[key] not in ("no", "false")
+    families = {"AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"}  # the last one: figures of the accept queues
+    assert set(service["RestrictAddressFamilies"].split()) == families
     assert service.get("KillMode", "control-group") == "mixed", "SIGTERM is for the master, not for its workers"
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 

@@ -30,12 +30,13 @@ def tile(name):
 def test_the_page_lives(serve, browser, upstream, tmp_path):
     target = upstream()
     server = serve(listen("pingpong"), listen("status", pool="admin"), listen("echo", name="echo-b"),
-                   listen("proxy", upstream=target.address), pool("admin"), workers=2)
+                   listen("proxy", upstream=target.address), pool("admin"), listen("pingpong", name="late", pool="late"),
+                   pool("late", adopt_after="40s", watchdog_timeout="60s"), workers=2)
     ctl(server, "wait", "--ready")
     page = browser.open(f"http://127.0.0.1:{server.port('status')}/")
     page.wait("document.getElementById('word').textContent === 'serving'")
     assert page.get("getComputedStyle(document.querySelector('#tiles')).display") == "grid"  # its styles are let in
-    assert set(rows(page, "workers")) == {"0", "1", "admin/0"}
+    assert set(rows(page, "workers")) == {"0", "1", "admin/0", "late/0"}
     assert "echo-b" in rows(page, "listeners")
 
     # Figures move under load.
@@ -62,8 +63,20 @@ def test_the_page_lives(serve, browser, upstream, tmp_path):
     # A killed worker shows.
     old = server.worker_pids()[0]
     server.signal(signal.SIGKILL, old)
-    page.wait(f"{CELLS.format('workers')}.some(cells => cells[0] === '0' && cells[1] !== '{old}' && cells[11] === 'signal 1')")
+    page.wait(f"{CELLS.format('workers')}.some(cells => cells[0] === '0' && cells[1] !== '{old}' && cells[12] === 'signal 1')")
     page.wait("document.getElementById('events').innerText.includes('killed by SIGKILL')")
+
+    # Who waits to be accepted shows, for the listener and for the worker that does not.
+    assert rows(page, "listeners")["pingpong"][11:13] == ["0", "0"]
+    slow = server.worker_pids("late")[0]
+    server.signal(signal.SIGSTOP, slow)
+    waiters = [server.connect("late") for _ in range(3)]
+    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'late' && cells[11] === '3' && cells[12] === '0')")
+    page.wait(f"{CELLS.format('workers')}.some(cells => cells[0] === 'late/0' && cells[10] === '3')")
+    server.signal(signal.SIGCONT, slow)
+    for waiter in waiters:
+        waiter.ask(*PING)
+    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'late' && cells[11] === '0')")
 
     # An upgrade is survived, and told.
     before = page.get("answered")

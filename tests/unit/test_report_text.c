@@ -11,6 +11,7 @@
 #include "common/report_json.h"
 #include "common/report_metrics.h"
 #include "common/report_table.h"
+#include "common/report_table_queues.h"
 #include "common/stats_number.h"
 #include "tests/unit/unit.h"
 #include <string.h>
@@ -1359,6 +1360,165 @@ static void test_lists_go_on_in_the_next_line(void)
     }
 }
 
+/* ---- accept queues ---- */
+
+static struct report_queues queues;
+
+static void add_queue(const struct queue_place *place, const struct sock_queue *figures)
+{
+    struct report_queue *queue = report_queues_add(&queues, place);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(queue);
+    queue->is_known = figures != NULL;
+    queue->figures = figures ? *figures : (struct sock_queue){0};
+}
+
+static void begin_with_queues(void)
+{
+    begin();
+    queues.count = queues.total = 0;
+    add_queue(&(struct queue_place){.slot = 0}, &(struct sock_queue){.limit = 128, .has_drops = true});
+    add_queue(&(struct queue_place){.slot = 1},
+              &(struct sock_queue){.length = 3, .limit = 128, .drops = 12345, .has_drops = true});
+    add_queue(&(struct queue_place){.slot = 2}, NULL); /* it does not listen */
+    add_queue(&(struct queue_place){.address = 1, .slot = QUEUE_SHARED},
+              &(struct sock_queue){.length = 1, .limit = 64});
+    add_queue(&(struct queue_place){.listener = 1}, &(struct sock_queue){.limit = 4096, .drops = 5, .has_drops = true});
+    report.queues = &queues;
+    table[0] = '\0';
+}
+
+static void end_with_queues(void)
+{
+    report.queues = NULL;
+    end();
+}
+
+static void test_json_of_queues(void)
+{
+    begin_with_queues();
+    char *text = written_by(report_json);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, "\"adopted_queues\": 1, \"queue_length\": 0, \"queue_drops\": 0, \"respawns\""));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, "\"adopted_queues\": 0, \"queue_length\": 3, \"queue_drops\": 12345, \"respawns\""));
+    CU_ASSERT_PTR_NOT_NULL(strstr(
+        text, "\"unix:/run/\\\"echo\\\"\"], \"queue_length\": 4, \"queue_drops\": 12345, \"queues\": [{\"address\": "
+              "\"127.0.0.1:7\", \"slot\": 0, \"length\": 0, \"limit\": 128, \"drops\": 0}, {\"address\": "
+              "\"127.0.0.1:7\", \"slot\": 1, \"length\": 3, \"limit\": 128, \"drops\": 12345}, {\"address\": "
+              "\"127.0.0.1:7\", \"slot\": 2}, {\"address\": \"unix:/run/\\\"echo\\\"\", \"slot\": null, "
+              "\"length\": 1, \"limit\": 64}], \"sessions_open\": 1188286"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text,
+                                  "\"queue_length\": 0, \"queue_drops\": 5, \"queues\": [{\"address\": \"0.0.0.0:8\", "
+                                  "\"slot\": 0, \"length\": 0, \"limit\": 4096, \"drops\": 5}], "));
+    free(text);
+    end_with_queues();
+}
+
+/* The kernel tells nothing: no zero takes the place of what is not known. */
+static void test_unknown_queues(void)
+{
+    begin_with_queues();
+    for (unsigned i = 0; i < queues.count; i++)
+        queues.all[i].is_known = false;
+    char *json = written_by(report_json), *metrics = written_by(openmetrics);
+    CU_ASSERT_PTR_NOT_NULL(strstr(json, "], \"queues\": [{\"address\": \"0.0.0.0:8\", \"slot\": 0}], "));
+    CU_ASSERT(!strstr(json, "queue_length") && !strstr(json, "queue_drops"));
+    CU_ASSERT(!strstr(metrics, "\nccserver_listen_queue") && !strstr(metrics, "\nccserver_listen_drops"));
+    report_table_queues(&report, QUEUES_ALL, add_line);
+    CU_ASSERT_PTR_NOT_NULL(strstr(table, "\n  a \"bank\"      bank/0              -       -       - 0.0.0.0:8\n"));
+    free(json);
+    free(metrics);
+    end_with_queues();
+}
+
+/* The address stands where a listener has several; what all workers share has none of them. */
+static void test_metrics_of_queues(void)
+{
+    static const char expected[] =
+        "# TYPE ccserver_listen_queue_length gauge\n"
+        "# HELP ccserver_listen_queue_length connections that wait in this accept queue\n"
+        "ccserver_listen_queue_length{listener=\"echo\",pool=\"main\",address=\"127.0.0.1:7\",worker=\"0\"} 0\n"
+        "ccserver_listen_queue_length{listener=\"echo\",pool=\"main\",address=\"127.0.0.1:7\",worker=\"1\"} 3\n"
+        "ccserver_listen_queue_length{listener=\"echo\",pool=\"main\",address=\"unix:/run/\\\"echo\\\"\",worker=\"\"} "
+        "1\n"
+        "ccserver_listen_queue_length{listener=\"a \\\"bank\\\"\",pool=\"bank\",worker=\"0\"} 0\n"
+        "# TYPE ccserver_listen_queue_limit gauge\n"
+        "# HELP ccserver_listen_queue_limit connections that may wait in this accept queue\n"
+        "ccserver_listen_queue_limit{listener=\"echo\",pool=\"main\",address=\"127.0.0.1:7\",worker=\"0\"} 128\n"
+        "ccserver_listen_queue_limit{listener=\"echo\",pool=\"main\",address=\"127.0.0.1:7\",worker=\"1\"} 128\n"
+        "ccserver_listen_queue_limit{listener=\"echo\",pool=\"main\",address=\"unix:/run/\\\"echo\\\"\",worker=\"\"} "
+        "64\n"
+        "ccserver_listen_queue_limit{listener=\"a \\\"bank\\\"\",pool=\"bank\",worker=\"0\"} 4096\n"
+        "# TYPE ccserver_listen_drops counter\n"
+        "# HELP ccserver_listen_drops packets of new connections that this accept queue had no room for\n"
+        "ccserver_listen_drops_total{listener=\"echo\",pool=\"main\",address=\"127.0.0.1:7\",worker=\"0\"} 0\n"
+        "ccserver_listen_drops_total{listener=\"echo\",pool=\"main\",address=\"127.0.0.1:7\",worker=\"1\"} 12345\n"
+        "ccserver_listen_drops_total{listener=\"a \\\"bank\\\"\",pool=\"bank\",worker=\"0\"} 5\n"
+        "# TYPE ccserver_sessions_open gauge\n";
+
+    begin_with_queues();
+    char *text = written_by(openmetrics), *part = strstr(text, "# TYPE ccserver_listen_");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+    char *behind = strstr(part, "# HELP ccserver_sessions_open");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(behind);
+    *behind = '\0';
+    check_text(part, expected);
+    free(text);
+    text = written_by(prometheus);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n# TYPE ccserver_listen_drops_total counter\n"));
+    free(text);
+    end_with_queues();
+}
+
+/* In the tables of all only those in which somebody waits, or that have dropped somebody. */
+static void test_table_of_queues(void)
+{
+    static const char used[] = "  accept queue  worker         length   limit   drops address\n"
+                               "  echo          1                   3     128   12.3k 127.0.0.1:7\n"
+                               "  echo          all                 1      64       - unix:/run/\"echo\"\n"
+                               "  a \"bank\"      bank/0              0    4096       5 0.0.0.0:8\n";
+
+    begin_with_queues();
+    report_table_queues(&report, QUEUES_ALL, add_line);
+    check_text(table, "  accept queue  worker         length   limit   drops address\n"
+                      "  echo          0                   0     128       0 127.0.0.1:7\n"
+                      "  echo          1                   3     128   12.3k 127.0.0.1:7\n"
+                      "  echo          2                   -       -       - 127.0.0.1:7\n"
+                      "  echo          all                 1      64       - unix:/run/\"echo\"\n"
+                      "  a \"bank\"      bank/0              0    4096       5 0.0.0.0:8\n");
+    table[0] = '\0';
+    report_table_queues(&report, QUEUES_IN_USE, add_line);
+    check_text(table, used);
+    table[0] = '\0';
+    report_table(&report, &sums, add_line);
+    CU_ASSERT_STRING_EQUAL(table + strlen(table) - strlen(used), used);
+    table[0] = '\0';
+    report_table_listeners(&report, &sums, add_line);
+    CU_ASSERT_STRING_EQUAL(table + strlen(table) - strlen(used), used);
+    end_with_queues();
+}
+
+static void test_wide_rows_of_queues(void)
+{
+    begin_with_queues();
+    queues.count = 1;
+    strlcpy(state.listeners[0].name, "fourteen chars", STATE_NAME_SIZE);
+    memset(state.listeners[0].addresses[0], 'x', 46);
+    strlcpy(state.listeners[0].addresses[0] + 46, "", 2);
+    report_table_queues(&report, QUEUES_ALL, add_line);
+    check_text(table, "  accept queue  worker         length   limit   drops address\n"
+                      "  fourteen chars 0\n"
+                      "                                    0     128       0 "
+                      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n"
+                      "  (4 more are not looked at)\n");
+    strlcpy(state.listeners[0].addresses[0] + 46, "y", 2);
+    table[0] = '\0';
+    report_table_queues(&report, QUEUES_ALL, add_line);
+    CU_ASSERT_PTR_NOT_NULL(strstr(table, " xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx+\n"));
+    end_with_queues();
+}
+
 /* ---- sums ---- */
 
 static void test_copy(void)
@@ -1428,6 +1588,11 @@ int main(void)
         {"table of a new server", test_table_of_a_new_server},
         {"names and columns", test_names_and_columns},
         {"lists go on in the next line", test_lists_go_on_in_the_next_line},
+        {"JSON of queues", test_json_of_queues},
+        {"unknown queues", test_unknown_queues},
+        {"metrics of queues", test_metrics_of_queues},
+        {"table of queues", test_table_of_queues},
+        {"wide rows of queues", test_wide_rows_of_queues},
         {"copy", test_copy},
         {"wild numbers", test_wild_numbers},
         {"times", test_times},

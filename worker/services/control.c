@@ -353,6 +353,7 @@ static const struct command commands[] = {
     {"json", 0, 0, false, show, 0, "all of the statistics as one JSON document"},
     {"workers", 0, 0, false, show, 0, "a row for each worker"},
     {"listeners", 0, 0, false, show, 0, "a row for each listener, with its traffic"},
+    {"queues", 0, 0, false, show, 0, "a row for each accept queue"},
     {"pools", 0, 0, false, show, 0, "a row for each pool"},
     {"stat", 0, 1, false, show, 0, "[PATTERN]: every figure, or those that match"},
     {"metrics", 0, 0, false, show, 0, "the same as OpenMetrics"},
