@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void report_sums_process(const struct stats_block *block, struct report_row *row)
+/* What stands before the listeners. */
+static void take_process(const struct stats_block *block, struct report_row *row)
 {
     *row = (struct report_row){.turns = stats_read(&block->turns),
                                .longest_turn_us = stats_read(&block->longest_turn_us),
@@ -14,6 +15,11 @@ void report_sums_process(const struct stats_block *block, struct report_row *row
                                .log_dropped = stats_read(&block->log_dropped)};
     for (unsigned i = 0; i < DURATION_BUCKETS; i++)
         row->turn_times[i] = stats_read(&block->turn_times[i]);
+}
+
+void report_sums_process(const struct stats_block *block, struct report_row *row)
+{
+    take_process(block, row);
     for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
         stats_add(&row->traffic, &block->listeners[i]);
 }
@@ -21,9 +27,11 @@ void report_sums_process(const struct stats_block *block, struct report_row *row
 static void take(const struct stats_block *copy, const struct stats_totals *totals, struct report_sums *sums,
                  struct report_row *row)
 {
-    report_sums_process(copy, row);
-    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+    take_process(copy, row);
+    for (unsigned i = 0; i < sums->listeners_used; i++) {
+        stats_add(&row->traffic, &copy->listeners[i]);
         stats_add(&sums->listeners[i], &copy->listeners[i]);
+    }
     stats_add(&row->traffic, &totals->forgotten);
     stats_add(&sums->forgotten, &totals->forgotten);
     for (unsigned i = 0; i < RESPAWNS; i++)
@@ -64,6 +72,9 @@ void report_sums_take(const struct stats_area *area, struct report_sums *sums)
 {
     memset(sums, 0, offsetof(struct report_sums, rows));
     sums->at_ms = clock_now_ms();
+    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+        if (area->names[i][0] != '\0')
+            sums->listeners_used = i + 1;
     sums->numbers = area->numbers_used < STATS_NUMBERS_MAX ? area->numbers_used : STATS_NUMBERS_MAX;
     for (unsigned i = 0; i < sums->numbers; i++)
         take_number(area, i, sums);

@@ -29,6 +29,7 @@ struct report_sums {
     uint64_t at_ms; /* real time */
     struct stats_listener listeners[STATS_LISTENERS_MAX], forgotten;
     char names[STATS_LISTENERS_MAX][STATS_NAME_SIZE]; /* of the listeners at that time */
+    unsigned listeners_used;                          /* no listener from here on has ever had a name */
     uint64_t respawns[RESPAWNS];
     uint64_t minute_ms; /* how long `minute` is: less in a young server; 0: nobody knows yet what has been in it */
     struct minute_counts minute;  /* durations of the last minute; names are as above */

@@ -1,4 +1,5 @@
 #include "common/stats_count.h"
+#include <string.h>
 
 /* ---- what a worker has written ---- */
 
@@ -108,12 +109,16 @@ uint64_t stats_open(const struct stats_listener *listener)
 /* Has anything been counted? A service may count what no client has asked for. */
 static bool is_used(const struct stats_listener *listener)
 {
-    const stats_counter *counters = (const stats_counter *)listener;
+    static const struct stats_listener nothing;
 
-    for (unsigned i = 0; i < sizeof(*listener) / sizeof(counters[0]); i++)
-        if (stats_read(&counters[i]))
-            return true;
-    return false;
+    return memcmp((const void *)listener, (const void *)&nothing, sizeof(nothing)) != 0; /* counters, without gaps */
+}
+
+/* Most counters are zero, and to look costs less than a locked instruction. */
+static void add(stats_counter *total, uint64_t count)
+{
+    if (count > 0)
+        atomic_fetch_add(total, count);
 }
 
 void stats_add(struct stats_listener *total, const struct stats_listener *listener)
@@ -122,15 +127,15 @@ void stats_add(struct stats_listener *total, const struct stats_listener *listen
         return;
     /* Ends before beginnings: a session that comes and goes meanwhile must not seem to have ended only. */
     for (unsigned i = 0; i < CLOSE_REASONS; i++)
-        atomic_fetch_add(&total->closed[i], stats_read(&listener->closed[i]));
-#define X(name, metric, help) atomic_fetch_add(&total->name, stats_read(&listener->name));
+        add(&total->closed[i], stats_read(&listener->closed[i]));
+#define X(name, metric, help) add(&total->name, stats_read(&listener->name));
     STATS_COUNTERS(X)
 #undef X
     for (unsigned i = 0; i < STATS_OWN_COUNTERS; i++)
-        atomic_fetch_add(&total->own[i], stats_read(&listener->own[i]));
+        add(&total->own[i], stats_read(&listener->own[i]));
     for (unsigned i = 0; i < DURATIONS; i++)
         for (unsigned j = 0; j < DURATION_BUCKETS; j++)
-            atomic_fetch_add(&total->durations[i][j], stats_read(&listener->durations[i][j]));
+            add(&total->durations[i][j], stats_read(&listener->durations[i][j]));
 }
 
 static void add_process(struct stats_block *total, const struct process_counts *counts)
