@@ -28,12 +28,27 @@ static unsigned utf8_length(const unsigned char *text)
     return code < least[length] || code > 0x10ffff || surrogate ? 0 : length;
 }
 
+/* How many characters stand for themselves. */
+static size_t plain_length(const unsigned char *text)
+{
+    size_t length = 0;
+
+    while (text[length] >= ' ' && text[length] < 0x7f && text[length] != '"' && text[length] != '\\')
+        length++;
+    return length;
+}
+
 void report_json_string(FILE *out, const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
 
     fputc('"', out);
     while (*at) {
+        size_t plain = plain_length(at);
+        fwrite(at, 1, plain, out);
+        at += plain;
+        if (*at == '\0')
+            break;
         unsigned length = utf8_length(at);
         if (length == 0)
             fprintf(out, "\\ufffd");
@@ -64,7 +79,10 @@ static void json_durations(FILE *out, const char *name, const uint64_t counts[DU
     json_quantiles(out, name, counts);
     fprintf(out, ", \"counts\": [");
     for (unsigned i = 0; i < DURATION_BUCKETS; i++)
-        fprintf(out, "%s%" PRIu64, i ? ", " : "", counts[i]);
+        if (counts[i] == 0) /* as most are: a report has thousands of them */
+            fputs(i ? ", 0" : "0", out);
+        else
+            fprintf(out, "%s%" PRIu64, i ? ", " : "", counts[i]);
     fprintf(out, "]}");
 }
 

@@ -1,4 +1,5 @@
 #include "common/report_metrics.h"
+#include "common/report_metrics_queues.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
 #include <string.h>
@@ -13,48 +14,39 @@ struct document {
     const struct report *report;
 };
 
-/* What is not allowed as it is, within quotes or in a help. */
-static void print_escaped(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '\\' || *text == '"')
-            fputc('\\', out);
-        if (*text == '\n')
-            fputs("\\n", out);
-        else
-            fputc(*text, out);
-    }
-}
-
-/* Of all samples of this name. A counter's samples are called NAME_total, and in the older format so is the family. */
 static void family(const struct document *document, enum type type, const char *name, const char *unit,
                    const char *help)
 {
-    bool is_old = document->format == METRICS_PROMETHEUS;
     static const char *const types[] = {[COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram"};
-    const char *total = is_old && type == COUNTER ? "_total" : "";
-    FILE *out = document->out;
 
-    fprintf(out, "# TYPE ccserver_%s%s %s\n", name, total, types[type]);
-    if (unit && !is_old)
-        fprintf(out, "# UNIT ccserver_%s %s\n", name, unit);
-    fprintf(out, "# HELP ccserver_%s%s ", name, total);
-    print_escaped(out, help);
-    fputc('\n', out);
+    metrics_family(document->out, document->format, types[type], name, unit, help);
 }
 
 static void label(FILE *out, const char *before, const char *name, const char *value)
 {
-    fprintf(out, "%s%s=\"", before, name);
-    print_escaped(out, value);
-    fputc('"', out);
+    fprintf(out, "%s%s=\"%s\"", before, name, metrics_escaped(value));
+}
+
+/* Labels of the listeners of the present document: they stand in it again and again. */
+enum { LABELS_SIZE = 64 + 2 * (STATE_NAME_SIZE + STATE_NAME_SIZE + STATE_POOL_SIZE) };
+static char listener_texts[STATE_LISTENERS_MAX][LABELS_SIZE];
+static const struct state_listener *first_listener;
+
+static void prepare_labels(const struct master_state *state)
+{
+    first_listener = state->listeners;
+    for (unsigned i = 0; i < state->listener_count; i++) {
+        const struct state_listener *listener = &state->listeners[i];
+        listener_texts[i][0] = '\0';
+        metrics_add_label(listener_texts[i], LABELS_SIZE, "{", "listener", listener->name);
+        metrics_add_label(listener_texts[i], LABELS_SIZE, ",", "service", listener->service);
+        metrics_add_label(listener_texts[i], LABELS_SIZE, ",", "pool", listener->pool);
+    }
 }
 
 static void listener_labels(FILE *out, const struct state_listener *listener)
 {
-    label(out, "{", "listener", listener->name);
-    label(out, ",", "service", listener->service);
-    label(out, ",", "pool", listener->pool);
+    fputs(listener_texts[listener - first_listener], out);
 }
 
 static void worker_labels(FILE *out, const struct state_worker *worker)
@@ -142,6 +134,15 @@ static void disabled_metrics(const struct document *document)
 
 /* ---- workers ---- */
 
+/* Print the end of a sample. Most values are whole numbers, which are printed in a fraction of the time. */
+static void print_value(FILE *out, double value)
+{
+    if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value)
+        fprintf(out, "} %" PRIu64 "\n", (uint64_t)value);
+    else
+        fprintf(out, "} %.17g\n", value);
+}
+
 /* The samples of one family, for each slot that serves. */
 static void each_worker(FILE *out, const struct report *report, const char *name,
                         double (*value)(const struct state_worker *worker, const struct report_row *row))
@@ -152,7 +153,7 @@ static void each_worker(FILE *out, const struct report *report, const char *name
             continue;
         fprintf(out, "ccserver_%s", name);
         worker_labels(out, worker);
-        fprintf(out, "} %.17g\n", value(worker, report_sums_worker(report, worker)));
+        print_value(out, value(worker, report_sums_worker(report, worker)));
     }
 }
 
@@ -203,7 +204,7 @@ static void each_process(const struct document *document, const char *name,
             continue;
         fprintf(document->out, "ccserver_%s", name);
         worker_labels(document->out, worker);
-        fprintf(document->out, "} %.17g\n", value(&report->processes[i]));
+        print_value(document->out, value(&report->processes[i]));
     }
 }
 
@@ -288,6 +289,16 @@ static void closed_metrics(const struct document *document)
     }
 }
 
+/* The limit of a bucket in seconds: it stands in a document once for each listener. */
+static const char *limit_text(unsigned bucket)
+{
+    static char texts[DURATION_BUCKETS][24];
+
+    if (texts[bucket][0] == '\0')
+        snprintf(texts[bucket], sizeof(texts[bucket]), "%.9g", (double)duration_limit_ns(bucket) / 1e9);
+    return texts[bucket];
+}
+
 /* How long all of them took together is not known, so there is neither a _sum nor the _count that asks for one. */
 static void duration_of(FILE *out, const char *name, const struct state_listener *listener,
                         const uint64_t counts[DURATION_BUCKETS])
@@ -300,7 +311,7 @@ static void duration_of(FILE *out, const char *name, const struct state_listener
             continue;
         fprintf(out, "ccserver_%s_seconds_bucket", name);
         listener_labels(out, listener);
-        fprintf(out, ",le=\"%.9g\"} %" PRIu64 "\n", (double)duration_limit_ns(i) / 1e9, count);
+        fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", limit_text(i), count);
     }
     fprintf(out, "ccserver_%s_seconds_bucket", name);
     listener_labels(out, listener);
@@ -361,65 +372,6 @@ static void own_family(const struct document *document, const struct state_count
     }
 }
 
-/* ---- accept queues ---- */
-
-static void queue_labels(FILE *out, const struct master_state *state, const struct queue_place *place)
-{
-    const struct state_listener *listener = &state->listeners[place->listener];
-
-    label(out, "{", "listener", listener->name);
-    label(out, ",", "pool", listener->pool);
-    if (listener->address_count > 1)
-        label(out, ",", "address", listener->addresses[place->address]);
-    if (place->slot == QUEUE_SHARED)
-        fprintf(out, ",worker=\"\"");
-    else
-        fprintf(out, ",worker=\"%u\"", place->slot);
-}
-
-static void each_queue(const struct document *document, const char *name, bool of_drops,
-                       uint32_t (*value)(const struct sock_queue *figures))
-{
-    const struct report *report = document->report;
-
-    for (unsigned i = 0; i < report->queues->count; i++) {
-        const struct report_queue *queue = &report->queues->all[i];
-        if (!queue->is_known || (of_drops && !queue->figures.has_drops))
-            continue;
-        fprintf(document->out, "ccserver_%s", name);
-        queue_labels(document->out, report->state, &queue->place);
-        fprintf(document->out, "} %" PRIu32 "\n", value(&queue->figures));
-    }
-}
-
-static uint32_t length_of(const struct sock_queue *figures)
-{
-    return figures->length;
-}
-
-static uint32_t limit_of(const struct sock_queue *figures)
-{
-    return figures->limit;
-}
-
-static uint32_t drops_of(const struct sock_queue *figures)
-{
-    return figures->drops;
-}
-
-static void queue_metrics(const struct document *document)
-{
-    if (!document->report->queues)
-        return;
-    family(document, GAUGE, "listen_queue_length", NULL, "connections that wait in this accept queue");
-    each_queue(document, "listen_queue_length", false, length_of);
-    family(document, GAUGE, "listen_queue_limit", NULL, "connections that may wait in this accept queue");
-    each_queue(document, "listen_queue_limit", false, limit_of);
-    family(document, COUNTER, "listen_drops", NULL,
-           "packets of new connections that this accept queue had no room for");
-    each_queue(document, "listen_drops_total", true, drops_of);
-}
-
 static void listener_metrics(const struct document *document)
 {
     const struct report *report = document->report;
@@ -449,13 +401,14 @@ void report_metrics(FILE *out, const struct report *report, enum metrics_format 
 {
     const struct document document = {.out = out, .format = format, .report = report};
 
+    prepare_labels(report->state);
     build_metrics(&document);
     server_metrics(&document);
     pool_metrics(&document);
     disabled_metrics(&document);
     worker_metrics(&document);
     process_metrics(&document);
-    queue_metrics(&document);
+    report_metrics_queues(out, report, format);
     listener_metrics(&document);
     if (format == METRICS_OPENMETRICS)
         fprintf(out, "# EOF\n");

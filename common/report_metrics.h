@@ -5,11 +5,9 @@
 #ifndef COMMON_REPORT_METRICS_H
 #define COMMON_REPORT_METRICS_H
 
+#include "common/metrics_text.h"
 #include "common/report_sums.h"
 #include <stdio.h>
-
-/* Formats. The older one is that of Prometheus, version 0.0.4: it has no units and no type `info`. */
-enum metrics_format { METRICS_OPENMETRICS, METRICS_PROMETHEUS };
 
 /* Write the document, with the "# EOF" of OpenMetrics. Errors are those of `out`. */
 void report_metrics(FILE *out, const struct report *report, enum metrics_format format);

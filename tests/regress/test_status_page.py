@@ -67,16 +67,16 @@ def test_the_page_lives(serve, browser, upstream, tmp_path):
     page.wait("document.getElementById('events').innerText.includes('killed by SIGKILL')")
 
     # Who waits to be accepted shows, for the listener and for the worker that does not.
-    assert rows(page, "listeners")["pingpong"][11:13] == ["0", "0"]
+    assert rows(page, "listeners")["pingpong"][13:15] == ["0", "0"]
     slow = server.worker_pids("late")[0]
     server.signal(signal.SIGSTOP, slow)
     waiters = [server.connect("late") for _ in range(3)]
-    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'late' && cells[11] === '3' && cells[12] === '0')")
+    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'late' && cells[13] === '3' && cells[14] === '0')")
     page.wait(f"{CELLS.format('workers')}.some(cells => cells[0] === 'late/0' && cells[10] === '3')")
     server.signal(signal.SIGCONT, slow)
     for waiter in waiters:
         waiter.ask(*PING)
-    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'late' && cells[11] === '0')")
+    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'late' && cells[13] === '0')")
 
     # An upgrade is survived, and told.
     before = page.get("answered")

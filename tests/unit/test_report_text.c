@@ -1407,7 +1407,7 @@ static void test_json_of_queues(void)
               "\"127.0.0.1:7\", \"slot\": 0, \"length\": 0, \"limit\": 128, \"drops\": 0}, {\"address\": "
               "\"127.0.0.1:7\", \"slot\": 1, \"length\": 3, \"limit\": 128, \"drops\": 12345}, {\"address\": "
               "\"127.0.0.1:7\", \"slot\": 2}, {\"address\": \"unix:/run/\\\"echo\\\"\", \"slot\": null, "
-              "\"length\": 1, \"limit\": 64}], \"sessions_open\": 1188286"));
+              "\"length\": 1, \"limit\": 64}], \"sessions_open\": "));
     CU_ASSERT_PTR_NOT_NULL(strstr(text,
                                   "\"queue_length\": 0, \"queue_drops\": 5, \"queues\": [{\"address\": \"0.0.0.0:8\", "
                                   "\"slot\": 0, \"length\": 0, \"limit\": 4096, \"drops\": 5}], "));
