@@ -31,7 +31,8 @@ def test_the_page_lives(serve, browser, upstream, tmp_path):
     target = upstream()
     server = serve(listen("pingpong"), listen("status", pool="admin"), listen("echo", name="echo-b"),
                    listen("proxy", upstream=target.address), pool("admin"), listen("pingpong", name="late", pool="late"),
-                   pool("late", adopt_after="40s", watchdog_timeout="60s"), workers=2)
+                   pool("late", adopt_after="40s", watchdog_timeout="60s"),
+                   listen("control", bind=None, pool="admin"), workers=2)
     ctl(server, "wait", "--ready")
     page = browser.open(f"http://127.0.0.1:{server.port('status')}/")
     page.wait("document.getElementById('word').textContent === 'serving'")
@@ -59,6 +60,12 @@ def test_the_page_lives(serve, browser, upstream, tmp_path):
         far.send(b"answer")
         question.expect(b"answer")
     page.wait(has_upstreams)
+
+    # So does what an operator does to a listener.
+    ctl(server, "disable", "echo-b")
+    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'echo-b (disabled)')")
+    ctl(server, "enable", "echo-b")
+    page.wait(f"{CELLS.format('listeners')}.some(cells => cells[0] === 'echo-b')")
 
     # A killed worker shows.
     old = server.worker_pids()[0]
