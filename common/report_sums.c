@@ -43,7 +43,7 @@ static void take_number(const struct stats_area *area, unsigned number, struct r
 {
     static struct stats_block copy;
 
-    stats_sum(area, number, &copy);
+    stats_sum(area, number, sums->listeners_used, &copy);
     take(&copy, &area->totals[number], sums, &sums->rows[number]);
 }
 
@@ -52,7 +52,7 @@ static void take_renumbered(const struct stats_area *area, struct report_sums *s
     static struct stats_block copy;
 
     memset(&copy, 0, sizeof(copy));
-    stats_add_totals(&copy, &area->renumbered);
+    stats_add_totals(&copy, &area->renumbered, sums->listeners_used);
     take(&copy, &area->renumbered, sums, &sums->renumbered);
 }
 

@@ -258,7 +258,7 @@ static void fold(struct stats_area *area, uint32_t index)
     struct view *view = &views[index];
 
     if (view->block && view->serial == entry->serial)
-        stats_add_block(&area->totals[entry->taken - 1].total, view->block, entry->taken - 1, entry->owner, true);
+        stats_add_dead(&area->totals[entry->taken - 1].total, view->block, entry->taken - 1, entry->owner);
     drop_view(view);
     release_entry(entry);
 }
@@ -268,13 +268,13 @@ void stats_fold(struct stats_area *area, struct stats_block *block)
     fold(area, index_of(area, block));
 }
 
-void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total)
+void stats_sum(const struct stats_area *area, unsigned number, unsigned listeners, struct stats_block *total)
 {
-    memset(total, 0, sizeof(*total));
-    stats_add_totals(total, &area->totals[number]);
+    memset(total, 0, offsetof(struct stats_block, listeners) + listeners * sizeof(total->listeners[0]));
+    stats_add_totals(total, &area->totals[number], listeners);
     for (uint32_t i = 0; i < blocks_of(area); i++)
         if (area->entries[i].taken == number + 1 && views[i].block && views[i].serial == area->entries[i].serial)
-            stats_add_block(total, views[i].block, number, area->entries[i].owner, false);
+            stats_add_block(total, views[i].block, number, area->entries[i].owner, listeners);
 }
 
 void stats_sum_durations(const struct stats_area *area, unsigned number, struct minute_counts *total)

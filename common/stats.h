@@ -228,8 +228,8 @@ const struct stats_entry *stats_other(const struct stats_area *area, pid_t self,
 
 /* ---- sums ---- */
 
-/* What the living and the dead of slot `number` have counted. */
-void stats_sum(const struct stats_area *area, unsigned number, struct stats_block *total);
+/* What the living and the dead of slot `number` have counted, for the first `listeners` of all. */
+void stats_sum(const struct stats_area *area, unsigned number, unsigned listeners, struct stats_block *total);
 
 /*
  * Add the durations that the living and the dead of slot `number` have counted, of the listeners that are named in

@@ -149,26 +149,23 @@ static void add_process(struct stats_block *total, const struct process_counts *
         atomic_store(&total->longest_turn_us, counts->longest_turn_us);
 }
 
-void stats_add_totals(struct stats_block *total, const struct stats_totals *totals)
+void stats_add_totals(struct stats_block *total, const struct stats_totals *totals, unsigned listeners)
 {
     const struct process_counts counts = read_process(&totals->total);
 
     add_process(total, &counts);
-    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++)
+    for (unsigned i = 0; i < listeners; i++)
         stats_add(&total->listeners[i], &totals->total.listeners[i]);
 }
 
-void stats_add_block(struct stats_block *total, const struct stats_block *block, unsigned number, pid_t owner,
-                     bool is_gone)
+static void add_block(struct stats_block *total, const struct stats_block *block, unsigned listeners, bool is_gone)
 {
     const struct process_counts counts = read_process(block);
     struct stats_listener copy;
 
-    if (stats_error(block, number, owner))
-        return;
     if (!is_impossible(&counts))
         add_process(total, &counts);
-    for (unsigned i = 0; i < STATS_LISTENERS_MAX; i++) {
+    for (unsigned i = 0; i < listeners; i++) {
         if (!is_used(&block->listeners[i]))
             continue;
         read_listener(&copy, &block->listeners[i]);
@@ -178,6 +175,19 @@ void stats_add_block(struct stats_block *total, const struct stats_block *block,
             copy.lost += stats_open(&copy);
         stats_add(&total->listeners[i], &copy);
     }
+}
+
+void stats_add_block(struct stats_block *total, const struct stats_block *block, unsigned number, pid_t owner,
+                     unsigned listeners)
+{
+    if (!stats_error(block, number, owner))
+        add_block(total, block, listeners, false);
+}
+
+void stats_add_dead(struct stats_block *total, const struct stats_block *block, unsigned number, pid_t owner)
+{
+    if (!stats_error(block, number, owner))
+        add_block(total, block, STATS_LISTENERS_MAX, true);
 }
 
 static void add_durations(uint64_t *total, const stats_counter *counts, unsigned count)

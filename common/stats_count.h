@@ -17,9 +17,9 @@ const char *stats_counters_error(const struct stats_area *area, const struct sta
 /* Sessions of this listener that have neither been closed nor lost. */
 uint64_t stats_open(const struct stats_listener *listener);
 
-/* Sum `listener`, or all that the dead have counted, into `total`. */
+/* Sum `listener`, or what the dead have counted for the first `listeners` of them, into `total`. */
 void stats_add(struct stats_listener *total, const struct stats_listener *listener);
-void stats_add_totals(struct stats_block *total, const struct stats_totals *totals);
+void stats_add_totals(struct stats_block *total, const struct stats_totals *totals, unsigned listeners);
 
 /* Sum the durations that have been counted in `block`, of the listeners that are named in `total`; without those that
  * cannot be. */
@@ -27,9 +27,10 @@ void stats_add_durations(struct minute_counts *total, const struct stats_block *
 
 /*
  * Sum what the worker of slot `number`, started by `owner`, has counted in `block`: nothing when its head is damaged, nor
- * of a listener whose counters contradict each other. `is_gone`: what it has not closed is lost.
+ * of a listener whose counters contradict each other. stats_add_dead(): what it has not closed is lost.
  */
 void stats_add_block(struct stats_block *total, const struct stats_block *block, unsigned number, pid_t owner,
-                     bool is_gone);
+                     unsigned listeners);
+void stats_add_dead(struct stats_block *total, const struct stats_block *block, unsigned number, pid_t owner);
 
 #endif

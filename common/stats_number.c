@@ -35,7 +35,7 @@ static void renumber(struct stats_area *area, unsigned number)
 
     for (unsigned i = 0; i < RESPAWNS; i++)
         atomic_fetch_add(&to->respawns[i], stats_read(&totals->respawns[i]));
-    stats_add_totals(&to->total, totals);
+    stats_add_totals(&to->total, totals, STATS_LISTENERS_MAX);
     stats_add(&to->forgotten, &totals->forgotten);
     memset(totals, 0, sizeof(*totals));
 }

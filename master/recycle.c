@@ -39,7 +39,7 @@ static bool is_due(const struct fleet *fleet, const struct pool *pool, const str
     if (!slot->block || slot->supervised.state != SUPERVISOR_RUNNING)
         return false;
     if (slot->serial <= pool->restart_serial) {
-        strcpy(text, "is to be restarted");
+        snprintf(text, TEXT_SIZE, "is to be restarted");
         return true;
     }
     /* One that is too large again at once gains nothing by being replaced again and again. */

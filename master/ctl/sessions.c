@@ -52,17 +52,16 @@ static int width_of(const char *name)
     return is_figure(name) ? 9 : 10;
 }
 
-/* A figure as people read it. */
+/* A figure as people read it; "": it is none. */
 static void format(char cell[REPORT_CELL_SIZE], const char *name, const char *value)
 {
-    if (!is_number(value))
-        cell[0] = '\0';
-    else if (ends_with(name, "_ms"))
+    cell[0] = '\0';
+    if (!is_figure(name) || !is_number(value))
+        return;
+    if (ends_with(name, "_ms"))
         report_time(cell, strtoull(value, NULL, 10) * 1000);
-    else if (is_figure(name))
-        report_bytes(cell, strtoull(value, NULL, 10));
     else
-        cell[0] = '\0';
+        report_bytes(cell, strtoull(value, NULL, 10));
 }
 
 static void print_row(char *const *fields, unsigned count, bool is_heading)

@@ -105,9 +105,10 @@ static void check_identity(const struct stats_block *block)
 static void check_nothing_counted(const struct stats_block *block)
 {
     static const struct stats_block zero;
-    size_t begin = offsetof(struct stats_block, turns);
+    size_t begin = offsetof(struct stats_block, turns),
+           end = offsetof(struct stats_block, listeners) + sizeof(zero.listeners);
 
-    CU_ASSERT_EQUAL(memcmp((const char *)block + begin, (const char *)&zero + begin, sizeof(zero) - begin), 0);
+    CU_ASSERT_EQUAL(memcmp((const char *)block + begin, (const char *)&zero + begin, end - begin), 0);
 }
 
 /* ---- the area ---- */
@@ -396,10 +397,10 @@ static void test_head(void)
     block->taken = 0x40000000;
     CU_ASSERT_PTR_NOT_NULL(stats_error(block, NUMBER, getpid()));
     static struct stats_block total;
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     CU_ASSERT_EQUAL(stats_read(&total.turns) + stats_read(&total.listeners[3].accepted), 0);
     stats_fold(area, block); /* what it says of its slot is not asked, and nothing of it counts */
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     CU_ASSERT_EQUAL(stats_read(&total.turns) + stats_read(&total.listeners[3].accepted), 0);
     CU_ASSERT_EQUAL(area->entries[0].taken, 0);
     end();
@@ -464,7 +465,7 @@ static void test_counters_of_the_process(void)
         forgeries[i](block);
         CU_ASSERT_PTR_NOT_NULL(stats_counters_error(area, block));
         for (unsigned folded = 0; folded < 2; folded++) {
-            stats_sum(area, NUMBER, &total);
+            stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
             CU_ASSERT_EQUAL(stats_read(&total.turns) | stats_read(&total.longest_turn_us) |
                                 stats_read(&total.accept_pauses) | stats_read(&total.log_dropped),
                             0);
@@ -494,7 +495,7 @@ static void test_counters(void)
         CU_ASSERT_PTR_NULL(stats_counters_error(area, block));
         count_in_child(block, forgeries[i]);
         CU_ASSERT_PTR_NOT_NULL(stats_counters_error(area, block));
-        stats_sum(area, NUMBER, &total);
+        stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
         check_identity(&total);
         stats_fold(area, block);
         check_identity(&area->totals[NUMBER].total);
@@ -564,7 +565,7 @@ static uint64_t accepted_by_all(void)
 {
     static struct stats_block total;
 
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     check_identity(&total);
     return stats_read(&total.listeners[3].accepted);
 }
@@ -685,7 +686,7 @@ static void test_sum(void)
     some_work(take(NUMBER - 1));
     some_work(take(NUMBER + 1));
     memset(&total, 0xff, sizeof(total));
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     check_identity(&total);
     CU_ASSERT_EQUAL(stats_read(&total.turns), 400);
     CU_ASSERT_EQUAL(stats_read(&total.accept_pauses), 8);
@@ -694,7 +695,7 @@ static void test_sum(void)
     CU_ASSERT_EQUAL(stats_read(&total.listeners[3].lost), 12);
     CU_ASSERT_EQUAL(stats_open(&total.listeners[3]), 12);
     CU_ASSERT_EQUAL(stats_read(&total.listeners[4].accepted), 0);
-    stats_sum(area, 0, &total);
+    stats_sum(area, 0, STATS_LISTENERS_MAX, &total);
     check_nothing_counted(&total);
     end();
 }
@@ -709,7 +710,7 @@ static void test_own_counters_without_clients(void)
     stats_count(&block->listeners[3].own[2], 7);
     stats_count(&block->listeners[4].publications_lost, 5);
     for (unsigned i = 0; i < 2; i++) {
-        stats_sum(area, NUMBER, &total);
+        stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
         CU_ASSERT_EQUAL(stats_read(&total.listeners[3].own[2]), 7);
         CU_ASSERT_EQUAL(stats_read(&total.listeners[4].publications_lost), 5);
         if (i == 0)
@@ -1043,7 +1044,7 @@ static void test_the_last_entry(void)
     count_in_child(block, some_work);
     CU_ASSERT(area->entries[STATS_PROCESSES_MAX - 1].pid > 0);
     stats_sweep(area, getpid());
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     CU_ASSERT_EQUAL(stats_read(&total.turns), 100);
     CU_ASSERT_PTR_EQUAL(stats_block_of(area, stats_serial(area, block)), block);
     CU_ASSERT_PTR_NULL(stats_block_of(area, UINT64_MAX));
@@ -1207,12 +1208,12 @@ static int use_blocks_without_files(void)
     if (run_worker(second, check_block_alone) != 0)
         return 12;
     stats_count(&first->turns, 3);
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     if (stats_read(&total.turns) != 10)
         return 13;
     stats_fold(area, first);
     stats_fold(area, second);
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     return stats_read(&total.turns) == 10 && area->entries[1].taken == 0 ? 0 : 14;
 }
 
@@ -1313,10 +1314,10 @@ static void test_fold_of_what_was_not_seen(void)
     struct stats_entry *entry = enter_other(0, NUMBER, file, 1);
     stats_watch(area, OTHER_MASTER);
     static struct stats_block total;
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     CU_ASSERT_EQUAL(stats_read(&total.turns), 5);
     entry->serial = 2;
-    stats_sum(area, NUMBER, &total);
+    stats_sum(area, NUMBER, STATS_LISTENERS_MAX, &total);
     CU_ASSERT_EQUAL(stats_read(&total.turns), 0);
     struct stats_block *seen = (struct stats_block *)(uintptr_t)stats_block_of(area, 1);
     stats_fold(area, seen);

@@ -111,9 +111,9 @@ typedef enum verdict run(struct session *session, const struct command *command,
 struct command {
     const char *name;
     unsigned least, most; /* words behind it */
-    bool changes;
     run *run;
     uint32_t kind; /* of the request, where it makes one */
+    bool changes;
     const char *help;
 };
 
@@ -349,30 +349,30 @@ static enum verdict set(struct session *session, const struct command *command, 
 static run help;
 
 static const struct command commands[] = {
-    {"status", 0, 0, false, show, 0, "what runs, since when, how the last reload and upgrade have gone"},
-    {"json", 0, 0, false, show, 0, "all of the statistics as one JSON document"},
-    {"workers", 0, 0, false, show, 0, "a row for each worker"},
-    {"listeners", 0, 0, false, show, 0, "a row for each listener, with its traffic"},
-    {"queues", 0, 0, false, show, 0, "a row for each accept queue"},
-    {"pools", 0, 0, false, show, 0, "a row for each pool"},
-    {"stat", 0, 1, false, show, 0, "[PATTERN]: every figure, or those that match"},
-    {"metrics", 0, 0, false, show, 0, "the same as OpenMetrics"},
-    {"health", 0, 0, false, show, 0, "ok, or why it is not"},
-    {"log", 0, 1, false, show_log, 0, "[N]: the last lines that the master has logged"},
-    {"config", 0, 0, false, show_config, 0, "the effective configuration"},
-    {"sessions", 0, 3, false, list_sessions, 0, "[pool=NAME] [listener=NAME] [peer=ADDRESS]: who is connected"},
-    {"kill", 1, 1, true, kill_session, 0, "ID: end a session"},
-    {"reload", 0, 0, true, reload, REQUEST_RELOAD, "open the logs anew, and read the configuration"},
-    {"reopen", 0, 0, true, reload, REQUEST_RELOAD, "the same"},
-    {"upgrade", 0, 0, true, upgrade, REQUEST_UPGRADE, "start the binary that is on disk now"},
-    {"resize", 2, 2, true, resize, REQUEST_RESIZE, "POOL N: so many workers, until the next reload"},
-    {"restart", 1, 1, true, restart, REQUEST_RESTART, "POOL: replace its workers, one after the other"},
-    {"drain", 1, 1, true, drain, REQUEST_DRAIN, "WORKER: replace it, and let it finish its sessions"},
-    {"disable", 1, 1, true, ask_by_name, REQUEST_DISABLE, "LISTENER: accept nobody there"},
-    {"enable", 1, 1, true, ask_by_name, REQUEST_ENABLE, "LISTENER: accept again"},
-    {"set", 2, 2, true, set, REQUEST_LOG_LEVEL, "log_level LEVEL, until the next reload"},
-    {"stop", 0, 0, true, ask_by_name, REQUEST_STOP, "finish all sessions and end"},
-    {"help", 0, 0, false, help, 0, "these lines"},
+    {"status", 0, 0, show, 0, false, "what runs, since when, how the last reload and upgrade have gone"},
+    {"json", 0, 0, show, 0, false, "all of the statistics as one JSON document"},
+    {"workers", 0, 0, show, 0, false, "a row for each worker"},
+    {"listeners", 0, 0, show, 0, false, "a row for each listener, with its traffic"},
+    {"queues", 0, 0, show, 0, false, "a row for each accept queue"},
+    {"pools", 0, 0, show, 0, false, "a row for each pool"},
+    {"stat", 0, 1, show, 0, false, "[PATTERN]: every figure, or those that match"},
+    {"metrics", 0, 0, show, 0, false, "the same as OpenMetrics"},
+    {"health", 0, 0, show, 0, false, "ok, or why it is not"},
+    {"log", 0, 1, show_log, 0, false, "[N]: the last lines that the master has logged"},
+    {"config", 0, 0, show_config, 0, false, "the effective configuration"},
+    {"sessions", 0, 3, list_sessions, 0, false, "[pool=NAME] [listener=NAME] [peer=ADDRESS]: who is connected"},
+    {"kill", 1, 1, kill_session, 0, true, "ID: end a session"},
+    {"reload", 0, 0, reload, REQUEST_RELOAD, true, "open the logs anew, and read the configuration"},
+    {"reopen", 0, 0, reload, REQUEST_RELOAD, true, "the same"},
+    {"upgrade", 0, 0, upgrade, REQUEST_UPGRADE, true, "start the binary that is on disk now"},
+    {"resize", 2, 2, resize, REQUEST_RESIZE, true, "POOL N: so many workers, until the next reload"},
+    {"restart", 1, 1, restart, REQUEST_RESTART, true, "POOL: replace its workers, one after the other"},
+    {"drain", 1, 1, drain, REQUEST_DRAIN, true, "WORKER: replace it, and let it finish its sessions"},
+    {"disable", 1, 1, ask_by_name, REQUEST_DISABLE, true, "LISTENER: accept nobody there"},
+    {"enable", 1, 1, ask_by_name, REQUEST_ENABLE, true, "LISTENER: accept again"},
+    {"set", 2, 2, set, REQUEST_LOG_LEVEL, true, "log_level LEVEL, until the next reload"},
+    {"stop", 0, 0, ask_by_name, REQUEST_STOP, true, "finish all sessions and end"},
+    {"help", 0, 0, help, 0, false, "these lines"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -199,7 +199,7 @@ static enum verdict respond(struct session *session)
     bool is_json = strcmp(path, "/status.json") == 0, is_metrics = strcmp(path, "/metrics") == 0;
     if (!is_json && !is_metrics && strcmp(path, "/readyz") != 0)
         return answer_text(session, HTTP_NOT_FOUND, "/, /metrics, /status.json, /livez and /readyz are there");
-    const struct report *report = admin_report();
+    const struct report *report = is_json || is_metrics ? admin_report() : admin_state();
     if (!report)
         return answer_text(session, HTTP_NOT_AVAILABLE, strerror(errno));
     if (is_json)
