@@ -298,8 +298,8 @@ def test_no_frame_is_too_dense_where_max_frame_is_large(serve):
 def test_out_of_memory_is_not_the_client_s_fault(serve):
     """It is told so, it goes on, and the log has a line; a smaller message needs no more than there is."""
     limit = 256 << 20
-    server = serve(listen("bank", max_frame="8m"), workers=1,
-                   preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    server = serve(listen("bank", max_frame="8m"), workers=1)
+    resource.prlimit(server.worker_pids()[0], resource.RLIMIT_AS, (limit, limit))
     client = server.connect("bank")
     for _ in range(2):
         client.send(frame("ccserver.withdraw", b"\x7a\0" * 4_000_000))
