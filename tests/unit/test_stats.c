@@ -1389,6 +1389,27 @@ static void test_impossible(void)
     end();
 }
 
+/* The living and the dead, and what stands behind is left as it was. */
+static void test_only_the_first_listeners(void)
+{
+    static struct stats_block total;
+
+    begin();
+    struct stats_block *block = take(NUMBER);
+    for (unsigned i = 0; i < 3; i++)
+        stats_count(&block->listeners[i].accepted, 10 + i);
+    for (unsigned i = 0; i < 2; i++) {
+        memset(&total, 0xff, sizeof(total));
+        stats_sum(area, NUMBER, 2, &total);
+        CU_ASSERT_EQUAL(stats_read(&total.listeners[0].accepted), 10);
+        CU_ASSERT_EQUAL(stats_read(&total.listeners[1].accepted), 11);
+        CU_ASSERT_EQUAL(stats_read(&total.listeners[2].accepted), UINT64_MAX);
+        if (i == 0)
+            stats_fold(area, block);
+    }
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -1437,6 +1458,7 @@ int main(void)
         {"size of a file", test_size_of_a_file},
         {"others", test_others},
         {"impossible", test_impossible},
+        {"only the first listeners", test_only_the_first_listeners},
         {0},
     };
     return unit_main("stats", tests);
