@@ -165,7 +165,10 @@ def test_upgrade(serve, tmp_path):
     server.pid = int(re.search(r"^master +(\d+)$", ctl(server, "status"), re.M)[1])
     assert server.pid != old
     replace(tmp_path / "ccserver", text="#!/bin/sh\nexit 3\n")
-    assert "exited with code 3" in ctl(server, "upgrade", code=REFUSED)
+    end = time.monotonic() + DEADLINE
+    while "is under way" in (refusal := ctl(server, "upgrade", code=REFUSED)):  # until the predecessor has drained
+        assert time.monotonic() < end
+    assert "exited with code 3" in refusal
     server.connect("pingpong").ask(*PING)
 
 
@@ -195,6 +198,7 @@ def test_wait_and_stop(serve, tmp_path):
 
 def test_health(serve, tmp_path):
     server = serve(listen("pingpong"))
+    ctl(server, "wait", "--ready")
     assert ctl(server, "health") == "ok\n"
 
 
