@@ -5,9 +5,10 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
-from harness import BINARY, MIB, connect_to, listen
+from harness import BINARY, DEADLINE, MIB, connect_to, listen
 
 LINE = r"session (\S+) of (\S+): (\d+\.\d{3}) s, (\d+) messages, (\d+) bytes in, (\d+) bytes out, (\w+)$"
 
@@ -53,6 +54,8 @@ def test_a_listener_overrides(serve):
             client.abort()
         server.await_closed(name, "reset")
         server.await_closed(name, "peer")
+    for name in "all", "errors":
+        server.wait_log(rf" of {name}: .* reset$")  # a session is counted before its line is written
     lines = [(line[1], line[6]) for line in session_lines(server)]
     assert sorted(lines) == [("all", "peer"), ("all", "reset"), ("errors", "reset")]
     shown = subprocess.run([BINARY, "-T", "-c", server.config], capture_output=True, text=True, check=True).stdout
@@ -125,6 +128,21 @@ def test_json(serve):
                       "service": "pingpong", "peer": peer, "reason": "peer", "messages": 1, "bytes_in": 4, "bytes_out": 4}
 
 
+def sums_of(server, form):
+    """What the lines say, together: sessions, messages, bytes in, bytes out of each listener."""
+    sums = {name: [0, 0, 0, 0] for name in ("pingpong", "echo")}
+    for line in list(server.lines):
+        if form == "json" and line.startswith("{"):
+            record = json.loads(line)
+            name, figures = record["listener"], [record[key] for key in ("messages", "bytes_in", "bytes_out")]
+        elif match := re.search(LINE, line):
+            name, figures = match[2], [int(match[i]) for i in (4, 5, 6)]
+        else:
+            continue
+        sums[name] = [a + b for a, b in zip(sums[name], [1, *figures])]
+    return sums
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_figures_are_those_of_the_statistics(serve, form):
     """Many sessions at the same time, of two listeners: what their lines say adds up to what is counted."""
@@ -138,16 +156,10 @@ def test_the_figures_are_those_of_the_statistics(serve, form):
         client.close()
     for name in "pingpong", "echo":
         server.await_closed(name, "peer", 30)
-    sums = {name: [0, 0, 0, 0] for name in ("pingpong", "echo")}
-    for line in server.lines:
-        if form == "json" and line.startswith("{"):
-            record = json.loads(line)
-            name, figures = record["listener"], [record[key] for key in ("messages", "bytes_in", "bytes_out")]
-        elif match := re.search(LINE, line):
-            name, figures = match[2], [int(match[i]) for i in (4, 5, 6)]
-        else:
-            continue
-        sums[name] = [a + b for a, b in zip(sums[name], [1, *figures])]
+    end = time.monotonic() + DEADLINE  # a session is counted before its line is written
+    while min((sums := sums_of(server, form)).values())[0] < 30:
+        assert time.monotonic() < end, sums
+        time.sleep(0.005)
     for name, found in sums.items():
         counted = server.listener(name)
         assert found == [30, counted["messages_in"], counted["bytes_in"], counted["bytes_out"]]
