@@ -57,18 +57,19 @@ static unsigned wanted_in_all(const struct generation *generation)
     return wanted;
 }
 
-/* Why a pool cannot have so many workers, as a sentence in `error`; else 0. */
+/* Why a pool cannot have so many workers, as a sentence in `error`; else 0. The count may be any number. */
 static int check(const struct fleet *fleet, const struct pool *pool, unsigned count, char *error, size_t error_size)
 {
     const struct generation *current = fleet->current;
+    unsigned most = CONF_WORKERS_MAX + pool->wanted - wanted_in_all(current);
     const char *why = NULL;
 
     if (pool->config->listener_count == 0)
         snprintf(error, error_size, "the pool %s has no listener", pool->config->name);
     else if (pool->config->single && count != 1)
         snprintf(error, error_size, "the pool %s is single", pool->config->name);
-    else if (count == 0 || (count > pool->wanted && wanted_in_all(current) - pool->wanted + count > CONF_WORKERS_MAX))
-        snprintf(error, error_size, "%u workers is the limit", count == 0 ? 1 : wanted_in_all(current));
+    else if (count == 0 || (count > pool->wanted && count > most))
+        snprintf(error, error_size, "%u workers is the limit", count == 0 ? 1 : most);
     else if (!generation_is_complete(current))
         why = resize_busy;
     else if (count < pool->wanted && !others_live(pool, count))

@@ -499,6 +499,173 @@ static void test_recycle(void)
     end();
 }
 
+/* ---- what an operator asks for ---- */
+
+/* Those that have been started since. */
+static void ready_started(void)
+{
+    for (unsigned i = 0; i < fleet.current->pool_count; i++)
+        for (unsigned j = 0; j < fleet.current->pools[i].count; j++)
+            if (fleet.current->pools[i].slots[j]->supervised.state == SUPERVISOR_STARTING)
+                fleet_handle(&fleet, fleet.current->pools[i].slots[j], SUPERVISOR_EVENT_READY);
+}
+
+static void check_resize(struct pool *pool, unsigned count, const char *refusal)
+{
+    unsigned before = pool->wanted;
+
+    error[0] = '\0';
+    CU_ASSERT_EQUAL(resize_to(&fleet, pool, count, error, sizeof(error)), refusal[0] ? -1 : 0);
+    CU_ASSERT_STRING_EQUAL(error, refusal);
+    CU_ASSERT_EQUAL(pool->wanted, refusal[0] ? before : count);
+}
+
+/* Any number of any pool. */
+static void test_resize_to(void)
+{
+    begin_pools(false);
+    ready(fleet.current);
+    struct pool *pool = &fleet.current->pools[OTHER];
+    check_resize(pool, 1, ""); /* as it is */
+    CU_ASSERT_EQUAL(processes(), 3);
+    check_resize(pool, 4, "");
+    CU_ASSERT_EQUAL(pool->count, 2); /* the rest by the loop */
+    check_resize(pool, 2, resize_busy);
+    CU_ASSERT_EQUAL(fleet_start_some(&fleet, fleet.current), FLEET_DONE);
+    CU_ASSERT(pool->count == 4 && processes() == 6 && leaving() == 0);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[pool->slots[3]->number].respawns[RESPAWN_resize]), 1);
+    ready_started();
+    check_resize(pool, 1, "");
+    CU_ASSERT(pool->count == 1 && leaving() == 3);
+    CU_ASSERT_EQUAL(fleet.current->pools[MAIN].count, 2);
+    end();
+}
+
+/* A worker that has been taken over may ask for any number. */
+static void test_resize_to_numbers_that_cannot_be(void)
+{
+    begin_pools(false);
+    ready(fleet.current);
+    struct pool *pool = &fleet.current->pools[OTHER];
+    check_resize(pool, 0, "1 workers is the limit");
+    check_resize(pool, 1023, "1022 workers is the limit");
+    check_resize(pool, 1025, "1022 workers is the limit");
+    check_resize(pool, INT32_MAX, "1022 workers is the limit");
+    check_resize(pool, UINT32_MAX, "1022 workers is the limit");
+    check_resize(pool, UINT32_MAX - 1, "1022 workers is the limit");
+    check_resize(&fleet.current->pools[MAIN], 1024, "1023 workers is the limit");
+    CU_ASSERT_EQUAL(processes(), 3);
+    check_resize(pool, 1022, "");
+    CU_ASSERT_EQUAL(pool->count, 2);
+    pool->wanted = 2;
+    end();
+}
+
+static void test_resize_to_what_a_pool_cannot_have(void)
+{
+    begin_pools(true);
+    ready(fleet.current);
+    struct pool *pool = &fleet.current->pools[OTHER];
+    check_resize(pool, 2, "the pool other is single");
+    check_resize(pool, 1, "");
+    fleet.current->conf.pools[OTHER].listener_count = 0;
+    check_resize(pool, 1, "the pool other has no listener");
+    fleet.current->conf.pools[OTHER].listener_count = 1;
+    pool = &fleet.current->pools[MAIN];
+    pool->slots[0]->supervised.state = SUPERVISOR_DOWN;
+    check_resize(pool, 1, "all other workers stay down");
+    CU_ASSERT_EQUAL(pool->count, 2);
+    pool->slots[0]->supervised.state = SUPERVISOR_RUNNING;
+    end();
+}
+
+/* A moment later, as often as there would be something to do. */
+static void restart_more(void)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        fleet.context.now_ms += 20;
+        recycle_check(&fleet);
+    }
+}
+
+/* One after the other: the next one when the last one has drained, and its replacement is READY. */
+static void test_restart(void)
+{
+    begin_pools(false);
+    ready(fleet.current);
+    struct pool *pool = &fleet.current->pools[MAIN];
+    struct slot *old[] = {pool->slots[0], pool->slots[1]}, *other = other_of(fleet.current);
+    old[1]->supervised.started_ms--;
+    pid_t pids[] = {old[0]->pid, old[1]->pid};
+    restart_more(); /* nobody has asked */
+    CU_ASSERT_EQUAL(leaving(), 0);
+    recycle_restart(&fleet, pool);
+    recycle_check(&fleet); /* at once, and the oldest first */
+    CU_ASSERT(pool->slots[0] == old[0] && pool->slots[1] != old[1] && leaving() == 1);
+    fleet_handle(&fleet, pool->slots[1], SUPERVISOR_EVENT_READY);
+    restart_more();
+    CU_ASSERT_EQUAL(leaving(), 1); /* it drains */
+    end_process(pids[1]);
+    pool->slots[1]->supervised.state = SUPERVISOR_SILENT;
+    restart_more();
+    CU_ASSERT_EQUAL(leaving(), 0);
+    pool->slots[1]->supervised.state = SUPERVISOR_RUNNING;
+    struct slot *fresh = pool->slots[1];
+    restart_more();
+    CU_ASSERT(pool->slots[0] != old[0] && leaving() == 1);
+    end_process(pids[0]);
+    ready_started();
+    struct slot *last = pool->slots[0];
+    restart_more(); /* the new ones stay, and so does the other pool */
+    CU_ASSERT(pool->slots[0] == last && pool->slots[1] == fresh && other_of(fleet.current) == other);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[last->number].respawns[RESPAWN_recycle]), 1);
+    end();
+}
+
+/* Who stays down is passed over, and a worker that is added meanwhile is new enough. */
+static void test_restart_with_others(void)
+{
+    begin_pools(false);
+    ready(fleet.current);
+    struct pool *pool = &fleet.current->pools[MAIN];
+    struct slot *old = pool->slots[0], *down = pool->slots[1];
+    enum supervisor_state before = down->supervised.state;
+    pid_t pid = old->pid;
+    recycle_restart(&fleet, pool);
+    down->supervised.state = SUPERVISOR_DOWN;
+    check_resize(pool, 3, "");
+    struct slot *added = pool->slots[2];
+    restart_more();
+    CU_ASSERT_EQUAL(leaving(), 0); /* that one is not READY yet */
+    ready_started();
+    restart_more();
+    CU_ASSERT(leaving() == 1 && pool->slots[0] != old);
+    end_process(pid);
+    fleet_handle(&fleet, pool->slots[0], SUPERVISOR_EVENT_READY);
+    restart_more();
+    CU_ASSERT(leaving() == 0 && pool->slots[1] == down && pool->slots[2] == added);
+    down->supervised.state = before;
+    end();
+}
+
+static void test_restart_of_a_single_pool(void)
+{
+    begin_pools(true);
+    ready(fleet.current);
+    pid_t pid = other_of(fleet.current)->pid;
+    recycle_restart(&fleet, &fleet.current->pools[OTHER]);
+    recycle_check(&fleet);
+    CU_ASSERT_PTR_NULL(other_of(fleet.current));
+    end_process(pid);
+    fleet_start_some(&fleet, fleet.current);
+    struct slot *fresh = other_of(fleet.current);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fresh);
+    fleet_handle(&fleet, fresh, SUPERVISOR_EVENT_READY);
+    restart_more();
+    CU_ASSERT_PTR_EQUAL(other_of(fleet.current), fresh);
+    end();
+}
+
 /* ---- the places of listeners in the statistics ---- */
 
 static void test_index_of_listeners(void)
@@ -560,6 +727,12 @@ int main(void)
         {"single rollout", test_single_rollout},
         {"single that cannot start", test_single_that_cannot_start},
         {"recycle", test_recycle},
+        {"resize to", test_resize_to},
+        {"resize to numbers that cannot be", test_resize_to_numbers_that_cannot_be},
+        {"resize to what a pool cannot have", test_resize_to_what_a_pool_cannot_have},
+        {"restart", test_restart},
+        {"restart with others", test_restart_with_others},
+        {"restart of a single pool", test_restart_of_a_single_pool},
         {"index of listeners", test_index_of_listeners},
         {"too many listeners", test_too_many_listeners},
         {0},
