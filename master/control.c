@@ -44,16 +44,15 @@ static struct pool *find_pool(struct act *act)
     return NULL;
 }
 
-/* The index of a listener; -1: there is none of this name. */
-static int find_listener(struct act *act)
+static const struct listener_config *find_listener(struct act *act)
 {
     const struct conf *conf = &act->master->fleet.current->conf;
 
     for (unsigned i = 0; i < conf->listener_count; i++)
         if (strcmp(conf->listeners[i].name, act->name) == 0)
-            return (int)i;
+            return &conf->listeners[i];
     say(act, true, "there is no listener %s", act->name);
-    return -1;
+    return NULL;
 }
 
 /* The worker with the pid that is asked for, when it serves. */
@@ -110,19 +109,21 @@ static void drain(struct act *act)
         fleet_recycle(&act->master->fleet, slot, "is drained by an operator");
 }
 
+/* The generation that starts has been told what was disabled when it began. */
 static void enable(struct act *act, bool enabled)
 {
-    struct conf *conf = &act->master->fleet.current->conf;
-    int index = find_listener(act);
-    uint64_t bit = UINT64_C(1) << (index < 0 ? 0 : index);
+    struct fleet *fleet = &act->master->fleet;
+    const struct listener_config *listener = find_listener(act);
 
-    if (index < 0)
+    if (!listener)
         return;
-    if (conf->listeners[index].service->operates && !enabled) {
+    if (listener->service->operates && !enabled) {
         say(act, true, "nobody could enable a control listener again");
         return;
     }
-    conf->disabled = enabled ? conf->disabled & ~bit : conf->disabled | bit;
+    conf_disable(&fleet->current->conf, act->name, !enabled);
+    if (fleet->next)
+        conf_disable(&fleet->next->conf, act->name, !enabled);
     log_notice("[listen %s] is %s by an operator", act->name, enabled ? "enabled" : "disabled");
 }
 

@@ -5,7 +5,6 @@
 #include "master/limit.h"
 #include "master/shared.h"
 #include "master/single.h"
-#include <string.h>
 
 enum {
     START_MS = 10 * 1000, /* what the next generation may take to be READY, at least */
@@ -66,9 +65,8 @@ static void note_singles(struct fleet *fleet, struct generation *next)
 static void keep_disabled(const struct conf *old, struct conf *next)
 {
     for (unsigned i = 0; i < old->listener_count; i++)
-        for (unsigned j = 0; old->disabled & UINT64_C(1) << i && j < next->listener_count; j++)
-            if (strcmp(old->listeners[i].name, next->listeners[j].name) == 0)
-                next->disabled |= UINT64_C(1) << j;
+        if (old->disabled & UINT64_C(1) << i)
+            conf_disable(next, old->listeners[i].name, true);
 }
 
 void rollout_start(struct fleet *fleet, struct generation *next)

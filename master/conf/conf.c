@@ -311,6 +311,15 @@ int conf_load(struct conf *conf, const char *path, char *error, size_t error_siz
     return conf_load_from(conf, &source, error, error_size);
 }
 
+void conf_disable(struct conf *conf, const char *name, bool disabled)
+{
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+        if (strcmp(conf->listeners[i].name, name) == 0 && !conf->listeners[i].service->operates)
+            conf->disabled = disabled ? conf->disabled | bit : conf->disabled & ~bit;
+    }
+}
+
 void conf_free(struct conf *conf)
 {
     for (unsigned i = 0; conf->listeners && i < conf->listener_count; i++) {

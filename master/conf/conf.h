@@ -118,6 +118,9 @@ uint32_t conf_online_cpus(void);
 /* True when these two of stats_file, pidfile and log are one file; not when one is empty or a word. */
 bool conf_is_same_file(const char *path, const char *other);
 
+/* Disable or enable the listener of this name. One whose service operates stays enabled: nobody could enable it again. */
+void conf_disable(struct conf *conf, const char *name, bool disabled);
+
 /* How many workers this pool, or all pools together, are to have. */
 unsigned conf_pool_workers(const struct pool_config *pool);
 unsigned conf_workers(const struct conf *conf);

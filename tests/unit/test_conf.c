@@ -566,6 +566,133 @@ int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
     return 0;
 }
 
+/* ---- the sockets of control listeners ---- */
+
+static uid_t user;
+
+uid_t geteuid(void)
+{
+    return user;
+}
+
+static void set_environment(const char *name, const char *value)
+{
+    CU_ASSERT_EQUAL(value ? setenv(name, value, 1) : unsetenv(name), 0);
+}
+
+/* Where a control listener without an address is, or why it is nowhere: `server` is the body of [server]. */
+static const char *place(const char *runtime, const char *own, const char *server)
+{
+    static char found[512];
+    char text[1024];
+    struct conf conf;
+    int size = snprintf(text, sizeof(text),
+                        "[listen a]\nservice = bank\nbind = 127.0.0.1:1\n[listen b-1]\nservice = control\n[server]\n%s",
+                        server);
+
+    set_environment("RUNTIME_DIRECTORY", runtime);
+    set_environment("XDG_RUNTIME_DIR", own);
+    found[0] = '\0';
+    if (load_text(&conf, text, (size_t)size, found, sizeof(found)) < 0)
+        return found + strlen(scratch);
+    CU_ASSERT_EQUAL(conf.listeners[1].address_count, 1);
+    snprintf(found, sizeof(found), "%s", conf.listeners[1].addresses[0].text);
+    conf_free(&conf);
+    return found;
+}
+
+static void test_runtime_dir(void)
+{
+    user = 0;
+    CU_ASSERT_STRING_EQUAL(place(NULL, NULL, ""), "unix:/run/ccserver/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place("", "/run/user/0", ""), "unix:/run/ccserver/b-1.sock");
+    user = 1234;
+    CU_ASSERT_STRING_EQUAL(place(NULL, NULL, ""), "unix:/tmp/ccserver-1234/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place(NULL, "", ""), "unix:/tmp/ccserver-1234/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place(NULL, "relative", ""), "unix:/tmp/ccserver-1234/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place(NULL, "/run/user/1234", ""), "unix:/run/user/1234/ccserver/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place("/run/made", "/run/user/1234", ""), "unix:/run/made/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place("/run/made:/run/second", NULL, ""), "unix:/run/made/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place("/run/made", "/x", "runtime_dir = /run/ours\n"), "unix:/run/ours/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place(NULL, NULL, "runtime_dir = /run/ours//\n"), "unix:/run/ours/b-1.sock");
+    CU_ASSERT_STRING_EQUAL(place(NULL, NULL, "runtime_dir = /\n"), "unix://b-1.sock");
+    user = 0;
+}
+
+/* It is the line of the listener that is at fault: the key may stand in no line at all. */
+static void test_runtime_dir_too_long(void)
+{
+    char directory[300], server[400];
+
+    memset(directory, 'x', sizeof(directory));
+    directory[0] = '/';
+    directory[108 - sizeof("/b-1.sock")] = '\0'; /* with the end of the text as much as fits */
+    const char *path = place(directory, NULL, "");
+    CU_ASSERT(strncmp(path, "unix:/xxx", 9) == 0 && strlen(path) == strlen("unix:") + 107);
+    directory[108 - sizeof("/b-1.sock")] = 'x';
+    directory[109 - sizeof("/b-1.sock")] = '\0';
+    CU_ASSERT_EQUAL(strncmp(place(directory, NULL, ""), ":4: ", 4), 0);
+    directory[109 - sizeof("/b-1.sock")] = 'x';
+    directory[sizeof(directory) - 1] = '\0';
+    CU_ASSERT_EQUAL(strncmp(place(directory, NULL, ""), ":4: ", 4), 0);
+    directory[150] = '\0';
+    snprintf(server, sizeof(server), "runtime_dir = %s\n", directory);
+    CU_ASSERT_EQUAL(strncmp(place(NULL, NULL, server), ":4: ", 4), 0);
+}
+
+static void check_text(const char *text, const char *error)
+{
+    char why[512] = "";
+    struct conf conf;
+
+    CU_ASSERT_EQUAL(load_text(&conf, text, strlen(text), why, sizeof(why)), error ? -1 : 0);
+    CU_ASSERT_STRING_EQUAL(error ? why + strlen(scratch) : why, error ? error : "");
+    conf_free(&conf);
+}
+
+/* The kernel tells who the clients of a unix socket are, and of no other. */
+static void test_who_operates(void)
+{
+    struct conf conf;
+    char why[512];
+    static const char two[] = "[pool p]\n[listen c]\npool = p\nservice = control\nbind = unix:/tmp/c\n"
+                              "[listen b]\nservice = bank\nbind = 127.0.0.1:1\n";
+
+    check_text("[listen c]\nservice = control\nbind = 127.0.0.1:1\n",
+               ":3: bind = 127.0.0.1:1: service = control is served on unix sockets alone");
+    check_text("[listen c]\nbind = unix:/tmp/c, [::1]:1\nservice = control\n",
+               ":2: bind = [::1]:1: service = control is served on unix sockets alone");
+    check_text("[listen c]\nservice = control\nbind = unix:/tmp/c\n", NULL);
+    check_text("[listen c]\nservice = bank\n", ":1: [listen c] needs an address: bind = ADDR:PORT");
+    CU_ASSERT_EQUAL_FATAL(load_text(&conf, two, strlen(two), why, sizeof(why)), 0);
+    CU_ASSERT(!conf.pools[0].operates && conf.pools[1].operates);
+    CU_ASSERT(conf.listeners[0].position == 0 && conf.listeners[1].position == 1);
+    conf_free(&conf);
+}
+
+static void test_disable(void)
+{
+    static const char text[] = "[listen a]\nservice = bank\nbind = 127.0.0.1:1\n[listen c]\nservice = control\n"
+                               "bind = unix:/tmp/c\n[listen b]\nservice = echo\nbind = 127.0.0.1:2\n";
+    struct conf conf;
+    char why[512];
+
+    CU_ASSERT_EQUAL_FATAL(load_text(&conf, text, strlen(text), why, sizeof(why)), 0);
+    CU_ASSERT_EQUAL(conf.disabled, 0);
+    conf_disable(&conf, "b", true);
+    CU_ASSERT_EQUAL(conf.disabled, 4);
+    conf_disable(&conf, "b", true);
+    conf_disable(&conf, "a", true);
+    conf_disable(&conf, "c", true); /* it operates */
+    conf_disable(&conf, "d", true);
+    conf_disable(&conf, "", true);
+    CU_ASSERT_EQUAL(conf.disabled, 5);
+    conf_disable(&conf, "a", false);
+    conf_disable(&conf, "a", false);
+    CU_ASSERT_EQUAL(conf.disabled, 4);
+    conf_free(&conf);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -584,6 +711,10 @@ int main(void)
         {"names to connect to", test_names_to_connect_to},
         {"names without answers", test_names_without_answers},
         {"every key is documented", test_every_key_is_documented},
+        {"runtime_dir", test_runtime_dir},
+        {"runtime_dir too long", test_runtime_dir_too_long},
+        {"who operates", test_who_operates},
+        {"disable", test_disable},
         {0},
     };
     int fd = mkstemp(scratch);
