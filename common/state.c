@@ -39,17 +39,21 @@ const struct state_worker *state_find_worker(const struct master_state *state, c
 {
     const char *slash = strchr(name, '/'), *wrong = NULL;
     unsigned number = (unsigned)strtonum(slash ? slash + 1 : name, 0, INT_MAX, &wrong);
+    const struct state_worker *of_pid = NULL;
 
     for (unsigned i = 0; !wrong && i < state->worker_count; i++) {
         const struct state_worker *worker = &state->workers[i];
         bool in_pool = slash ? strncmp(worker->pool, name, (size_t)(slash - name)) == 0 &&
                                    worker->pool[slash - name] == '\0'
                              : strcmp(worker->pool, "main") == 0;
-        if (worker->part == STATE_SERVES && worker->pid > 0 &&
-            ((in_pool && worker->id == number) || (!slash && worker->pid == (pid_t)number)))
+        if (worker->part != STATE_SERVES || worker->pid <= 0)
+            continue;
+        if (in_pool && worker->id == number)
             return worker;
+        if (!slash && worker->pid == (pid_t)number)
+            of_pid = worker;
     }
-    return NULL;
+    return of_pid;
 }
 
 void state_note_change(struct state_change *change, bool failed, const char *text)

@@ -223,6 +223,60 @@ static void test_changes(void)
     CU_ASSERT_STRING_EQUAL(change.text, "well");
 }
 
+/* ---- names of workers ---- */
+
+static void add(const char *pool, uint32_t id, pid_t pid, enum state_part part)
+{
+    struct state_worker *worker = &state.workers[state.worker_count++];
+
+    *worker = (struct state_worker){.id = id, .pid = pid, .part = part};
+    strcpy(worker->pool, pool);
+}
+
+static pid_t found(const char *name)
+{
+    const struct state_worker *worker = state_find_worker(&state, name);
+
+    return worker ? worker->pid : -1;
+}
+
+static void test_names_of_workers(void)
+{
+    memset(&state, 0, sizeof(state));
+    add("bank", 0, 100, STATE_SERVES);
+    add("main", 0, 200, STATE_LEAVES);
+    add("main", 0, 201, STATE_STARTS);
+    add("main", 0, 202, STATE_SERVES);
+    add("main", 1, 0, STATE_SERVES); /* it has no process now */
+    add("main", 2, 203, STATE_SERVES);
+    add("ban", 0, 300, STATE_SERVES);
+    CU_ASSERT_EQUAL(found("0"), 202);
+    CU_ASSERT_EQUAL(found("main/0"), 202);
+    CU_ASSERT_EQUAL(found("main/2"), 203);
+    CU_ASSERT_EQUAL(found("1"), -1);
+    CU_ASSERT_EQUAL(found("bank/0"), 100);
+    CU_ASSERT_EQUAL(found("ban/0"), 300);
+    CU_ASSERT_EQUAL(found("203"), 203);
+    CU_ASSERT_EQUAL(found("100"), 100);
+    static const char *const unknown[] = {
+        "200",    "201", "3",  "main/3", "main/203", "bank/1",   "b/0",      "banks/0",    "/0",
+        "main/",  "",    "-1", "x",      "0x",       "main/0/0", "bank/ 0x", "4294967296", "18446744073709551616",
+        "main//0"};
+    for (unsigned i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        if (found(unknown[i]) != -1)
+            CU_FAIL(unknown[i]);
+}
+
+/* In a container pids are as small as the numbers of workers: the worker 5 is never the one whose pid is 5. */
+static void test_numbers_before_pids(void)
+{
+    memset(&state, 0, sizeof(state));
+    add("other", 7, 5, STATE_SERVES);
+    add("main", 5, 400, STATE_SERVES);
+    CU_ASSERT_EQUAL(found("5"), 400);
+    CU_ASSERT_EQUAL(found("other/7"), 5);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -234,6 +288,8 @@ int main(void)
         {"forged texts", test_forged_texts},
         {"a writer that sleeps", test_a_writer_that_sleeps},
         {"changes", test_changes},
+        {"names of workers", test_names_of_workers},
+        {"numbers before pids", test_numbers_before_pids},
         {0},
     };
     return unit_main("state", tests);
