@@ -14,7 +14,8 @@ void progress_begin(struct progress *progress, enum progress_kind kind, const ch
 {
     *progress = (struct progress){.kind = kind,
                                   .number = number,
-                                  .changes = change_of(kind, area)->count,
+                                  .changes = kind == PROGRESS_RELOAD ? state->reloads_ended + state->is_reloading
+                                                                     : change_of(kind, area)->count,
                                   .serial = area->serials_used,
                                   .reloads = stats_read(&area->service.reloads),
                                   .generation = state->generation};
@@ -24,6 +25,12 @@ void progress_begin(struct progress *progress, enum progress_kind kind, const ch
 static bool is_ready(const struct state_worker *worker)
 {
     return strcmp(worker->state, "ready") == 0;
+}
+
+/* It stays down, whatever is restarted. */
+static bool is_down(const struct state_worker *worker)
+{
+    return strcmp(worker->state, "down") == 0;
 }
 
 /* Workers of the generation that starts: all, and those that are ready. */
@@ -56,8 +63,9 @@ static void tell_starting(struct progress *progress, const struct master_state *
         fprintf(out, "checked; generation %" PRIu32 " starts\n", state->generation + 1);
     if (all > 0 && (all != progress->all || ready != progress->ready))
         fprintf(out, "ready %u of %u\n", ready, all);
-    if (all > 0)
-        progress->all = all;
+    if (all == 0) /* what has been told last is still to be known when they serve */
+        return;
+    progress->all = all;
     progress->ready = ready;
 }
 
@@ -81,7 +89,7 @@ static enum progress_result look_at_change(struct progress *progress, const stru
     const struct state_change *change = change_of(progress->kind, area);
 
     tell_starting(progress, state, out);
-    if (change->count == progress->changes)
+    if ((int32_t)(change->count - progress->changes) <= 0)
         return PROGRESS_GOES_ON;
     snprintf(text, PROGRESS_TEXT_SIZE, "%.*s", STATE_TEXT_SIZE, change->text);
     if (change->failed)
@@ -93,21 +101,29 @@ static enum progress_result look_at_change(struct progress *progress, const stru
     return PROGRESS_DONE;
 }
 
-static enum progress_result look_at_pool(const struct progress *progress, const struct master_state *state, char *text)
+static unsigned count_down(const struct master_state *state, const char *pool)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < state->worker_count; i++)
+        count += state->workers[i].part == STATE_SERVES && strcmp(state->workers[i].pool, pool) == 0 &&
+                 is_down(&state->workers[i]);
+    return count;
+}
+
+static enum progress_result look_at_pool(struct progress *progress, const struct master_state *state, char *text)
 {
     for (unsigned i = 0; i < state->pool_count; i++) {
         const struct state_pool *pool = &state->pools[i];
-        if (strcmp(pool->name, progress->pool) != 0 || pool->wanted != progress->number || pool->running < pool->wanted)
+        if (strcmp(pool->name, progress->pool) != 0 || pool->wanted != progress->number)
             continue;
         snprintf(text, PROGRESS_TEXT_SIZE, "%" PRIu32 " workers", pool->wanted);
-        return PROGRESS_DONE;
+        return pool->running + count_down(state, pool->name) < pool->wanted ? PROGRESS_GOES_ON : PROGRESS_DONE;
     }
-    return PROGRESS_GOES_ON;
-}
-
-static bool is_old(const struct progress *progress, const struct state_worker *worker)
-{
-    return worker->serial <= progress->serial && strcmp(worker->state, "down") != 0;
+    if (++progress->misses < PROGRESS_MISSES_MAX)
+        return PROGRESS_GOES_ON;
+    snprintf(text, PROGRESS_TEXT_SIZE, "the pool %s has been resized again meanwhile", progress->pool);
+    return PROGRESS_FAILED;
 }
 
 static enum progress_result look_at_restart(struct progress *progress, const struct master_state *state, FILE *out,
@@ -117,10 +133,10 @@ static enum progress_result look_at_restart(struct progress *progress, const str
 
     for (unsigned i = 0; i < state->worker_count; i++) {
         const struct state_worker *worker = &state->workers[i];
-        if (worker->part != STATE_SERVES || strcmp(worker->pool, progress->pool) != 0)
+        if (worker->part != STATE_SERVES || strcmp(worker->pool, progress->pool) != 0 || is_down(worker))
             continue;
         all++;
-        fresh += !is_old(progress, worker) && is_ready(worker);
+        fresh += worker->serial > progress->serial && is_ready(worker);
     }
     if (fresh != progress->ready)
         fprintf(out, "ready %u of %u\n", fresh, all);

@@ -73,8 +73,10 @@ struct master_state {
     char version[STATE_NAME_SIZE];
     char phase[16]; /* starting, serving, stopping soon, stopping, killing, handed over */
     char conf_path[STATE_TEXT_SIZE];
-    bool is_busy;  /* a reload, a resize or an upgrade is refused, or has to wait */
-    bool is_ready; /* in charge; all workers serve that can, and it does not stop */
+    bool is_busy;           /* a reload, a resize or an upgrade is refused, or has to wait */
+    bool is_reloading;      /* a reload is under way; one that is asked for now comes after it */
+    uint32_t reloads_ended; /* `last_reload.count` at the same moment */
+    bool is_ready;          /* in charge; all workers serve that can, and it does not stop */
     uint32_t generation;
     uint64_t master_started_ms; /* monotonic */
     uint64_t log_dropped;       /* lines of this master */
@@ -102,7 +104,7 @@ unsigned state_serving(const struct master_state *state);
  */
 const char *state_unready(const struct master_state *state);
 
-/* The worker that serves and is called `name`: "0" of the pool main, "POOL/0", or its pid. NULL: there is none. */
+/* The worker that serves and is called `name`: "0" of the pool main, "POOL/0", or else its pid. NULL: there is none. */
 const struct state_worker *state_find_worker(const struct master_state *state, const char *name);
 
 /* For the one writer. */

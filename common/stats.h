@@ -157,7 +157,7 @@ _Static_assert((int)MINUTE_LISTENERS_MAX == (int)STATS_LISTENERS_MAX, "a reading
 _Static_assert((int)MINUTE_NAME_SIZE == (int)STATS_NAME_SIZE, "and for its name");
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(13) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(19) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 

@@ -133,6 +133,8 @@ void state_take(const struct master *master, struct master_state *state)
     state->is_ready = master->was_ready && master->phase == MASTER_SERVING &&
                       handover_is_in_charge(master->upgrade.state);
     state->is_busy = master_is_busy(master);
+    state->is_reloading = master->fleet.next || master->reload.state == RELOAD_RESOLVING;
+    state->reloads_ended = master->fleet.context.stats->service.last_reload.count;
     state->generation = current->number;
     state->master_started_ms = master->started_ms;
     state->log_dropped = log_dropped();
