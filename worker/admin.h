@@ -24,10 +24,10 @@ const struct report *admin_state(void);
 /*
  * Ask the master, from a service that operates. `answered` is called once with the answer, in a later turn, and with
  * `user`; `fd`, which is the callee's from then on, is a connection to a worker, or -1. A master that has gone does not
- * answer. -1 with EAGAIN when ASKS_MAX requests are under way.
+ * answer. The id of the answer to come; 0 with EAGAIN when ASKS_MAX requests are under way.
  */
 typedef void admin_answered(uint64_t user, const struct request_answer *answer, int fd);
-int admin_ask(enum request_kind kind, uint32_t number, const char *name, admin_answered *answered, uint64_t user);
+uint32_t admin_ask(enum request_kind kind, uint32_t number, const char *name, admin_answered *answered, uint64_t user);
 
 /* A further connection of the session over `fd`, which stands already and is owned by it. NULL, and `fd` closed, when
  * out of memory, or when the session is closing or has ended. As session_connect(). */

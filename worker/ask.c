@@ -15,7 +15,7 @@ static struct ask {
 
 unsigned asks_waiting;
 
-int admin_ask(enum request_kind kind, uint32_t number, const char *name, admin_answered *answered, uint64_t user)
+uint32_t admin_ask(enum request_kind kind, uint32_t number, const char *name, admin_answered *answered, uint64_t user)
 {
     static uint32_t last_id;
     struct ask *ask = asks;
@@ -24,13 +24,13 @@ int admin_ask(enum request_kind kind, uint32_t number, const char *name, admin_a
         ask++;
     if (ask == asks + ASKS_MAX) {
         errno = EAGAIN;
-        return -1;
+        return 0;
     }
     last_id = last_id == UINT32_MAX ? 1 : last_id + 1;
     *ask = (struct ask){.request = {.id = last_id, .kind = kind, .number = number}, .answered = answered, .user = user};
     snprintf(ask->request.name, sizeof(ask->request.name), "%s", name);
     asks_waiting++;
-    return 0;
+    return last_id;
 }
 
 void ask_send_waiting(int channel)

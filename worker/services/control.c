@@ -267,7 +267,7 @@ static enum verdict ask(struct session *session, uint32_t kind, uint32_t number,
 {
     struct state *state = session_state(session);
 
-    if (admin_ask((enum request_kind)kind, number, name, answered, session_id(session)) < 0)
+    if (admin_ask((enum request_kind)kind, number, name, answered, session_id(session)) == 0)
         return end(session, ANSWER_REFUSED, "too much is asked of the master at this moment: try again");
     state->asks = true;
     return SESSION_CONTINUE;

@@ -93,12 +93,13 @@ static void connected(uint64_t id, const struct request_answer *answer, int fd)
     struct session *session = session_find(id);
     struct listing *listing = session ? listing_of(session) : NULL;
 
-    if (!listing || listing->at >= listing->count || listing->conn) { /* it has been given up meanwhile */
+    if (!listing || listing->asked != answer->id) { /* it has been given up meanwhile */
         if (fd >= 0)
             close(fd);
         return;
     }
     listing->is_silent = false;
+    listing->asked = 0;
     if (!answer->is_refused && fd >= 0)
         listing->conn = admin_connect(session, fd, &worker);
     if (listing->conn)
@@ -115,10 +116,13 @@ static void ask_next(struct session *session)
 {
     struct listing *listing = listing_of(session);
 
-    if (listing->at >= listing->count)
+    if (listing->at >= listing->count) {
         listing->ended(session, NULL);
-    else if (admin_ask(REQUEST_INSPECT, (uint32_t)listing->workers[listing->at].pid, "", connected,
-                       session_id(session)) < 0)
+        return;
+    }
+    listing->asked = admin_ask(REQUEST_INSPECT, (uint32_t)listing->workers[listing->at].pid, "", connected,
+                               session_id(session));
+    if (listing->asked == 0)
         listing->ended(session, "too much is asked of the master at this moment: try again");
 }
 

@@ -20,6 +20,7 @@ struct listing_worker {
 struct listing {
     struct listing_worker *workers; /* to be asked; its own */
     unsigned count, at;
+    uint32_t asked;    /* the id of the answer that is awaited; 0: none */
     struct conn *conn; /* to the present one; NULL: none */
     char question[256];
     bool is_silent; /* the present one has said nothing since it was looked at */
