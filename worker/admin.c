@@ -4,6 +4,7 @@
 #include "worker/core/session.h"
 #include "worker/upstream.h"
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,6 +69,13 @@ bool admin_may_change(const struct session *session, gid_t group)
         if (groups[i] == group)
             return true;
     return client.gid == group;
+}
+
+bool admin_is_gone(const struct session *session)
+{
+    struct pollfd client = {.fd = session->client.handler.fd};
+
+    return poll(&client, 1, 0) == 1 && client.revents & (POLLHUP | POLLERR);
 }
 
 const char *admin_configuration(const struct section *section)

@@ -36,6 +36,9 @@ struct conn *admin_connect(struct session *session, int fd, const struct upstrea
 /* Whether the client may change the server: root, the server's user, or a member of `group` (-1: of none). */
 bool admin_may_change(const struct session *session, gid_t group);
 
+/* Whether the client has closed its connection, both directions of it: a session that is paused hears nothing of that. */
+bool admin_is_gone(const struct session *session);
+
 /* The effective configuration of this worker's generation, as text. */
 const char *admin_configuration(const struct section *section);
 

@@ -270,6 +270,7 @@ static enum verdict ask(struct session *session, uint32_t kind, uint32_t number,
     if (admin_ask((enum request_kind)kind, number, name, answered, session_id(session)) == 0)
         return end(session, ANSWER_REFUSED, "too much is asked of the master at this moment: try again");
     state->asks = true;
+    session_set_timer_of(session, WATCH, WATCH_MS);
     return SESSION_CONTINUE;
 }
 
@@ -441,8 +442,12 @@ static enum verdict timer(struct session *session, unsigned number)
 {
     const struct state *state = session_state(session);
 
+    if (admin_is_gone(session)) /* nobody waits for what may take for ever */
+        return SESSION_ABORT;
     if (number == WATCH && state->watches && !state->asks) {
         watch(session);
+    } else if (number == WATCH && state->asks) {
+        session_set_timer_of(session, WATCH, WATCH_MS);
     } else if (number == LOOK && state->listing.count > 0) {
         session_set_timer_of(session, LOOK, LISTING_PATIENCE_MS);
         listing_look(session);
