@@ -83,7 +83,7 @@ static enum ctl_exit open_connection(struct connection *connection, const struct
         complain("%s: too long for the path of a socket", ask->path);
         return CTL_USAGE;
     }
-    memcpy(address.sun_path, ask->path, strlen(ask->path));
+    strcpy(address.sun_path, ask->path);
     connection->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return explain(ask->path);
@@ -115,7 +115,7 @@ static bool send_words(const struct connection *connection, const char *const *w
 
 static bool make_room(struct connection *connection)
 {
-    if (connection->taken > 0)
+    if (connection->taken > 0) /* else there may be no text yet */
         memmove(connection->text, connection->text + connection->taken, connection->size - connection->taken);
     connection->size -= connection->taken;
     connection->taken = 0;
