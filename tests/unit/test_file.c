@@ -501,6 +501,88 @@ static void test_locked_folder(void)
     end();
 }
 
+/* ---- the folder of a file ---- */
+
+static int make_folder_of(const char *path)
+{
+    errno = 0;
+    return file_make_folder_of(path, 0750) == 0 ? 0 : errno;
+}
+
+static void test_make_folder(void)
+{
+    struct stat status;
+    mode_t before = umask(022);
+
+    begin();
+    CU_ASSERT_EQUAL(make_folder_of(path_of("run/s")), 0);
+    CU_ASSERT_EQUAL_FATAL(lstat(path_of("run"), &status), 0);
+    CU_ASSERT(S_ISDIR(status.st_mode) && (status.st_mode & 07777) == 0750);
+    CU_ASSERT_FALSE(file_is_absent(path_of("run")));
+    CU_ASSERT(file_is_absent(path_of("run/s")));
+    CU_ASSERT_EQUAL(chmod(path_of("run"), 0700), 0);
+    CU_ASSERT_EQUAL(make_folder_of(path_of("run/s")), 0); /* there already: as it is */
+    CU_ASSERT(stat(path_of("run"), &status) == 0 && (status.st_mode & 07777) == 0700);
+    CU_ASSERT_EQUAL(make_folder_of(path_of("run/")), 0);
+    CU_ASSERT_EQUAL(make_folder_of(path_of("none/run/s")), ENOENT); /* no more than one */
+    rmdir(path_of("run"));
+    end();
+    umask(before);
+}
+
+/* Nobody else may have made it, or replace what is in it. */
+static void test_folders_of_others(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(mkdir(path_of("run"), 0700), 0);
+    CU_ASSERT_EQUAL(chmod(path_of("run"), 0777), 0);
+    CU_ASSERT_EQUAL(make_folder_of(path_of("run/s")), EPERM);
+    CU_ASSERT_EQUAL(chmod(path_of("run"), 0702), 0);
+    CU_ASSERT_EQUAL(make_folder_of(path_of("run/s")), EPERM);
+    CU_ASSERT_EQUAL(chmod(path_of("run"), 01777), 0); /* as /tmp: they cannot replace what is not theirs */
+    CU_ASSERT_EQUAL(make_folder_of(path_of("run/s")), 0);
+    if (geteuid() == 0) {
+        CU_ASSERT_EQUAL(chmod(path_of("run"), 0755), 0);
+        CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
+        CU_ASSERT_EQUAL(seteuid(65534), 0);
+        CU_ASSERT_EQUAL(make_folder_of(path_of("run/s")), 0); /* root has made it */
+        CU_ASSERT_EQUAL(seteuid(0), 0);
+        CU_ASSERT_EQUAL(chown(path_of("run"), 65534, 65534), 0);
+        CU_ASSERT_EQUAL(make_folder_of(path_of("run/s")), EPERM);
+    }
+    CU_ASSERT_EQUAL(symlink("run", path_of("link")), 0);
+    CU_ASSERT_EQUAL(make_folder_of(path_of("link/s")), ENOTDIR);
+    unlink(path_of("link"));
+    CU_ASSERT_EQUAL(symlink("none", path_of("link")), 0); /* to where nothing is, yet */
+    CU_ASSERT_EQUAL(make_folder_of(path_of("link/s")), ENOTDIR);
+    CU_ASSERT(file_is_absent(path_of("none")));
+    unlink(path_of("link"));
+    rmdir(path_of("run"));
+    struct file_id id;
+    make("file", &id);
+    CU_ASSERT_EQUAL(make_folder_of(path_of("file/s")), ENOTDIR);
+    unlink(path_of("file"));
+    end();
+}
+
+static void test_folders_that_are_there(void)
+{
+    char path[PATH_MAX + 32];
+
+    CU_ASSERT_EQUAL(make_folder_of("s"), 0);
+    CU_ASSERT_EQUAL(make_folder_of("/s"), 0);
+    CU_ASSERT_EQUAL(make_folder_of(""), 0);
+    CU_ASSERT_EQUAL(make_folder_of("//s"), 0);
+    CU_ASSERT_EQUAL(make_folder_of("./s"), 0);
+    memset(path, 'x', sizeof(path));
+    path[0] = '/';
+    memcpy(path + PATH_MAX, "/s", sizeof("/s"));
+    CU_ASSERT_EQUAL(make_folder_of(path), ENAMETOOLONG);
+    for (unsigned i = 0; i < 200; i++) /* of names that are short enough */
+        path[20 * i] = '/';
+    CU_ASSERT_EQUAL(make_folder_of(path), ENAMETOOLONG);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -519,6 +601,9 @@ int main(void)
         {"replaced in the moment", test_replaced_in_the_moment},
         {"relative paths", test_relative_paths},
         {"locked folder", test_locked_folder},
+        {"make folder", test_make_folder},
+        {"folders of others", test_folders_of_others},
+        {"folders that are there", test_folders_that_are_there},
         {0},
     };
     return unit_main("file", tests);
