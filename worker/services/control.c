@@ -226,6 +226,13 @@ static enum verdict kill_session(struct session *session, const struct command *
 
 /* ---- commands that change something ---- */
 
+/* A reload waits for the generation of this worker to be gone, which would wait for the answer to this session. */
+static bool is_overtaken(const struct state *state, const struct report *report, enum progress_result result)
+{
+    return report && result == PROGRESS_GOES_ON && state->progress.kind == PROGRESS_RELOAD &&
+           report->state->generation != state->progress.generation;
+}
+
 /* Look what has come of it. */
 static void watch(struct session *session)
 {
@@ -240,7 +247,9 @@ static void watch(struct session *session)
     enum progress_result result = report ? progress_look(&state->progress, report->area, report->state, lines.out, text)
                                          : PROGRESS_GOES_ON;
     lines_send(session, &lines);
-    if (result != PROGRESS_GOES_ON)
+    if (is_overtaken(state, report, result))
+        end(session, ANSWER_REFUSED, "another reload came first; this one begins when the workers before it are gone");
+    else if (result != PROGRESS_GOES_ON)
         end(session, result == PROGRESS_DONE ? ANSWER_DONE : ANSWER_REFUSED, text);
 }
 
