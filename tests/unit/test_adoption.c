@@ -21,6 +21,7 @@ static struct listener_config configs[ADDRESSES];
 static struct listener doors[ADDRESSES];
 static int client, clients[CLIENTS];
 static unsigned wanted_sessions;
+static uint64_t disabled; /* when the worker is forked */
 
 /* The worker's copy of a queue. */
 static int copy_of(int fd)
@@ -53,6 +54,7 @@ static void begin(void)
         doors[j] = (struct listener){0};
     }
     env.slot = OWN;
+    env.disabled = disabled;
     env.name = "worker";
     env.sockets = sockets;
     env.socket_count = ADDRESSES;
@@ -183,6 +185,77 @@ static void test_take(void)
     CU_ASSERT_PTR_EQUAL(section_of(LIST_FIRST(&core.live)), &doors[1].section);
     CU_ASSERT(accepted(0) == 0 && accepted(1) == 1);
     check_echo(client);
+    end();
+}
+
+/* ---- an operator disables a listener ---- */
+
+static bool all_are_turned_away(void)
+{
+    return stats_read(&stats.listeners[0].refused) == 2 * CLIENTS;
+}
+
+static bool is_reset(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, 0) < 0 && errno == ECONNRESET;
+}
+
+/* At its own queue, and at one that is adopted before or afterwards; the other listener goes on, and so do sessions. */
+static void test_disable(void)
+{
+    begin();
+    configs[1].position = 5;
+    client = visit(&addresses[OWN][0]);
+    expect_sessions(1);
+    listener_disable(&listeners, 0, true);
+    CU_ASSERT_EQUAL(take(1, 0), 0);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        visit_all(&addresses[slot][0]);
+        for (unsigned i = 0; slot == 0 && i < CLIENTS; i++) {
+            run_turns(3);
+            CU_ASSERT(is_reset(clients[i]));
+            close(clients[i]);
+        }
+    }
+    CU_ASSERT(run_until(all_are_turned_away));
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        CU_ASSERT(is_reset(clients[i]));
+        close(clients[i]);
+        clients[i] = -1;
+    }
+    CU_ASSERT_EQUAL(accepted(0), 1);
+    check_echo(client);
+    clients[0] = visit(&addresses[OWN][1]);
+    expect_sessions(2);
+    listener_disable(&listeners, 5, true); /* by its position in the configuration, which is no index */
+    listener_disable(&listeners, 0, false);
+    clients[1] = visit(&addresses[OWN][0]);
+    clients[2] = visit(&addresses[1][0]);
+    expect_sessions(4);
+    CU_ASSERT(accepted(0) == 3 && accepted(1) == 1);
+    clients[3] = visit(&addresses[OWN][1]);
+    run_turns(3);
+    CU_ASSERT(is_reset(clients[3]));
+    CU_ASSERT_EQUAL(stats_read(&stats.listeners[1].refused), 1);
+    listener_disable(&listeners, 7, true); /* of another pool */
+    configs[1].position = 0;
+    end();
+}
+
+/* What has been disabled before the worker was forked. */
+static void test_disabled_from_the_start(void)
+{
+    disabled = 1;
+    begin();
+    disabled = 0;
+    client = visit(&addresses[OWN][0]);
+    run_turns(3);
+    CU_ASSERT(is_reset(client) && accepted(0) == 0);
+    listener_disable(&listeners, 0, false);
+    clients[0] = visit(&addresses[OWN][0]);
+    expect_sessions(1);
     end();
 }
 
@@ -664,6 +737,8 @@ int main(int argc, char **argv, char **environment)
 {
     static const struct unit_test tests[] = {
         {"take", test_take},
+        {"disable", test_disable},
+        {"disabled from the start", test_disabled_from_the_start},
         {"who waits", test_who_waits},
         {"no delay", test_no_delay},
         {"refused", test_refused},
