@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/report_json.h"
 #include "common/report_metrics.h"
+#include "common/report_show.h"
 #include "common/report_table.h"
 #include "common/report_table_queues.h"
 #include "common/stats_number.h"
@@ -1573,6 +1574,96 @@ static void test_unknown_slot(void)
     end();
 }
 
+/* ---- by its word ---- */
+
+/* What is printed; to be freed. */
+static char *shown(const char *word, const char *pattern, enum report_shown expected)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+    CU_ASSERT_EQUAL(report_show(out, &report, word, pattern), expected);
+    fclose(out);
+    return text;
+}
+
+static void check_shown(const char *word, const char *pattern, enum report_shown expected, const char *has, bool whole)
+{
+    char *text = shown(word, pattern, expected);
+
+    if (whole ? strcmp(text, has) != 0 : !strstr(text, has)) {
+        printf("\n%s: %s\n", word, text);
+        CU_FAIL(has);
+    }
+    free(text);
+}
+
+static void test_words(void)
+{
+    begin();
+    check_shown("workers", NULL, REPORT_SHOWN, "  worker   gen     pid state ", false);
+    check_shown("listeners", NULL, REPORT_SHOWN, "  listener       open accepted acc/s ", false);
+    check_shown("pools", NULL, REPORT_SHOWN, "  pool                             wanted  ready \n  main ", false);
+    check_shown("metrics", NULL, REPORT_SHOWN, "# EOF\n", false);
+    check_shown("json", NULL, REPORT_SHOWN, "\"listeners\": [", false);
+    check_shown("status", NULL, REPORT_SHOWN, "\nlast reload ", false);
+    static const char *const unknown[] = {"", "stats", "worker", "STATUS", "log", "pools "};
+    for (unsigned i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        check_shown(unknown[i], NULL, REPORT_UNKNOWN, "", true);
+    end();
+}
+
+static void test_figures_by_pattern(void)
+{
+    begin();
+    char *all = shown("stat", NULL, REPORT_SHOWN);
+    CU_ASSERT_PTR_NULL(strchr(all, '#'));
+    CU_ASSERT_PTR_NOT_NULL(strstr(all, "ccserver_sessions_refused_total{"));
+    check_shown("stat", "", REPORT_SHOWN, all, true);
+    check_shown("stat", "*", REPORT_SHOWN, all, true);
+    check_shown("stat", "no such figure", REPORT_SHOWN, "", true);
+    char *some = shown("stat", "sessions_refused", REPORT_SHOWN), *same = shown("stat", "*_refused_*", REPORT_SHOWN);
+    CU_ASSERT_STRING_EQUAL(some, same);
+    CU_ASSERT(strlen(some) > 0 && strlen(some) < strlen(all));
+    for (const char *line = some; *line; line = strchr(line, '\n') + 1)
+        CU_ASSERT_EQUAL(strncmp(line, "ccserver_sessions_refused_total{", 32), 0);
+    free(all);
+    free(some);
+    free(same);
+    end();
+}
+
+static void test_disabled_listeners(void)
+{
+    begin();
+    char *text = shown("status", NULL, REPORT_SHOWN);
+    CU_ASSERT_PTR_NULL(strstr(text, "disabled"));
+    free(text);
+    state.listeners[1].is_disabled = true;
+    check_shown("status", NULL, REPORT_SHOWN, "\ndisabled         a \"bank\"\n", false);
+    check_shown("json", NULL, REPORT_SHOWN, "\"disabled\": true", false);
+    state.listeners[0].is_disabled = true;
+    check_shown("status", NULL, REPORT_SHOWN, "\ndisabled         echo, a \"bank\"\n", false);
+    state.listeners[0].is_disabled = state.listeners[1].is_disabled = false;
+    end();
+}
+
+static void test_health(void)
+{
+    begin();
+    strlcpy(state.phase, "serving", sizeof(state.phase));
+    state.is_ready = true;
+    for (unsigned i = 0; i < state.pool_count; i++)
+        state.pools[i].running = state.pools[i].wanted = 1;
+    check_shown("health", NULL, REPORT_SHOWN, "ok\n", true);
+    strlcpy(state.phase, "stopping", sizeof(state.phase));
+    state.is_ready = false;
+    check_shown("health", NULL, REPORT_NOT_WELL, "stopping\n", true);
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -1597,6 +1688,10 @@ int main(void)
         {"wild numbers", test_wild_numbers},
         {"times", test_times},
         {"unknown slot", test_unknown_slot},
+        {"words", test_words},
+        {"figures by pattern", test_figures_by_pattern},
+        {"disabled listeners", test_disabled_listeners},
+        {"health", test_health},
         {0},
     };
     return unit_main("report text", tests);
