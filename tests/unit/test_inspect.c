@@ -6,7 +6,7 @@
 #include "worker/inspect.h"
 #include <sys/socket.h>
 
-enum { MANY = 700, ASKERS = 4 };
+enum { MANY = 700, ASKERS = 16 };
 
 static int askers[ASKERS + 1], clients[MANY];
 static char texts[ASKERS + 1][1 << 17];
@@ -288,7 +288,7 @@ static void test_nonsense(void)
     end();
 }
 
-/* The fifth connection is closed, until there is room again. */
+/* One connection more is closed, until there is room again. */
 static void test_too_many_askers(void)
 {
     begin();
