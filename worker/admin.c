@@ -10,10 +10,12 @@
 
 /* Pages that nobody touches cost nothing. */
 static struct report_sums sums;
-static struct master_state state;
+static struct master_state states[2]; /* the one that has been read last, and the one that is read next */
+static unsigned current;
+static bool is_read;
 static struct report_process processes[STATE_WORKERS_MAX];
 static struct report_queues queues;
-static struct report report = {.state = &state, .sums = &sums, .processes = processes, .queues = &queues};
+static struct report report = {.sums = &sums, .processes = processes, .queues = &queues};
 static struct stats_area *area;
 
 /* Map the area once, and take the state. NULL with errno. */
@@ -22,10 +24,14 @@ static const struct report *take_state(void)
     if (!area && !(area = stats_view_of(getppid())))
         return NULL;
     report.area = area;
-    if (!state_try_read(&area->state, &state)) {
+    if (state_try_read(&area->state, &states[!current])) {
+        current = !current;
+        is_read = true;
+    } else if (!is_read) {
         errno = EBUSY;
         return NULL;
     }
+    report.state = &states[current]; /* while the master writes it, as it was a moment ago */
     return &report;
 }
 
@@ -44,9 +50,9 @@ const struct report *admin_report(void)
     if (!take_state())
         return NULL;
     stats_watch(area, getpid());
-    report_queues_take(&area->queues, &state, &queues);
+    report_queues_take(&area->queues, report.state, &queues);
     report_sums_take(area, &sums);
-    report_processes_take(&state, processes);
+    report_processes_take(report.state, processes);
     return &report;
 }
 

@@ -14,7 +14,7 @@ enum { ADMIN_FRESH_MS = 20 };
 
 /*
  * The server as it is now, or was at most ADMIN_FRESH_MS ago; valid until the next call. While sums->at_ms is the same,
- * so is all of it. NULL with errno when its memory cannot be mapped, or is being written at this moment.
+ * so is all of it. NULL with errno when its memory cannot be mapped, or has never been found unwritten.
  */
 const struct report *admin_report(void);
 
