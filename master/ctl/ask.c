@@ -83,7 +83,7 @@ static enum ctl_exit open_connection(struct connection *connection, const struct
         complain("%s: too long for the path of a socket", ask->path);
         return CTL_USAGE;
     }
-    strcpy(address.sun_path, ask->path);
+    memcpy(address.sun_path, ask->path, strlen(ask->path));
     connection->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return explain(ask->path);

@@ -143,11 +143,11 @@ def p99(client):
 
 
 def test_a_pool_that_hangs_does_not_slow_another_down(owned):
-    """Within what the machine's other work makes of it: one of five tries must show no difference."""
+    """Within what the machine's other work makes of it: one of ten tries must show no difference."""
     server = owned(MAIN, listen("owner", "hurt", pool="hurt"), pool("hurt", workers=2), workers=1)
     client, ratios = server.connect("pingpong"), []
     while not ratios or min(ratios) > 1.5:
-        assert len(ratios) < 5, ratios
+        assert len(ratios) < 10, ratios
         before, since = p99(client), server.mark()
         victims = [server.connect("hurt") for _ in range(4)]
         for each in victims:
