@@ -151,7 +151,7 @@ static enum progress_result look_at_process(const struct progress *progress, con
     for (unsigned i = 0; i < state->worker_count; i++)
         if (state->workers[i].pid == (pid_t)progress->number)
             return PROGRESS_GOES_ON;
-    snprintf(text, PROGRESS_TEXT_SIZE, "pid %" PRIu32 " has drained", progress->number);
+    snprintf(text, PROGRESS_TEXT_SIZE, "pid %" PRIu32 " is gone", progress->number);
     return PROGRESS_DONE;
 }
 

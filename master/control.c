@@ -91,6 +91,10 @@ static void restart(struct act *act)
         say(act, true, "%s", resize_busy);
         return;
     }
+    if (pool->running == 0) {
+        say(act, true, "the pool %s has no worker that is ready", act->name);
+        return;
+    }
     log_notice("restart: the workers of the pool %s are replaced, one after the other", act->name);
     recycle_restart(&act->master->fleet, pool);
 }
@@ -124,6 +128,7 @@ static void enable(struct act *act, bool enabled)
     conf_disable(&fleet->current->conf, act->name, !enabled);
     if (fleet->next)
         conf_disable(&fleet->next->conf, act->name, !enabled);
+    say(act, false, "the listener %s is %s", act->name, enabled ? "enabled" : "disabled");
     log_notice("[listen %s] is %s by an operator", act->name, enabled ? "enabled" : "disabled");
 }
 
@@ -137,7 +142,8 @@ static void set_log_level(struct act *act)
     }
     act->master->fleet.current->conf.log_level = level;
     log_set_level((enum log_level)level);
-    log_notice("log_level is %s, until the next reload", log_level_name((enum log_level)level));
+    say(act, false, "log_level is %s, until the next reload", log_level_name((enum log_level)level));
+    log_notice("%s", act->answer.text);
 }
 
 /* One end of a connection for the worker, the other one for who asks: what they say to each other is not heard here. */

@@ -120,19 +120,6 @@ static int *copy_siblings(const struct slot *slot, unsigned *count)
     return copies;
 }
 
-/* The configuration for a service that may show it; NULL when out of memory. */
-static const char *print_conf(const struct conf *conf)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-
-    if (!out)
-        return NULL;
-    conf_print(conf, out);
-    return fclose(out) == 0 ? text : NULL;
-}
-
 /* What the child needs is on our stack, of which it has a copy. */
 struct child {
     const struct slot_context *context;
@@ -153,7 +140,7 @@ static int run_child(void *user, int channel)
                              .drain_spread_ms = slot->conf->drain_spread_ms,
                              .busy_poll_us = slot->conf->busy_poll_us,
                              .disabled = slot->conf->disabled,
-                             .conf_text = slot->operates ? print_conf(slot->conf) : NULL};
+                             .conf_text = slot->operates ? conf_text(slot->conf) : NULL};
     struct worker_socket *sockets = sockets_of(context, slot, &env.socket_count);
     int *siblings = copy_siblings(slot, &env.sibling_count);
 

@@ -63,7 +63,7 @@ bool admin_may_change(const struct session *session, gid_t group)
     gid_t groups[256];
     socklen_t size = sizeof(client);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client, &size) < 0 || client.pid == 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client, &size) < 0)
         return false;
     if (client.uid == 0 || client.uid == geteuid())
         return true;

@@ -1,14 +1,18 @@
 #include "worker/ask.h"
 #include "common/channel.h"
+#include "common/clock.h"
 #include "worker/admin.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
+enum { LOST_MS = 10 * 1000 };
+
 static struct ask {
     struct request request; /* id 0: this place is free */
     bool is_sent;
+    uint64_t asked_ms; /* monotonic */
     admin_answered *answered;
     uint64_t user;
 } asks[ASKS_MAX];
@@ -18,16 +22,21 @@ unsigned asks_waiting;
 uint32_t admin_ask(enum request_kind kind, uint32_t number, const char *name, admin_answered *answered, uint64_t user)
 {
     static uint32_t last_id;
+    uint64_t now_ms = clock_now_ms();
     struct ask *ask = asks;
 
-    while (ask < asks + ASKS_MAX && ask->request.id)
+    /* A place whose answer has got lost, since the master could not send it, is free again. */
+    while (ask < asks + ASKS_MAX && ask->request.id && !(ask->is_sent && now_ms - ask->asked_ms > LOST_MS))
         ask++;
     if (ask == asks + ASKS_MAX) {
         errno = EAGAIN;
         return 0;
     }
     last_id = last_id == UINT32_MAX ? 1 : last_id + 1;
-    *ask = (struct ask){.request = {.id = last_id, .kind = kind, .number = number}, .answered = answered, .user = user};
+    *ask = (struct ask){.request = {.id = last_id, .kind = kind, .number = number},
+                        .asked_ms = now_ms,
+                        .answered = answered,
+                        .user = user};
     snprintf(ask->request.name, sizeof(ask->request.name), "%s", name);
     asks_waiting++;
     return last_id;

@@ -10,7 +10,7 @@
 #include "common/request.h"
 #include <stdint.h>
 
-enum { ASKS_MAX = 16 };
+enum { ASKS_MAX = 128 }; /* the control pipe has room for so many requests, and for their answers */
 
 /* How many requests are still to be sent. */
 extern unsigned asks_waiting;

@@ -12,7 +12,7 @@
 
 #include <bsd/string.h>
 
-enum { LOOKS_PER_TURN = 256, CONNECTIONS_MAX = 16, GO_ON = 1 };
+enum { LOOKS_PER_TURN = 256, CONNECTIONS_MAX = 128, GO_ON = 1 };
 
 /* What is looked for. There is one walk at a time; the others wait for its end. */
 struct search {

@@ -138,6 +138,9 @@ void conf_log_changes(const struct conf *old, const struct conf *new);
 /* The effective configuration, defaults included, in the form conf_load() reads. */
 void conf_print(const struct conf *conf, FILE *out);
 
+/* The same as text, which the caller frees; NULL when out of memory. */
+char *conf_text(const struct conf *conf);
+
 /* Every key with type, range, default and help, as comments: the reference part of the documentation. */
 void conf_print_reference(FILE *out);
 

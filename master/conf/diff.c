@@ -48,23 +48,6 @@ int conf_override(struct conf *conf, const struct conf_overrides *overrides, cha
 
 /* ---- differences ---- */
 
-/* The text that -T prints; the caller frees it. NULL when memory is out. */
-static char *print(const struct conf *conf)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-
-    if (!out)
-        return NULL;
-    conf_print(conf, out);
-    bool failed = ferror(out);
-    if (fclose(out) == 0 && !failed)
-        return text;
-    free(text);
-    return NULL;
-}
-
 /* Does `text` have this line in this section? */
 static bool has(const char *text, const char *section, const char *line)
 {
@@ -98,7 +81,7 @@ static void log_missing(char *text, const char *other, char sign)
 
 void conf_log_changes(const struct conf *old, const struct conf *new)
 {
-    char *before = print(old), *after = print(new);
+    char *before = conf_text(old), *after = conf_text(new);
     char *lines = before ? strdup(before) : NULL;
 
     if (before && after && lines) {

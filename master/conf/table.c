@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "master/conf/conf.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define SERVER(member) offsetof(struct conf, member)
@@ -132,6 +133,22 @@ void conf_print(const struct conf *conf, FILE *out)
         option_print(out, conf_listen_options, listener);
         option_print(out, listener->service->options, listener->service_config);
     }
+}
+
+char *conf_text(const struct conf *conf)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    conf_print(conf, out);
+    bool failed = ferror(out);
+    if (fclose(out) == 0 && !failed)
+        return text;
+    free(text);
+    return NULL;
 }
 
 /* ---- the reference ---- */

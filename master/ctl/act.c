@@ -172,9 +172,11 @@ enum ctl_exit act_drain(const struct act *act, const char *name)
         if (is_late(act, begun_ms))
             return CTL_NO_ANSWER;
         result = server_read(act->server, error, sizeof(error));
+        if (result != CTL_DONE)
+            complain(error);
     }
     if (result == CTL_DONE)
-        printf("done: pid %d has drained\n", (int)pid);
+        printf("done: pid %d is gone\n", (int)pid);
     return result;
 }
 

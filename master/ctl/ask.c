@@ -74,11 +74,10 @@ static enum ctl_exit explain(const char *path)
     }
 }
 
-static enum ctl_exit open_connection(struct connection *connection, const struct ask *ask)
+static enum ctl_exit connect_to(struct connection *connection, const struct ask *ask)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    *connection = (struct connection){.fd = -1, .until_ms = clock_now_ms() + ask->timeout_ms};
     if (strlen(ask->path) >= sizeof(address.sun_path)) {
         complain("%s: too long for the path of a socket", ask->path);
         return CTL_USAGE;
@@ -111,6 +110,21 @@ static bool send_words(const struct connection *connection, const char *const *w
     }
     line[size] = '\n';
     return send(connection->fd, line, size + 1, MSG_NOSIGNAL) == (ssize_t)size + 1;
+}
+
+/* Connect and ask. A worker that leaves may close a connection before it has been asked anything: then the next one is. */
+static enum ctl_exit open_connection(struct connection *connection, const struct ask *ask)
+{
+    *connection = (struct connection){.fd = -1, .until_ms = clock_now_ms() + ask->timeout_ms};
+    for (;;) {
+        enum ctl_exit result = connect_to(connection, ask);
+        if (result != CTL_DONE || send_words(connection, ask->words))
+            return result;
+        if (errno != EPIPE || clock_now_ms() >= connection->until_ms)
+            return explain(ask->path);
+        close(connection->fd);
+        connection->fd = -1;
+    }
 }
 
 static bool make_room(struct connection *connection)
@@ -206,8 +220,6 @@ static enum ctl_exit converse(struct connection *connection, const struct ask *a
     char *line = NULL;
     enum ctl_exit result;
 
-    if (!send_words(connection, ask->words))
-        return explain(ask->path);
     while ((result = read_line(connection, &line)) == CTL_DONE && line[0] == ' ') {
         ask->line(line + 1);
         if (connection->taken == connection->size) /* nothing more at this moment: whoever reads along sees it now */

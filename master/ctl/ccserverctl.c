@@ -185,6 +185,8 @@ static void parse_words(struct request *request)
         misused("%s: too few arguments, or too many", request->command->name);
     if (strcmp(request->command->name, "resize") == 0)
         request->count = (unsigned)number_of("resize", request->words[2], COUNT_MAX);
+    if (strcmp(request->command->name, "log") == 0 && argument && strcmp(argument, "tail") == 0) /* as it is, always */
+        request->words[1] = argument = NULL;
     if (strcmp(request->command->name, "log") == 0)
         request->count = argument ? (unsigned)number_of("log", argument, EVENTS_MAX) : EVENTS;
     if (strcmp(request->command->name, "top") == 0 && !request->top.is_batch && !terminal_is_one())

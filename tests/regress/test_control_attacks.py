@@ -66,7 +66,7 @@ def test_disable_during_a_reload(trapped):
     server.configure(linger_timeout="900ms")
     server.signal(signal.SIGHUP)
     server.wait_log("generation 2 starts", since=since)
-    assert say(server, "disable pingpong") == ([], "done")
+    assert say(server, "disable pingpong") == ([], "done the listener pingpong is disabled")
     server.wait_log("generation 2 serves", since=since)
     await_equal(lambda: refuses(server), True)
     for _ in range(10):
@@ -75,21 +75,21 @@ def test_disable_during_a_reload(trapped):
     server.touch()
     server.signal(signal.SIGHUP)
     server.wait_log("generation 3 starts", since=since)
-    assert say(server, "enable pingpong") == ([], "done")
+    assert say(server, "enable pingpong") == ([], "done the listener pingpong is enabled")
     server.wait_log("generation 3 serves", since=since)
     await_equal(lambda: refuses(server), False)
 
 
 def test_a_disabled_queue_is_adopted(serve):
     server = serve(listen("pingpong"), *CONTROL, workers=2, watchdog_timeout="60s", adopt_after="150ms")
-    assert ctl(server, "disable", "pingpong") == ""
+    assert "is disabled" in ctl(server, "disable", "pingpong")
     await_equal(lambda: refuses(server), True)
     pid, since = server.worker_pids()[0], server.mark()
     server.signal(signal.SIGSTOP, pid)
     server.wait_log("its siblings adopt its accept queues", since=since)
     for _ in range(20):
         assert refuses(server)
-    assert ctl(server, "enable", "pingpong") == ""
+    assert "is enabled" in ctl(server, "enable", "pingpong")
     await_equal(lambda: all(not refuses(server) for _ in range(10)), True)
     server.signal(signal.SIGCONT, pid)
     server.baseline.clear()
@@ -176,6 +176,7 @@ def test_a_reload_during_a_reload(trapped, by_socket):
 
 def test_the_session_that_asks_is_killed(serve):
     server = serve(listen("pingpong"), *CONTROL)
+    ctl(server, "wait", "--ready")
     with operator(server) as client:
         client.send(b"sessions listener=control\n")
         text = b""

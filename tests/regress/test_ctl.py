@@ -178,7 +178,7 @@ def test_resize_and_drain(serve):
     assert ctl(server, "resize", "main", "1") == "done: 1 workers\n"
     server.await_stats(lambda stats: not stats["leaving"])
     before = server.worker_pids()[0]
-    assert ctl(server, "drain", "0") == f"done: pid {before} has drained\n"
+    assert ctl(server, "drain", "0") == f"done: pid {before} is gone\n"
     assert "there is no worker 7" in ctl(server, "drain", "7", code=REFUSED)
     assert "only the pool main" in ctl(server, "resize", "other", "2", code=REFUSED)
     server.await_stats(lambda stats: [each["state"] for each in stats["workers"]] == ["ready"])

@@ -199,15 +199,19 @@ static void test_ask_again(void)
     for (unsigned i = 0; i < ASKS_MAX; i++)
         ids[i] = admin_ask(REQUEST_RESIZE, 0, "", ask_again, 100);
     ask_send(fds[1]);
+    for (unsigned i = 0; i < ASKS_MAX; i++)
+        receive();
     answer(ids[7], "", -1);
     CU_ASSERT_NOT_EQUAL_FATAL(asked_again, 0);
     ask_send(fds[1]);
+    receive();
     answer(asked_again, "", -1);
     CU_ASSERT(answers == 1 && answered_user == 101);
     for (unsigned i = 0; i < ASKS_MAX; i++)
         if (i != 7) {
             answer(ids[i], "", -1);
             ask_send(fds[1]);
+            receive();
             answer(asked_again, "", -1);
         }
     CU_ASSERT_EQUAL(answers, ASKS_MAX);

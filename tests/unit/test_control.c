@@ -76,8 +76,8 @@ static void end(void)
     log_set_level(LOG_LEVEL_INFO);
 }
 
-/* Ask; there is one answer, and it is `refusal`. "": it is done. */
-static void ask(uint32_t kind, uint32_t number, const char *name, const char *refusal)
+/* Ask; there is one answer, which is `text`. */
+static void ask_for(uint32_t kind, uint32_t number, const char *name, const char *text, bool is_refused)
 {
     struct request request = {.id = 77, .kind = kind, .number = number};
     int fds[CHANNEL_FDS_MAX];
@@ -87,10 +87,16 @@ static void ask(uint32_t kind, uint32_t number, const char *name, const char *re
     control_carry_out(&master, asker, &request);
     CU_ASSERT_EQUAL_FATAL(channel_receive(asker_end, &got, fds), CHANNEL_OK);
     CU_ASSERT(got.type == CHANNEL_ANSWER && got.answer.id == 77);
-    CU_ASSERT_STRING_EQUAL(got.answer.text, refusal);
-    CU_ASSERT_EQUAL(got.answer.is_refused, refusal[0] != '\0');
+    CU_ASSERT_STRING_EQUAL(got.answer.text, text);
+    CU_ASSERT_EQUAL(got.answer.is_refused, is_refused);
     got_fd = got.count ? fds[0] : -1;
     CU_ASSERT_EQUAL(channel_receive(asker_end, &got, fds), CHANNEL_AGAIN);
+}
+
+/* It is done without a word, or refused with `refusal`. */
+static void ask(uint32_t kind, uint32_t number, const char *name, const char *refusal)
+{
+    ask_for(kind, number, name, refusal, refusal[0] != '\0');
 }
 
 static void test_signals(void)
@@ -110,10 +116,10 @@ static void test_disable(void)
 
     begin();
     conf = &master.fleet.current->conf;
-    ask(REQUEST_DISABLE, 0, "echo", "");
+    ask_for(REQUEST_DISABLE, 0, "echo", "the listener echo is disabled", false);
     CU_ASSERT_EQUAL(conf->disabled, 1);
     ask(REQUEST_DISABLE, 0, "control", "nobody could enable a control listener again");
-    ask(REQUEST_ENABLE, 0, "control", "");
+    ask_for(REQUEST_ENABLE, 0, "control", "the listener control is enabled", false);
     ask(REQUEST_ENABLE, 0, "none", "there is no listener none");
     CU_ASSERT_EQUAL(conf->disabled, 1);
     struct generation *next = generation_new(2);
@@ -121,9 +127,9 @@ static void test_disable(void)
     next->conf.listeners = listeners;
     next->conf.listener_count = 1;
     master.fleet.next = next;
-    ask(REQUEST_DISABLE, 0, "echo", ""); /* for the one that starts as well */
+    ask_for(REQUEST_DISABLE, 0, "echo", "the listener echo is disabled", false); /* for the one that starts as well */
     CU_ASSERT(conf->disabled == 1 && next->conf.disabled == 1);
-    ask(REQUEST_ENABLE, 0, "echo", "");
+    ask_for(REQUEST_ENABLE, 0, "echo", "the listener echo is enabled", false);
     CU_ASSERT(conf->disabled == 0 && next->conf.disabled == 0);
     master.fleet.next = NULL;
     next->conf.listeners = NULL;
@@ -135,7 +141,7 @@ static void test_disable(void)
 static void test_log_level(void)
 {
     begin();
-    ask(REQUEST_LOG_LEVEL, LOG_LEVEL_ERROR, "", "");
+    ask_for(REQUEST_LOG_LEVEL, LOG_LEVEL_ERROR, "", "log_level is error, until the next reload", false);
     CU_ASSERT_EQUAL(master.fleet.current->conf.log_level, LOG_LEVEL_ERROR);
     ask(REQUEST_LOG_LEVEL, LOG_LEVEL_ERROR + 1, "", "there is no such level");
     ask(REQUEST_LOG_LEVEL, UINT32_MAX, "", "there is no such level");
@@ -195,6 +201,8 @@ static void test_names(void)
     ask(REQUEST_RESIZE, 1, "", "there is no pool ");
     snprintf(text, sizeof(text), "there is no pool %.47s", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     ask(REQUEST_RESIZE, 1, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", text); /* without an end */
+    ask(REQUEST_RESTART, 0, "main", "the pool main has no worker that is ready");
+    master.fleet.current->pools[0].running = 1;
     ask(REQUEST_RESTART, 0, "main", "");
     ask(REQUEST_DRAIN, 7, "", "there is no worker with pid 7 that is ready");
     worker->supervised.state = SUPERVISOR_SILENT;
@@ -217,7 +225,7 @@ static void test_busy(void)
     CU_ASSERT_EQUAL(master.requests, 0);
     ask(REQUEST_RELOAD, 0, "", ""); /* it waits */
     ask(REQUEST_STOP, 0, "", "");
-    ask(REQUEST_DISABLE, 0, "echo", "");
+    ask_for(REQUEST_DISABLE, 0, "echo", "the listener echo is disabled", false);
     end();
 }
 

@@ -6,7 +6,7 @@
 #include "worker/inspect.h"
 #include <sys/socket.h>
 
-enum { MANY = 700, ASKERS = 16 };
+enum { MANY = 700, ASKERS = 128 };
 
 static int askers[ASKERS + 1], clients[MANY];
 static char texts[ASKERS + 1][1 << 17];

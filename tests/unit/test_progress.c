@@ -324,7 +324,7 @@ static void test_drain(void)
     expect(PROGRESS_GOES_ON, "");
     state.workers[1] = state.workers[2];
     state.worker_count = 2;
-    expect_end(PROGRESS_DONE, "", "pid 1001 has drained");
+    expect_end(PROGRESS_DONE, "", "pid 1001 is gone");
     end();
 }
 

@@ -94,13 +94,16 @@ static bool lines_open(struct lines *lines)
     return lines->out;
 }
 
-static void lines_send(struct session *session, struct lines *lines)
+/* False: out of memory, and nothing is sent. */
+static bool lines_send(struct session *session, struct lines *lines)
 {
     struct state *state = session_state(session);
+    bool is_whole = fclose(lines->out) == 0;
 
-    if (fclose(lines->out) == 0)
+    if (is_whole)
         answer_lines(state->reply, lines->text, lines->size);
     free(lines->text);
+    return is_whole;
 }
 
 /* ---- commands that look ---- */
@@ -132,7 +135,8 @@ static enum verdict show(struct session *session, const struct command *command,
     if (!lines_open(&lines))
         return out_of_memory(session);
     enum report_shown shown = report_show(lines.out, report, command->name, words[1]);
-    lines_send(session, &lines);
+    if (!lines_send(session, &lines))
+        return out_of_memory(session);
     return end(session, shown == REPORT_SHOWN ? ANSWER_DONE : ANSWER_REFUSED, "");
 }
 
@@ -154,8 +158,7 @@ static enum verdict show_log(struct session *session, const struct command *comm
     unsigned found = event_read(&report->area->service.events, events);
     for (unsigned i = found > count ? found - count : 0; i < found; i++)
         report_show_event(lines.out, &events[i]);
-    lines_send(session, &lines);
-    return end(session, ANSWER_DONE, "");
+    return lines_send(session, &lines) ? end(session, ANSWER_DONE, "") : out_of_memory(session);
 }
 
 static enum verdict show_config(struct session *session, const struct command *command, char *const *words)
@@ -397,8 +400,7 @@ static enum verdict help(struct session *session, const struct command *command,
         return out_of_memory(session);
     for (unsigned i = 0; i < COMMANDS; i++)
         fprintf(lines.out, "%-10s %s\n", commands[i].name, commands[i].help);
-    lines_send(session, &lines);
-    return end(session, ANSWER_DONE, "");
+    return lines_send(session, &lines) ? end(session, ANSWER_DONE, "") : out_of_memory(session);
 }
 
 static enum verdict carry_out(struct session *session, char *const *words, unsigned count)
