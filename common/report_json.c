@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
+#include <string.h>
 #include <time.h>
 
 /* ---- strings ---- */
@@ -192,11 +193,11 @@ static void json_other(FILE *out, const struct state_worker *worker, const struc
     json_row(out, &row);
 }
 
-static void json_part(FILE *out, const struct report *report, enum state_part part, const char *name)
+static void json_part(FILE *out, const struct report *report, enum state_part part)
 {
     const char *comma = "";
 
-    fprintf(out, " \"%s\": [", name);
+    fputc('[', out);
     for (unsigned i = 0; i < report->state->worker_count; i++) {
         const struct state_worker *worker = &report->state->workers[i];
         const struct stats_block *block = stats_block_of(report->area, worker->serial);
@@ -211,7 +212,22 @@ static void json_part(FILE *out, const struct report *report, enum state_part pa
             json_other(out, worker, block);
         fprintf(out, "}");
     }
-    fprintf(out, "],\n");
+    fputc(']', out);
+}
+
+static void json_workers(FILE *out, const struct report *report)
+{
+    json_part(out, report, STATE_SERVES);
+}
+
+static void json_starting(FILE *out, const struct report *report)
+{
+    json_part(out, report, STATE_STARTS);
+}
+
+static void json_leaving(FILE *out, const struct report *report)
+{
+    json_part(out, report, STATE_LEAVES);
 }
 
 /* ---- the document ---- */
@@ -305,12 +321,12 @@ static void json_listeners(FILE *out, const struct report *report)
 {
     const struct master_state *state = report->state;
 
-    fprintf(out, " \"listeners\": [");
+    fputc('[', out);
     for (unsigned i = 0; i < state->listener_count; i++) {
         fprintf(out, "%s\n  ", i ? "," : "");
         json_listener(out, report, i);
     }
-    fprintf(out, "],\n");
+    fputc(']', out);
 }
 
 static void json_gone(FILE *out, const struct report *report)
@@ -356,9 +372,11 @@ static void json_turns_of_last_minute(FILE *out, const struct report_sums *sums)
     fprintf(out, "},\n");
 }
 
-static void json_pools(FILE *out, const struct master_state *state)
+static void json_pools(FILE *out, const struct report *report)
 {
-    fprintf(out, " \"pools\": [");
+    const struct master_state *state = report->state;
+
+    fputc('[', out);
     for (unsigned i = 0; i < state->pool_count; i++) {
         const struct state_pool *pool = &state->pools[i];
         fprintf(out, "%s{\"name\": ", i ? ", " : "");
@@ -366,7 +384,7 @@ static void json_pools(FILE *out, const struct master_state *state)
         fprintf(out, ", \"wanted\": %" PRIu32 ", \"ready\": %" PRIu32 ", \"cannot_run\": %s}", pool->wanted,
                 pool->running, pool->cannot_run ? "true" : "false");
     }
-    fprintf(out, "],\n");
+    fputc(']', out);
 }
 
 static void json_change(FILE *out, const char *name, const struct state_change *change)
@@ -395,6 +413,31 @@ static void json_events(FILE *out, const struct event_ring *ring)
     fprintf(out, "],\n");
 }
 
+static void json_member(FILE *out, const char *name, const struct report *report,
+                        void (*print)(FILE *out, const struct report *report))
+{
+    fprintf(out, " \"%s\": ", name);
+    print(out, report);
+    fprintf(out, ",\n");
+}
+
+bool report_json_part(FILE *out, const struct report *report, const char *name)
+{
+    static const struct {
+        const char *name;
+        void (*print)(FILE *out, const struct report *report);
+    } parts[] = {{"pools", json_pools}, {"workers", json_workers}, {"listeners", json_listeners}};
+
+    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (strcmp(parts[i].name, name) != 0)
+            continue;
+        parts[i].print(out, report);
+        fputc('\n', out);
+        return true;
+    }
+    return false;
+}
+
 void report_json(FILE *out, const struct report *report)
 {
     uint64_t now_ms = clock_date_ms();
@@ -407,14 +450,14 @@ void report_json(FILE *out, const struct report *report)
     fprintf(out, "\"time\": \"%s\", \"time_ms\": %" PRIu64 ",\n", text, now_ms);
     json_master(out, report);
     json_turns_of_last_minute(out, report->sums);
-    json_pools(out, report->state);
+    json_member(out, "pools", report, json_pools);
     json_change(out, "last_reload", &report->area->service.last_reload);
     json_change(out, "last_upgrade", &report->area->service.last_upgrade);
     json_events(out, &report->area->service.events);
-    json_part(out, report, STATE_SERVES, "workers");
-    json_part(out, report, STATE_STARTS, "starting");
-    json_part(out, report, STATE_LEAVES, "leaving");
-    json_listeners(out, report);
+    json_member(out, "workers", report, json_workers);
+    json_member(out, "starting", report, json_starting);
+    json_member(out, "leaving", report, json_leaving);
+    json_member(out, "listeners", report, json_listeners);
     json_gone(out, report);
     fprintf(out, "}\n");
 }

@@ -152,6 +152,21 @@ static enum report_shown show_health(FILE *out, const struct master_state *state
     return why ? REPORT_NOT_WELL : REPORT_SHOWN;
 }
 
+static enum report_shown show_json(FILE *out, const struct report *report, const char *part)
+{
+    const char *why = state_unready(report->state);
+
+    if (part && strcmp(part, "health") == 0) {
+        fprintf(out, "{\"healthy\": %s, \"why\": ", why ? "false" : "true");
+        report_json_string(out, why ? why : "");
+        fprintf(out, "}\n");
+        return why ? REPORT_NOT_WELL : REPORT_SHOWN;
+    }
+    if (!part)
+        report_json(out, report);
+    return !part || report_json_part(out, report, part) ? REPORT_SHOWN : REPORT_UNKNOWN;
+}
+
 enum report_shown report_show(FILE *out, const struct report *report, const char *word, const char *pattern)
 {
     table_out = out;
@@ -170,7 +185,7 @@ enum report_shown report_show(FILE *out, const struct report *report, const char
     else if (strcmp(word, "metrics") == 0)
         report_metrics(out, report, METRICS_OPENMETRICS);
     else if (strcmp(word, "json") == 0)
-        report_json(out, report);
+        return show_json(out, report, pattern);
     else if (strcmp(word, "health") == 0)
         return show_health(out, report->state);
     else

@@ -15,7 +15,8 @@ enum report_shown {
 };
 
 /*
- * Print what `word` stands for: status, workers, listeners, queues, pools, stat, metrics, health, json. `pattern`, of stat: a
+ * Print what `word` stands for: status, workers, listeners, queues, pools, stat, metrics, health, json. `pattern`, of json: one of
+ * pools, workers, listeners, health; NULL: all. Of stat: a
  * shell pattern, or a part, of the lines that are wanted; NULL: all. The rates are those since the server has started.
  * Names are printed as the configuration has them; see text_make_safe().
  */

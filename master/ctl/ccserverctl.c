@@ -50,7 +50,8 @@ static const char usage_text[] =
     "  -p, --pid PID        of the master, instead of -c\n"
     "  -s, --socket PATH    of a control listener, instead of -c: it is asked for everything\n"
     "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
-    "  -j, --json           of status: the JSON document of the statistics; of sessions: an array\n"
+    "  -j, --json           of status: the JSON document of the statistics; of workers, listeners,\n"
+    "                       pools, health and sessions: what they show\n"
     "  -b, --batch          of top: text for a script, without a terminal\n"
     "  -d, --delay SEC      of top: between two screens (default 1, at least 0.1)\n"
     "  -n, --iterations N   of top: so many screens\n"
@@ -86,14 +87,14 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"status", 0, 0, "j", BY_EITHER},      {"workers", 0, 0, "", BY_EITHER}, {"listeners", 0, 0, "", BY_EITHER},
-    {"pools", 0, 0, "", BY_EITHER},        {"top", 0, 0, "bdn", BY_MEMORY},  {"log", 0, 1, "f", BY_EITHER},
-    {"stat", 0, 1, "", BY_EITHER},         {"metrics", 0, 0, "", BY_EITHER}, {"health", 0, 0, "", BY_EITHER},
-    {"wait", 0, 0, "r", BY_MEMORY},        {"reload", 0, 0, "", BY_EITHER},  {"reopen", 0, 0, "", BY_EITHER},
-    {"upgrade", 0, 0, "", BY_EITHER},      {"resize", 2, 2, "", BY_EITHER},  {"drain", 1, 1, "", BY_EITHER},
-    {"stop", 0, 0, "", BY_EITHER},         {"kill", 1, 1, "", BY_SOCKET},    {"restart", 1, 1, "", BY_SOCKET},
-    {"sessions", 0, 0, "jPLA", BY_SOCKET}, {"disable", 1, 1, "", BY_SOCKET}, {"enable", 1, 1, "", BY_SOCKET},
-    {"queues", 0, 0, "", BY_EITHER},       {"set", 2, 2, "", BY_SOCKET},     {"config", 0, 0, "", BY_SOCKET},
+    {"status", 0, 0, "j", BY_EITHER},      {"workers", 0, 0, "j", BY_EITHER}, {"listeners", 0, 0, "j", BY_EITHER},
+    {"pools", 0, 0, "j", BY_EITHER},       {"top", 0, 0, "bdn", BY_MEMORY},   {"log", 0, 1, "f", BY_EITHER},
+    {"stat", 0, 1, "", BY_EITHER},         {"metrics", 0, 0, "", BY_EITHER},  {"health", 0, 0, "j", BY_EITHER},
+    {"wait", 0, 0, "r", BY_MEMORY},        {"reload", 0, 0, "", BY_EITHER},   {"reopen", 0, 0, "", BY_EITHER},
+    {"upgrade", 0, 0, "", BY_EITHER},      {"resize", 2, 2, "", BY_EITHER},   {"drain", 1, 1, "", BY_EITHER},
+    {"stop", 0, 0, "", BY_EITHER},         {"kill", 1, 1, "", BY_SOCKET},     {"restart", 1, 1, "", BY_SOCKET},
+    {"sessions", 0, 0, "jPLA", BY_SOCKET}, {"disable", 1, 1, "", BY_SOCKET},  {"enable", 1, 1, "", BY_SOCKET},
+    {"queues", 0, 0, "", BY_EITHER},       {"set", 2, 2, "", BY_SOCKET},      {"config", 0, 0, "", BY_SOCKET},
 };
 
 _Noreturn static void misused(const char *format, const char *what)
@@ -271,8 +272,10 @@ static enum ctl_exit carry_out_at(struct request *request, const char *path)
         return ask_for_sessions(request, &about);
     if (strcmp(name, "stop") == 0)
         return ask_stop(&about);
-    if (strcmp(name, "status") == 0 && request->json)
+    if (request->json) {
+        request->words[1] = strcmp(name, "status") == 0 ? NULL : name;
         request->words[0] = "json";
+    }
     return ask(&about);
 }
 
@@ -298,7 +301,9 @@ static enum ctl_exit carry_out_here(struct request *request)
         return act_drain(&act, argument);
     if (strcmp(name, "stop") == 0)
         return act_stop(&act);
-    return show(server, request->json ? "json" : name, argument);
+    if (request->json)
+        return show(server, "json", strcmp(name, "status") == 0 ? NULL : name);
+    return show(server, name, argument);
 }
 
 /* Any pool can be resized over the socket; without one, by signals, only the pool main. */

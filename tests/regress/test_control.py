@@ -345,6 +345,18 @@ def test_what_only_looks_is_the_same_over_the_socket(serve):
     assert "ccserver_sessions_accepted_total" in over_socket(server, "stat", "sessions_accepted")
 
 
+def test_json(serve):
+    server = serve(listen("pingpong"), listen("echo", pool="other"), pool("other"), *CONTROL, workers=2)
+    ctl(server, "wait", "--ready")
+    whole = json.loads(ctl(server, "status", "--json"))
+    for word in ("pools", "workers", "listeners"):
+        for part in json.loads(ctl(server, word, "--json")), json.loads(over_socket(server, "--json", word)):
+            assert [each.get("name", each.get("pid")) for each in part] == [
+                each.get("name", each.get("pid")) for each in whole[word]]
+    assert json.loads(ctl(server, "health", "-j")) == {"healthy": True, "why": ""} == json.loads(over_socket(server, "health", "-j"))
+    assert say(server, "json all")[1] == "misused json: pools, workers, listeners or health can follow"
+
+
 # ---- who may ----
 
 def as_nobody(server, *args, code=DONE, groups=()):

@@ -137,6 +137,8 @@ static enum verdict show(struct session *session, const struct command *command,
     enum report_shown shown = report_show(lines.out, report, command->name, words[1]);
     if (!lines_send(session, &lines))
         return out_of_memory(session);
+    if (shown == REPORT_UNKNOWN)
+        return end(session, ANSWER_MISUSED, "json: pools, workers, listeners or health can follow");
     return end(session, shown == REPORT_SHOWN ? ANSWER_DONE : ANSWER_REFUSED, "");
 }
 
@@ -363,7 +365,7 @@ static run help;
 
 static const struct command commands[] = {
     {"status", 0, 0, show, 0, false, "what runs, since when, how the last reload and upgrade have gone"},
-    {"json", 0, 0, show, 0, false, "all of the statistics as one JSON document"},
+    {"json", 0, 1, show, 0, false, "[pools|workers|listeners|health]: the statistics as JSON, or a part"},
     {"workers", 0, 0, show, 0, false, "a row for each worker"},
     {"listeners", 0, 0, show, 0, false, "a row for each listener, with its traffic"},
     {"queues", 0, 0, show, 0, false, "a row for each accept queue"},
