@@ -223,7 +223,7 @@ def test_names_that_browsers_may_use(serve):
     server = serve(listen("status", status_hosts="status.example, b"), workers=1)
     for host, status in [("status.example:80", 200), ("STATUS.example", 200), ("b", 200), ("example", 421), ("b.evil", 421),
                          ("127.0.0.1", 200), ("127.0.0.1.evil", 421), ("127.0.0.1:evil", 421), ("[::1]evil", 421), ("[::1", 200), ("localhost:1", 200), ("", 421), (":80", 421)]:
-        assert get(server, "/readyz", {"Host": host})[0] == status, host
+        assert get(server, "/livez", {"Host": host})[0] == status, host
 
 
 # ---- whom it disturbs ----
