@@ -1,25 +1,10 @@
 #include "common/report_durations.h"
-#include <stdarg.h>
+#include "common/report_line.h"
 #include <stdio.h>
 #include <string.h>
 
 enum { NAME_WIDTH = 13, QUANTILES = 4 };
 #define ROW "  %-13s %-18s %7s %7s %7s %7s %7s %7s %7s %7s"
-
-static void (*print_line)(const char *line); /* where the lines of the present table go */
-
-static void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void print(const char *format, ...)
-{
-    char line[2 * REPORT_TABLE_WIDTH];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    print_line(line);
-}
 
 struct cells {
     char text[QUANTILES][REPORT_CELL_SIZE];
@@ -74,11 +59,11 @@ static void print_row(const char *name, const char *what, const uint64_t counts[
     const struct cells all = cells_of(counts), last = cells_of(minute);
 
     if (strlen(name) > NAME_WIDTH) { /* a line of its own, so that the columns stay where they are */
-        print("  %s", name);
+        report_line("  %s", name);
         name = "";
     }
-    print(ROW, name, what, all.text[0], all.text[1], all.text[2], all.text[3], last.text[0], last.text[1], last.text[2],
-          last.text[3]);
+    report_line(ROW, name, what, all.text[0], all.text[1], all.text[2], all.text[3], last.text[0], last.text[1],
+                last.text[2], last.text[3]);
 }
 
 /* Only what there has been any of; the name stands in the first row. */
@@ -107,8 +92,8 @@ void report_durations_table(const struct report *report, void (*line)(const char
     report_turn_times(report->sums, turns);
     if (report_duration_count(turns) == 0)
         return;
-    print_line = line;
-    print(ROW, "durations", "", "p50", "p90", "p99", "max", "1m: p50", "p90", "p99", "max");
+    report_line_to(line);
+    report_line(ROW, "durations", "", "p50", "p90", "p99", "max", "1m: p50", "p90", "p99", "max");
     print_row("all", "turns", turns, report->sums->minute.turn_times);
     for (unsigned i = 0; i < report->state->listener_count; i++)
         print_listener(report->sums, &report->state->listeners[i]);

@@ -1,25 +1,11 @@
 #include "common/report_table.h"
+#include "common/report_line.h"
 #include "common/report_table_queues.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static void (*print_line)(const char *line); /* where the lines of the present report go */
-
-static void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void print(const char *format, ...)
-{
-    char line[2 * REPORT_TABLE_WIDTH];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    print_line(line);
-}
 
 /* ---- numbers in narrow cells ---- */
 
@@ -122,7 +108,7 @@ static void list_add(struct list *list, const char *format, ...)
     va_end(arguments);
     size_t used = strlen(list->line), size = strlen(item) + strlen(", ,"); /* a comma may follow */
     if (used + size > REPORT_TABLE_WIDTH) {
-        print("%s,", list->line);
+        report_line("%s,", list->line);
         list_begin(list, list->indent, list->indent);
         used = strlen(list->line);
     }
@@ -140,7 +126,7 @@ static void list_add_count(struct list *list, const char *name, uint64_t count)
 static void list_end(struct list *list)
 {
     if (list->has_items)
-        print("%s", list->line);
+        report_line("%s", list->line);
 }
 
 /* ---- the summary ---- */
@@ -191,7 +177,7 @@ static struct label label_of(const struct state_worker *worker, unsigned width)
 
     report_worker_name(label.text, worker->pool, worker->id);
     if (strlen(label.text) > width) {
-        print("  %s", label.text);
+        report_line("  %s", label.text);
         label.text[0] = '\0';
     }
     return label;
@@ -214,7 +200,7 @@ static void print_history(const struct report *report, const struct state_worker
         list_add(&list, "the last time: %s", report_respawn_name(worker->reason));
     list_end(&list);
     if (worker->is_adopted)
-        print("         its accept queues are adopted by its siblings");
+        report_line("         its accept queues are adopted by its siblings");
 }
 
 static void print_worker(const struct state_worker *worker, const struct report_row *row)
@@ -234,8 +220,8 @@ static void print_worker(const struct state_worker *worker, const struct report_
     report_count(pauses, row->accept_pauses);
     report_count(adopted, worker->adopts);
     report_count(dropped, row->log_dropped);
-    print(WORKER_ROW, label.text, generation, worker->pid ? pid : "-", worker->state, worker->pid ? up : "-",
-          worker->ready_ms ? ready : "-", open, turns, longest, pauses, adopted, dropped);
+    report_line(WORKER_ROW, label.text, generation, worker->pid ? pid : "-", worker->state, worker->pid ? up : "-",
+                worker->ready_ms ? ready : "-", open, turns, longest, pauses, adopted, dropped);
 }
 
 static void print_process(const struct report *report, const struct state_worker *worker)
@@ -251,8 +237,8 @@ static void print_process(const struct report *report, const struct state_worker
 
 static void print_workers(const struct report *report)
 {
-    print(WORKER_ROW, "worker", "gen", "pid", "state", "up", "ready", "open", "turns", "longest", "pauses", "adopts",
-          "dropped");
+    report_line(WORKER_ROW, "worker", "gen", "pid", "state", "up", "ready", "open", "turns", "longest", "pauses",
+                "adopts", "dropped");
     for (unsigned i = 0; i < report->state->worker_count; i++) {
         const struct state_worker *worker = &report->state->workers[i];
         if (worker->part == STATE_SERVES) {
@@ -271,8 +257,8 @@ enum { NAME_WIDTH = 13 };
 
 static void print_traffic_heading(const char *what)
 {
-    print(TRAFFIC_ROW, what, "open", "accepted", "acc/s", "in", "in/s", "out", "out/s", "received", "recv/s", "sent",
-          "sent/s", "errors");
+    report_line(TRAFFIC_ROW, what, "open", "accepted", "acc/s", "in", "in/s", "out", "out/s", "received", "recv/s",
+                "sent", "sent/s", "errors");
 }
 
 /* How sessions have ended and what went wrong, by kind; only what has happened. */
@@ -339,11 +325,11 @@ static void print_traffic(const char *name, const struct stats_listener *now, co
     report_count(open, stats_open(now));
     report_count(errors, stats_read(&now->protocol_errors) + stats_read(&now->upstream_failures));
     if (strlen(name) > NAME_WIDTH) { /* a line of its own, so that the columns stay where they are */
-        print("  %s", name);
+        report_line("  %s", name);
         name = "";
     }
-    print(TRAFFIC_ROW, name, open, accepted.total, accepted.rate, in.total, in.rate, out.total, out.rate,
-          received.total, received.rate, sent.total, sent.rate, errors);
+    report_line(TRAFFIC_ROW, name, open, accepted.total, accepted.rate, in.total, in.rate, out.total, out.rate,
+                received.total, received.rate, sent.total, sent.rate, errors);
     print_kinds(now);
 }
 
@@ -392,7 +378,7 @@ void report_table(const struct report *report, const struct report_sums *before,
 {
     uint64_t ms = report->sums->at_ms - before->at_ms;
 
-    print_line = line;
+    report_line_to(line);
     print_summary(report, before);
     print_workers(report);
     print_workers_traffic(report, before, ms);
@@ -402,14 +388,14 @@ void report_table(const struct report *report, const struct report_sums *before,
 
 void report_table_workers(const struct report *report, void (*line)(const char *line))
 {
-    print_line = line;
+    report_line_to(line);
     print_workers(report);
 }
 
 void report_table_listeners(const struct report *report, const struct report_sums *before,
                             void (*line)(const char *line))
 {
-    print_line = line;
+    report_line_to(line);
     print_listeners_traffic(report, before, report->sums->at_ms - before->at_ms);
     report_table_queues(report, QUEUES_IN_USE, line);
 }
