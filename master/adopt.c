@@ -7,6 +7,7 @@
 #include "master/adopt.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/slot_words.h"
 #include <errno.h>
 #include <string.h>
 

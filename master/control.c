@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "master/recycle.h"
 #include "master/resize.h"
+#include "master/slot_words.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -11,6 +11,7 @@
 #include "master/resize.h"
 #include "master/rollout.h"
 #include "master/siblings.h"
+#include "master/slot_words.h"
 #include "master/state.h"
 #include "master/workers.h"
 #include <errno.h>

@@ -5,6 +5,7 @@
 #include "master/limit.h"
 #include "master/shared.h"
 #include "master/single.h"
+#include "master/slot_words.h"
 
 enum {
     START_MS = 10 * 1000, /* what the next generation may take to be READY, at least */

@@ -112,20 +112,7 @@ void slot_reaped(struct slot_context *context, struct slot *slot, const int *sta
 /* The other end of the control pipe is closed. */
 void slot_close_channel(struct slot *slot);
 
-/* Have it reopen its log; have it close the address with this index when it drains. Sent again until it could be. */
-void slot_send_reopen_log(struct slot_context *context, struct slot *slot);
-void slot_send_refuse(struct slot_context *context, struct slot *slot, uint32_t index);
-
-/* Answer what a worker has asked, with a descriptor unless `fd` is -1. One that does not read its pipe is not told. */
-void slot_answer(const struct slot *slot, const struct request_answer *answer, int fd);
-
-/* Give the worker a connection to whoever asks for its sessions. False when it could not be told. */
-bool slot_send_inspect(const struct slot *slot, int fd);
-
 /* Two workers of one pool, of whichever generation. */
 bool slot_are_siblings(const struct slot *slot, const struct slot *other);
-
-/* Send a message. False when it must be sent again; true also when the process is gone. */
-bool slot_send(const struct slot *slot, enum channel_type type, uint32_t value);
 
 #endif

@@ -2,7 +2,7 @@
  * What master and worker have to say to each other while the control pipe is full: it is said when there is room again,
  * once, in the right order.
  */
-#include "master/slot.h"
+#include "master/slot_words.h"
 #include "tests/unit/unit.h"
 #include "worker/words.h"
 #include <string.h>
