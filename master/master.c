@@ -412,6 +412,9 @@ int master_run(struct master *master)
     master->fleet.context.now_ms = supervisor_clock_now(&master->clock, master->started_ms, 0);
     candidate_first_workers(master, workers);
     candidate_hold_singles(master);
+    /* Before anything is counted: what came before the first reading would not be of the last minute. */
+    if (handover_is_in_charge(master->upgrade.state))
+        reading_tick(master->fleet.context.stats, master->started_ms);
     fleet_start(&master->fleet, master->fleet.current, workers, is_candidate ? RESPAWN_upgrade : RESPAWN_none);
     while (!is_done(master)) {
         wait_and_receive(master);
