@@ -1,5 +1,6 @@
 #include "common/report_json.h"
 #include "common/clock.h"
+#include "common/digits.h"
 #include "common/log.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
@@ -66,8 +67,13 @@ void report_json_string(FILE *out, const char *text)
 
 /* ---- pieces ---- */
 
+/* Of no durations all are zero, as most histograms of a report are. */
 static void json_quantiles(FILE *out, const char *name, const uint64_t counts[DURATION_BUCKETS])
 {
+    if (report_duration_count(counts) == 0) {
+        fprintf(out, "\"%s\": {\"p50_us\": 0, \"p90_us\": 0, \"p99_us\": 0, \"max_us\": 0", name);
+        return;
+    }
     fprintf(out, "\"%s\": {\"p50_us\": %.3f, \"p90_us\": %.3f, \"p99_us\": %.3f, \"max_us\": %.3f", name,
             report_quantile_us(counts, 0.5), report_quantile_us(counts, 0.9), report_quantile_us(counts, 0.99),
             report_quantile_us(counts, 1));
@@ -79,11 +85,7 @@ static void json_durations(FILE *out, const char *name, const uint64_t counts[DU
     fprintf(out, ", ");
     json_quantiles(out, name, counts);
     fprintf(out, ", \"counts\": [");
-    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
-        if (counts[i] == 0) /* as most are: a report has thousands of them */
-            fputs(i ? ", 0" : "0", out);
-        else
-            fprintf(out, "%s%" PRIu64, i ? ", " : "", counts[i]);
+    digits_print_list(out, counts, DURATION_BUCKETS);
     fprintf(out, "]}");
 }
 
@@ -100,12 +102,16 @@ static void json_traffic(FILE *out, const struct stats_listener *traffic)
     const char *comma = "";
 
     fprintf(out, "\"sessions_open\": %" PRIu64, stats_open(traffic));
-#define X(name, metric, help) fprintf(out, ", \"" #name "\": %" PRIu64, stats_read(&traffic->name));
+#define X(name, metric, help)                                                                                          \
+    fputs(", \"" #name "\": ", out);                                                                                   \
+    digits_print(out, stats_read(&traffic->name));
     STATS_COUNTERS(X)
 #undef X
     fprintf(out, ", \"closed\": {");
 #define X(name, help)                                                                                                  \
-    fprintf(out, "%s\"" #name "\": %" PRIu64, comma, stats_read(&traffic->closed[CLOSE_##name]));                      \
+    fputs(comma, out);                                                                                                 \
+    fputs("\"" #name "\": ", out);                                                                                     \
+    digits_print(out, stats_read(&traffic->closed[CLOSE_##name]));                                                     \
     comma = ", ";
     STATS_CLOSE_REASONS(X)
 #undef X

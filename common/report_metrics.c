@@ -1,4 +1,5 @@
 #include "common/report_metrics.h"
+#include "common/digits.h"
 #include "common/report_metrics_queues.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
@@ -53,6 +54,22 @@ static void worker_labels(FILE *out, const struct state_worker *worker)
 {
     label(out, "{", "pool", worker->pool);
     fprintf(out, ",worker=\"%" PRIu32 "\"", worker->id);
+}
+
+/* Print the end of a sample: a document has a thousand of them, most of which are whole numbers. */
+static void print_whole(FILE *out, uint64_t value)
+{
+    fputs("} ", out);
+    digits_print(out, value);
+    fputc('\n', out);
+}
+
+static void print_value(FILE *out, double value)
+{
+    if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value)
+        print_whole(out, (uint64_t)value);
+    else
+        fprintf(out, "} %.17g\n", value);
 }
 
 static double seconds(uint64_t ms)
@@ -133,15 +150,6 @@ static void disabled_metrics(const struct document *document)
 }
 
 /* ---- workers ---- */
-
-/* Print the end of a sample. Most values are whole numbers, which are printed in a fraction of the time. */
-static void print_value(FILE *out, double value)
-{
-    if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value)
-        fprintf(out, "} %" PRIu64 "\n", (uint64_t)value);
-    else
-        fprintf(out, "} %.17g\n", value);
-}
 
 /* The samples of one family, for each slot that serves. */
 static void each_worker(FILE *out, const struct report *report, const char *name,
@@ -267,7 +275,7 @@ static void each_listener(FILE *out, const struct report *report, const char *na
         const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
         fprintf(out, "ccserver_%s_total", name);
         listener_labels(out, listener);
-        fprintf(out, "} %" PRIu64 "\n", stats_read(COUNTER_AT(traffic, offset)));
+        print_whole(out, stats_read(COUNTER_AT(traffic, offset)));
     }
 }
 
@@ -281,9 +289,10 @@ static void closed_metrics(const struct document *document)
         const struct state_listener *listener = &report->state->listeners[i];
         const struct stats_listener *traffic = report_sums_listener(report->sums, listener);
 #define X(name, help)                                                                                                  \
-    fprintf(out, "ccserver_sessions_closed_total");                                                                    \
+    fputs("ccserver_sessions_closed_total", out);                                                                      \
     listener_labels(out, listener);                                                                                    \
-    fprintf(out, ",reason=\"" #name "\"} %" PRIu64 "\n", stats_read(&traffic->closed[CLOSE_##name]));
+    fputs(",reason=\"" #name "\"", out);                                                                               \
+    print_whole(out, stats_read(&traffic->closed[CLOSE_##name]));
         STATS_CLOSE_REASONS(X)
 #undef X
     }
@@ -299,23 +308,32 @@ static const char *limit_text(unsigned bucket)
     return texts[bucket];
 }
 
+static void print_bucket(FILE *out, const char *sample, const struct state_listener *listener, const char *limit,
+                         uint64_t count)
+{
+    fputs(sample, out);
+    listener_labels(out, listener);
+    fputs(",le=\"", out);
+    fputs(limit, out);
+    fputc('"', out);
+    print_whole(out, count);
+}
+
 /* How long all of them took together is not known, so there is neither a _sum nor the _count that asks for one. */
 static void duration_of(FILE *out, const char *name, const struct state_listener *listener,
                         const uint64_t counts[DURATION_BUCKETS])
 {
+    char sample[METRICS_TEXT_SIZE];
     uint64_t count = 0;
 
+    snprintf(sample, sizeof(sample), "ccserver_%s_seconds_bucket", name);
     for (unsigned i = 0; i < DURATION_BUCKETS; i++) {
         count += counts[i];
         if (i < FIRST_LIMIT || i == DURATION_BUCKETS - 1)
             continue;
-        fprintf(out, "ccserver_%s_seconds_bucket", name);
-        listener_labels(out, listener);
-        fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", limit_text(i), count);
+        print_bucket(out, sample, listener, limit_text(i), count);
     }
-    fprintf(out, "ccserver_%s_seconds_bucket", name);
-    listener_labels(out, listener);
-    fprintf(out, ",le=\"+Inf\"} %" PRIu64 "\n", count);
+    print_bucket(out, sample, listener, "+Inf", count);
 }
 
 /* A listener that has never had an upstream has none of its times: most have none. */
@@ -367,7 +385,7 @@ static void own_family(const struct document *document, const struct state_count
                 continue;
             fprintf(out, "ccserver_%s_total", name);
             listener_labels(out, listener);
-            fprintf(out, "} %" PRIu64 "\n", stats_read(&traffic->own[j]));
+            print_whole(out, stats_read(&traffic->own[j]));
         }
     }
 }
@@ -382,7 +400,7 @@ static void listener_metrics(const struct document *document)
     for (unsigned i = 0; i < state->listener_count; i++) {
         fprintf(out, "ccserver_sessions_open");
         listener_labels(out, &state->listeners[i]);
-        fprintf(out, "} %" PRIu64 "\n", stats_open(report_sums_listener(report->sums, &state->listeners[i])));
+        print_whole(out, stats_open(report_sums_listener(report->sums, &state->listeners[i])));
     }
 #define X(name, metric, help)                                                                                          \
     family(document, COUNTER, #metric, strstr(#metric, "_bytes") ? "bytes" : NULL, help);                              \
