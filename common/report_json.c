@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/digits.h"
 #include "common/log.h"
+#include "common/report_json_queues.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
 #include <string.h>
@@ -166,15 +167,6 @@ static void json_usage(FILE *out, const struct report *report, const struct stat
         fprintf(out, "\"descriptors\": %" PRId64 ", ", process->descriptors);
 }
 
-/* Queues together; nothing where no figure is known. */
-static void json_queue_sum(FILE *out, const struct report_queue_sum *sum)
-{
-    if (sum->is_known)
-        fprintf(out, "\"queue_length\": %" PRIu64 ", ", sum->length);
-    if (sum->has_drops)
-        fprintf(out, "\"queue_drops\": %" PRIu64 ", ", sum->drops);
-}
-
 /* A slot that serves: the process it has now, and what all that it has had have counted. */
 static void json_worker(FILE *out, const struct report *report, const struct state_worker *worker)
 {
@@ -183,7 +175,7 @@ static void json_worker(FILE *out, const struct report *report, const struct sta
     report_respawns(report, worker, respawns);
     json_process(out, worker);
     const struct report_queue_sum queues = report_queues_of_worker(report->queues, report->state, worker);
-    json_queue_sum(out, &queues);
+    report_json_queue_sum(out, &queues);
     json_respawns(out, respawns);
     fprintf(out, ", \"last_reason\": \"%s\", ", report_respawn_name(worker->reason));
     json_row(out, report_sums_worker(report, worker));
@@ -261,44 +253,6 @@ static void json_last_minute(FILE *out, const struct report_sums *sums, const st
     fprintf(out, "}");
 }
 
-static void json_queue(FILE *out, const struct state_listener *listener, const struct report_queue *queue)
-{
-    const struct sock_queue *figures = &queue->figures;
-
-    fprintf(out, "{\"address\": ");
-    report_json_string(out, listener->addresses[queue->place.address]);
-    if (queue->place.slot == QUEUE_SHARED)
-        fprintf(out, ", \"slot\": null");
-    else
-        fprintf(out, ", \"slot\": %u", queue->place.slot);
-    if (queue->is_known)
-        fprintf(out, ", \"length\": %" PRIu32 ", \"limit\": %" PRIu32, figures->length, figures->limit);
-    if (queue->is_known && figures->has_drops)
-        fprintf(out, ", \"drops\": %" PRIu32, figures->drops);
-    fprintf(out, "}");
-}
-
-/* The accept queues of a listener. */
-static void json_queues(FILE *out, const struct report *report, unsigned listener)
-{
-    const struct report_queue_sum sum = report_queues_of_listener(report->queues, listener);
-    const char *comma = "";
-
-    if (!report->queues)
-        return;
-    json_queue_sum(out, &sum);
-    fprintf(out, "\"queues\": [");
-    for (unsigned i = 0; i < report->queues->count; i++) {
-        const struct report_queue *queue = &report->queues->all[i];
-        if (queue->place.listener != listener)
-            continue;
-        fprintf(out, "%s", comma);
-        comma = ", ";
-        json_queue(out, &report->state->listeners[listener], queue);
-    }
-    fprintf(out, "], ");
-}
-
 static void json_listener(FILE *out, const struct report *report, unsigned index)
 {
     const struct state_listener *listener = &report->state->listeners[index];
@@ -316,7 +270,7 @@ static void json_listener(FILE *out, const struct report *report, unsigned index
         report_json_string(out, listener->addresses[i]);
     }
     fprintf(out, "], ");
-    json_queues(out, report, index);
+    report_json_queues_of(out, report, index);
     json_traffic(out, traffic);
     json_last_minute(out, report->sums, listener);
     json_own(out, listener, traffic);
@@ -432,7 +386,10 @@ bool report_json_part(FILE *out, const struct report *report, const char *name)
     static const struct {
         const char *name;
         void (*print)(FILE *out, const struct report *report);
-    } parts[] = {{"pools", json_pools}, {"workers", json_workers}, {"listeners", json_listeners}};
+    } parts[] = {{"pools", json_pools},
+                 {"workers", json_workers},
+                 {"listeners", json_listeners},
+                 {"queues", report_json_queues}};
 
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (strcmp(parts[i].name, name) != 0)

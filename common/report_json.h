@@ -16,7 +16,7 @@ enum { REPORT_JSON_LAYOUT = 1 };
 /* Write the document. Errors are those of `out`. */
 void report_json(FILE *out, const struct report *report);
 
-/* One array of it: pools, workers or listeners. False: there is no such part. */
+/* One array of it: pools, workers or listeners; or the queues of all listeners. False: there is no such part. */
 bool report_json_part(FILE *out, const struct report *report, const char *name);
 
 /* Write `text` as a JSON string: valid UTF-8, whatever bytes it has. U+FFFD stands for each byte that is not UTF-8. */

@@ -13,7 +13,7 @@ _ccserverctl() {
     esac
     local own=
     case " ${COMP_WORDS[*]:0:COMP_CWORD} " in
-    *' status '* | *' workers '* | *' listeners '* | *' pools '* | *' health '*) own='-j --json' ;;
+    *' status '* | *' workers '* | *' listeners '* | *' queues '* | *' pools '* | *' health '*) own='-j --json' ;;
     *' top '*) own='-b --batch -d --delay -n --iterations' ;;
     *' log '*) own='-f --follow' ;;
     *' sessions '*) own='-j --json --pool --listener --peer' ;;

@@ -51,7 +51,7 @@ static const char usage_text[] =
     "  -s, --socket PATH    of a control listener, instead of -c: it is asked for everything\n"
     "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
     "  -j, --json           of status: the JSON document of the statistics; of workers, listeners,\n"
-    "                       pools, health and sessions: what they show\n"
+    "                       queues, pools, health and sessions: what they show\n"
     "  -b, --batch          of top: text for a script, without a terminal\n"
     "  -d, --delay SEC      of top: between two screens (default 1, at least 0.1)\n"
     "  -n, --iterations N   of top: so many screens\n"
@@ -94,7 +94,7 @@ static const struct command commands[] = {
     {"upgrade", 0, 0, "", BY_EITHER},      {"resize", 2, 2, "", BY_EITHER},   {"drain", 1, 1, "", BY_EITHER},
     {"stop", 0, 0, "", BY_EITHER},         {"kill", 1, 1, "", BY_SOCKET},     {"restart", 1, 1, "", BY_SOCKET},
     {"sessions", 0, 0, "jPLA", BY_SOCKET}, {"disable", 1, 1, "", BY_SOCKET},  {"enable", 1, 1, "", BY_SOCKET},
-    {"queues", 0, 0, "", BY_EITHER},       {"set", 2, 2, "", BY_SOCKET},      {"config", 0, 0, "", BY_SOCKET},
+    {"queues", 0, 0, "j", BY_EITHER},      {"set", 2, 2, "", BY_SOCKET},      {"config", 0, 0, "", BY_SOCKET},
 };
 
 _Noreturn static void misused(const char *format, const char *what)

@@ -354,7 +354,12 @@ def test_json(serve):
             assert [each.get("name", each.get("pid")) for each in part] == [
                 each.get("name", each.get("pid")) for each in whole[word]]
     assert json.loads(ctl(server, "health", "-j")) == {"healthy": True, "why": ""} == json.loads(over_socket(server, "health", "-j"))
-    assert say(server, "json all")[1] == "misused json: pools, workers, listeners or health can follow"
+    assert say(server, "json all")[1] == "misused json: pools, workers, listeners, queues or health can follow"
+    for part in json.loads(ctl(server, "queues", "--json")), json.loads(over_socket(server, "--json", "queues")):
+        for listener in whole["listeners"]:
+            whose = {"listener": listener["name"], "pool": listener["pool"]}
+            assert [each for each in part if each["listener"] == listener["name"]] == [
+                whose | each for each in listener["queues"]]
 
 
 # ---- who may ----

@@ -254,7 +254,7 @@ def test_a_process_that_looks_like_the_master(serve, tmp_path):
     ([], "a command is missing"), (["dance"], "there is no command dance"), (["resize", "main"], "too few arguments"),
     (["resize", "main", "x"], "not a number"), (["status", "x"], "too many"), (["wait", "x"], "too many"),
     (["-t", "0", "status"], "-t: not a number"), (["-x"], "invalid option"),
-    (["queues", "-j"], "queues: an option that is not for it"), (["--ready", "status"], "an option that is not for it"),
+    (["metrics", "-j"], "metrics: an option that is not for it"), (["--ready", "status"], "an option that is not for it"),
     (["resize", "main", "1", "2"], "too many"), (["resize", "main", "--", "-1"], "resize: not a number")])
 def test_wrong_usage(args, complaint):
     done = subprocess.run([CTL, *args], capture_output=True, text=True)

@@ -61,7 +61,7 @@ def test_every_command_of_ccserverctl():
 
 @pytest.mark.parametrize("words, wanted", [
     ("re", ["reload", "reopen", "resize", "restart"]), ("-c log.conf top --i", ["--iterations"]), ("top -d ", []), ("log --f", ["--follow"]),
-    ("status --j", ["--json"]), ("workers --j", ["--json"]), ("queues --j", [])])
+    ("status --j", ["--json"]), ("workers --j", ["--json"]), ("queues --j", ["--json"]), ("metrics --j", [])])
 def test_completion_in_bash(words, wanted):
     words = ["ccserverctl", *words.split(" ")]
     script = f"source {ROOT}/etc/completion/ccserverctl.bash; COMP_WORDS=({' '.join(word or chr(34) * 2 for word in words)}); " \

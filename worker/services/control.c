@@ -138,7 +138,7 @@ static enum verdict show(struct session *session, const struct command *command,
     if (!lines_send(session, &lines))
         return out_of_memory(session);
     if (shown == REPORT_UNKNOWN)
-        return end(session, ANSWER_MISUSED, "json: pools, workers, listeners or health can follow");
+        return end(session, ANSWER_MISUSED, "json: pools, workers, listeners, queues or health can follow");
     return end(session, shown == REPORT_SHOWN ? ANSWER_DONE : ANSWER_REFUSED, "");
 }
 
