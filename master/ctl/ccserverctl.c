@@ -6,6 +6,7 @@
 #include "master/ctl/act.h"
 #include "master/ctl/ask.h"
 #include "master/ctl/events.h"
+#include "master/ctl/find.h"
 #include "master/ctl/sessions.h"
 #include "master/ctl/show.h"
 #include "master/ctl/terminal.h"
@@ -194,6 +195,11 @@ static void parse_words(struct request *request)
         misused("%s", "top: this is not a terminal; with -b it prints text");
 }
 
+static bool can_be_asked(const struct request *request)
+{
+    return request->command->way != BY_MEMORY && !request->follow;
+}
+
 static void parse(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
@@ -243,7 +249,7 @@ static void parse(int argc, char **argv, struct request *request)
     if (request->word_count == 0)
         misused("%s", "a command is missing");
     parse_words(request);
-    if (request->socket && (request->command->way == BY_MEMORY || request->follow))
+    if (request->socket && !can_be_asked(request))
         misused("%s: that cannot be asked over a socket; use -c", request->command->name);
     if (strspn(given, request->command->options) < strlen(given))
         misused("%s: an option that is not for it", request->command->name);
@@ -334,7 +340,7 @@ static int finish(enum ctl_exit result)
 int main(int argc, char **argv)
 {
     static struct request request; /* too large for the stack */
-    char error[512];
+    char error[512], path[ASK_PATH_SIZE];
 
     parse(argc, argv, &request);
     if (request.socket)
@@ -346,6 +352,8 @@ int main(int argc, char **argv)
     enum ctl_exit result = server_open(&request.server, error, sizeof(error));
     if (result == CTL_DONE)
         result = server_read(&request.server, error, sizeof(error));
+    if (result == CTL_NOT_ALLOWED && can_be_asked(&request) && find_socket(request.server.closed_pid, path))
+        return finish(carry_out_at(&request, path));
     if (result != CTL_DONE) {
         fprintf(stderr, "ccserverctl: %s\n", error);
         return result;

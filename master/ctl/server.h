@@ -23,6 +23,7 @@ enum ctl_exit {
 struct server {
     const char *conf_path; /* what it was asked for with; NULL: `pid` alone counts */
     pid_t pid;             /* of the master in charge */
+    pid_t closed_pid;      /* of the one that may not be looked into, with CTL_NOT_ALLOWED */
     struct stats_area *area;
     struct master_state state; /* as it was when it was last read */
 };

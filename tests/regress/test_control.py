@@ -364,10 +364,16 @@ def test_json(serve):
 
 # ---- who may ----
 
+def subprocess_as_nobody(command, environment, code, groups=()):
+    environment = {**os.environ, "GCOV_ERROR_FILE": os.devnull, **environment}  # which lines have run is not for nobody
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * DEADLINE, stdin=subprocess.DEVNULL,
+                          user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=list(groups), env=environment)
+    assert done.returncode == code, done.stderr or done.stdout
+    return done.stdout + done.stderr
+
+
 def as_nobody(server, *args, code=DONE, groups=()):
-    environment = {**os.environ, "GCOV_ERROR_FILE": os.devnull}  # nobody may not note which lines have run
-    return over_socket(server, *args, code=code, user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=list(groups),
-                       env=environment)
+    return subprocess_as_nobody([CTL, "-s", server.dir / "control.sock", *args], {}, code, groups)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -387,6 +393,28 @@ def test_rights(serve):
     as_nobody(server, "reload", code=NOT_ALLOWED)
     server.reload(listen("pingpong"), *control(unix_mode="0666", control_group=str(NOBODY.pw_gid)))
     assert as_nobody(server, "reload") == "done: nothing has changed\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_who_may_not_look_finds_the_socket(serve):
+    """With -c alone, also when another master listens by now; what only the memory tells stays closed."""
+    def find(*words, folder=True, code=DONE):
+        places = {"RUNTIME_DIRECTORY": str(server.dir)} if folder else {}
+        return subprocess_as_nobody([CTL, "-c", server.config, *words], places, code)
+    server = serve(listen("pingpong"), *control(unix_mode="0666"))
+    server.dir.chmod(0o711)
+    assert find("health") == "ok\n"
+    server.upgrade()
+    assert find("health") == "ok\n" and "control_group may do that" in find("reload", code=NOT_ALLOWED)
+    refused = "ccserverctl: a server runs, but you may not look at it: ask as root or its user, or its control socket (-s)\n"
+    assert find("health", folder=False, code=NOT_ALLOWED) == find("log", "-f", code=NOT_ALLOWED) == refused
+    os.rename(server.dir / "control.sock", server.dir / "moved.sock")
+    with socket.socket(socket.AF_UNIX) as other:  # somebody else's
+        other.bind(str(server.dir / "control.sock"))
+        os.chmod(server.dir / "control.sock", 0o666)
+        other.listen()
+        assert find("health", code=NOT_ALLOWED) == refused
+    os.rename(server.dir / "moved.sock", server.dir / "control.sock")
 
 
 # ---- bad moments ----
