@@ -182,7 +182,8 @@ void client_section_init(struct section *section, struct core *core, const struc
                                                .cork_size = config->high_water < CORK_SIZE ? config->high_water
                                                                                            : CORK_SIZE,
                                                .keepalive_ms = config->keepalive_ms};
-    section->client = section->upstream;
+    section->client = section->passed = section->upstream;
+    section->passed.is_passed = true;
     section->upstream.connected = stats->durations[DURATION_upstream_connected];
     section->client.bytes_in = &stats->bytes_in;
     section->client.bytes_out = &stats->bytes_out;

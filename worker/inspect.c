@@ -234,6 +234,7 @@ void inspect_open(struct core *core, int fd)
 
     if (!section.core)
         client_section_init(&section, core, &config, &uncounted);
+    section.client.is_passed = true; /* the master closes its own copy when it comes to it */
     if (connections < CONNECTIONS_MAX && session_open(&section, fd, &nobody) == 0)
         connections++;
     else

@@ -21,7 +21,8 @@ static struct upstream_conn *make(struct session *session, int fd, enum conn_pha
 
     if (!made)
         return NULL;
-    conn_init(&made->base.conn, &section_of(session)->upstream, &upstream_owner, fd, phase);
+    conn_init(&made->base.conn, fd < 0 ? &section_of(session)->upstream : &section_of(session)->passed, &upstream_owner,
+              fd, phase);
     made->base.session = session;
     made->callbacks = upstream;
     return made;

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/world.h"
 #include "worker/inspect.h"
+#include "worker/upstream.h"
 #include <sys/socket.h>
 
 enum { MANY = 700, ASKERS = 128 };
@@ -310,6 +311,54 @@ static void test_too_many_askers(void)
     end();
 }
 
+/* Descriptors that epoll watches. */
+static unsigned watched(void)
+{
+    char path[64], line[128];
+    unsigned count = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", core.loop.reactor.epoll_fd);
+    FILE *info = fopen(path, "re");
+    while (info && fgets(line, sizeof(line), info))
+        count += strncmp(line, "tfd:", 4) == 0;
+    if (info)
+        fclose(info);
+    return count;
+}
+
+/* The master has not closed its copy of the descriptor yet, when everything is over for us. */
+static void test_a_copy_elsewhere(void)
+{
+    static const struct upstream callbacks = {0};
+    int copy, fds[2];
+
+    begin();
+    const unsigned before = watched();
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    copy = dup(fds[1]);
+    inspect_open(&core, fds[1]);
+    run_turns(1);
+    CU_ASSERT_EQUAL(watched(), before + 1);
+    close(fds[0]);
+    run_turns(3);
+    CU_ASSERT_EQUAL(watched(), before);
+    close(copy);
+
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    copy = dup(fds[1]);
+    int client = enter("10.0.0.1");
+    CU_ASSERT_PTR_NOT_NULL(upstream_adopt(LIST_FIRST(&core.live), fds[1], &callbacks));
+    run_turns(1);
+    CU_ASSERT_EQUAL(watched(), before + 2);
+    close(client);
+    run_turns(3);
+    CU_ASSERT_EQUAL(watched(), before);
+    close(fds[0]);
+    run_turns(1);
+    close(copy);
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -321,6 +370,7 @@ int main(void)
         {"sessions that end meanwhile", test_sessions_that_end_meanwhile},
         {"nonsense", test_nonsense},
         {"too many askers", test_too_many_askers},
+        {"a copy elsewhere", test_a_copy_elsewhere},
         {0},
     };
     return unit_main("inspect", tests);

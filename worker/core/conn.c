@@ -16,6 +16,8 @@ void conn_init(struct conn *conn, const struct conn_settings *settings, const st
 
 void conn_fini(struct conn *conn)
 {
+    if (conn->handler.fd >= 0 && conn->settings->is_passed) /* epoll goes on with it when we close our copy alone */
+        reactor_want(&conn_loop_of(conn)->reactor, &conn->handler, REACTOR_OFF);
     if (conn->handler.fd >= 0)
         conn->settings->transport->release(conn->handler.fd);
     conn->handler.fd = -1;

@@ -100,6 +100,7 @@ struct conn_settings {
     uint32_t high_water, low_water, max_output; /* bytes in `out` */
     uint32_t cork_size;                         /* bytes that may be corked: high_water, at most CORK_SIZE */
     uint32_t keepalive_ms;                      /* 0: off */
+    bool is_passed;                             /* other processes may have the descriptors, too */
     stats_counter *bytes_in, *bytes_out;        /* NULL: not counted */
     stats_counter *connected;                   /* how long connecting takes, DURATION_BUCKETS; NULL: not counted */
 };

@@ -64,6 +64,7 @@ struct section {
     struct stats_listener *stats;
     struct turn_account account;
     struct conn_settings client, upstream;
+    struct conn_settings passed;           /* of upstreams that another process has connected */
     const struct conn_owner *client_owner; /* of a session that is no relay */
     /* Instead of it, where the service reads; or NULL. */
     void (*ready)(struct reactor_handler *handler, uint32_t events);
