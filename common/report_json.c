@@ -72,7 +72,7 @@ void report_json_string(FILE *out, const char *text)
 static void json_quantiles(FILE *out, const char *name, const uint64_t counts[DURATION_BUCKETS])
 {
     if (report_duration_count(counts) == 0) {
-        fprintf(out, "\"%s\": {\"p50_us\": 0, \"p90_us\": 0, \"p99_us\": 0, \"max_us\": 0", name);
+        fprintf(out, "\"%s\": {\"p50_us\": 0.000, \"p90_us\": 0.000, \"p99_us\": 0.000, \"max_us\": 0.000", name);
         return;
     }
     fprintf(out, "\"%s\": {\"p50_us\": %.3f, \"p90_us\": %.3f, \"p99_us\": %.3f, \"max_us\": %.3f", name,

@@ -230,13 +230,16 @@ static bool is_ours(const struct session *session)
 
 void inspect_open(struct core *core, int fd)
 {
+    static const char busy[] = "busy\n";
     const struct peer_address nobody = {.family = AF_UNIX};
 
     if (!section.core)
         client_section_init(&section, core, &config, &uncounted);
     section.client.is_passed = true; /* the master closes its own copy when it comes to it */
-    if (connections < CONNECTIONS_MAX && session_open(&section, fd, &nobody) == 0)
+    if (connections < CONNECTIONS_MAX && session_open(&section, fd, &nobody) == 0) {
         connections++;
-    else
-        close(fd);
+        return;
+    }
+    send(fd, busy, strlen(busy), MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
 }

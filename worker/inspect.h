@@ -5,6 +5,8 @@
  *    list LISTENER PEER   a line for each session, "-" for any: tabs between what INSPECT_FIELDS names; then "end"
  *    kill FD TIME         "killed" or "none"; FD and TIME are the end of a session's id
  *
+ * Where there are too many who ask, or no memory for one more, it says "busy" and ends. An end without a word is that of
+ * the worker.
  * All sessions are looked through, but only some in each turn.
  */
 #ifndef WORKER_INSPECT_H

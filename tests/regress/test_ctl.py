@@ -74,6 +74,7 @@ def test_all_reports_are_of_one_source(serve):
     victim = server.worker_pids()[0]
     os.kill(victim, signal.SIGKILL)
     server.wait_replaced(0, victim)
+    ctl(server, "wait", "--ready")
     # What changes from one moment to the next, and what only whoever is not the master looks at.
     moving = re.compile(r'"(time|time_ms|turns|longest_turn_us|seconds|[a-z_]*_s)": [^,}]*|"(cpu_ms|memory_bytes|descriptors)": \d+, |'
                         r'"events": \[.*?\],\n|"turn_times": \{.*?\}', re.DOTALL)

@@ -289,13 +289,14 @@ static void test_nonsense(void)
     end();
 }
 
-/* One connection more is closed, until there is room again. */
+/* One connection more is told so and closed, until there is room again. */
 static void test_too_many_askers(void)
 {
     begin();
     for (unsigned i = 0; i <= ASKERS; i++)
         open_asker(i);
     expect_end(ASKERS);
+    CU_ASSERT_STRING_EQUAL(texts[ASKERS], "busy\n");
     ends[ASKERS] = false;
     for (unsigned i = 0; i < ASKERS; i++) {
         put(i, "list - -\n");

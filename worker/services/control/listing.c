@@ -35,21 +35,9 @@ static void pass_on(struct session *session, const struct listing *listing, cons
         listing->line(session, text, (size_t)length);
 }
 
-static enum verdict answered(struct session *session, struct conn *conn, const char *line, size_t size)
+static bool is_word(const char *line, size_t size, const char *word)
 {
-    struct listing *listing = listing_of(session);
-
-    (void)conn;
-    listing->is_silent = false;
-    if (listing->kills) {
-        bool was_there = size == strlen("killed") && memcmp(line, "killed", size) == 0;
-        listing->ended(session, was_there ? NULL : "there is no such session any more");
-    } else if (size == strlen("end") && memcmp(line, "end", size) == 0) {
-        go_on(session);
-    } else {
-        pass_on(session, listing, line, size);
-    }
-    return SESSION_CONTINUE;
+    return size == strlen(word) && memcmp(line, word, size) == 0;
 }
 
 static void say_silent(struct session *session, const struct listing *listing)
@@ -73,6 +61,25 @@ static void give_up(struct session *session)
     go_on(session);
 }
 
+static enum verdict answered(struct session *session, struct conn *conn, const char *line, size_t size)
+{
+    struct listing *listing = listing_of(session);
+
+    (void)conn;
+    listing->is_silent = false;
+    if (is_word(line, size, "busy")) {
+        give_up(session);
+    } else if (listing->kills) {
+        listing->ended(session, is_word(line, size, "killed") ? NULL : "there is no such session any more");
+    } else if (is_word(line, size, "end")) {
+        go_on(session);
+    } else {
+        pass_on(session, listing, line, size);
+    }
+    return SESSION_CONTINUE;
+}
+
+/* The worker has ended, and its sessions with it. */
 static enum verdict ended(struct session *session, struct conn *conn, int error)
 {
     struct listing *listing = listing_of(session);
@@ -81,7 +88,10 @@ static enum verdict ended(struct session *session, struct conn *conn, int error)
     if (listing->conn != conn)
         return SESSION_CONTINUE;
     listing->conn = NULL;
-    give_up(session);
+    if (listing->kills)
+        listing->ended(session, "its worker is gone");
+    else
+        go_on(session);
     return SESSION_CONTINUE;
 }
 
