@@ -31,6 +31,11 @@ void metrics_family(FILE *out, enum metrics_format format, const char *type, con
     fprintf(out, "# HELP ccserver_%s%s %s\n", name, total, metrics_escaped(help));
 }
 
+void metrics_label(FILE *out, const char *before, const char *name, const char *value)
+{
+    fprintf(out, "%s%s=\"%s\"", before, name, metrics_escaped(value));
+}
+
 void metrics_add_label(char *labels, size_t labels_size, const char *before, const char *name, const char *value)
 {
     size_t used = strlen(labels);

@@ -23,6 +23,9 @@ const char *metrics_escaped(const char *text);
 void metrics_family(FILE *out, enum metrics_format format, const char *type, const char *name, const char *unit,
                     const char *help);
 
+/* Print a label; `before` is what stands before its name. */
+void metrics_label(FILE *out, const char *before, const char *name, const char *value);
+
 /* Append a label behind `before`, which is "{" or ",". */
 void metrics_add_label(char *labels, size_t labels_size, const char *before, const char *name, const char *value);
 

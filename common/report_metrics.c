@@ -1,6 +1,7 @@
 #include "common/report_metrics.h"
 #include "common/digits.h"
 #include "common/report_metrics_queues.h"
+#include "common/report_metrics_server.h"
 #include "common/stats_count.h"
 #include <inttypes.h>
 #include <string.h>
@@ -21,11 +22,6 @@ static void family(const struct document *document, enum type type, const char *
     static const char *const types[] = {[COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram"};
 
     metrics_family(document->out, document->format, types[type], name, unit, help);
-}
-
-static void label(FILE *out, const char *before, const char *name, const char *value)
-{
-    fprintf(out, "%s%s=\"%s\"", before, name, metrics_escaped(value));
 }
 
 /* Labels of the listeners of the present document: they stand in it again and again. */
@@ -52,7 +48,7 @@ static void listener_labels(FILE *out, const struct state_listener *listener)
 
 static void worker_labels(FILE *out, const struct state_worker *worker)
 {
-    label(out, "{", "pool", worker->pool);
+    metrics_label(out, "{", "pool", worker->pool);
     fprintf(out, ",worker=\"%" PRIu32 "\"", worker->id);
 }
 
@@ -75,78 +71,6 @@ static void print_value(FILE *out, double value)
 static double seconds(uint64_t ms)
 {
     return (double)ms / 1000;
-}
-
-/* ---- the server ---- */
-
-static void result(FILE *out, const char *name, uint64_t done, uint64_t failed)
-{
-    fprintf(out, "ccserver_%s_total{result=\"done\"} %" PRIu64 "\n", name, done);
-    fprintf(out, "ccserver_%s_total{result=\"failed\"} %" PRIu64 "\n", name, failed);
-}
-
-static void build_metrics(const struct document *document)
-{
-    bool is_old = document->format == METRICS_PROMETHEUS;
-    FILE *out = document->out;
-
-    fprintf(out, "# TYPE ccserver_build%s\n", is_old ? "_info gauge" : " info");
-    fprintf(out, "# HELP ccserver_build%s the version of the master in charge\n", is_old ? "_info" : "");
-    label(out, "ccserver_build_info{", "version", document->report->state->version);
-    fprintf(out, "} 1\n");
-}
-
-static void server_metrics(const struct document *document)
-{
-    const struct report *report = document->report;
-    const struct master_state *state = report->state;
-    const struct stats_service *service = &report->area->service;
-    FILE *out = document->out;
-
-    family(document, GAUGE, "uptime_seconds", "seconds", "since the first master started");
-    fprintf(out, "ccserver_uptime_seconds %.3f\n", seconds(report_ms_since(stats_read(&service->started_ms))));
-    family(document, GAUGE, "ready", NULL, "1: in charge, does not stop, and each pool has a worker that is ready");
-    fprintf(out, "ccserver_ready %d\n", state_unready(state) == NULL);
-    family(document, GAUGE, "generation", NULL, "of the configuration that serves");
-    fprintf(out, "ccserver_generation %" PRIu32 "\n", state->generation);
-    family(document, COUNTER, "reloads", NULL, "configurations that serve, or were refused");
-    result(out, "reloads", stats_read(&service->reloads), stats_read(&service->reload_failures));
-    family(document, COUNTER, "upgrades", NULL, "binaries that have taken over, or have failed");
-    result(out, "upgrades", stats_read(&report->area->upgrades), stats_read(&service->upgrade_failures));
-    family(document, COUNTER, "log_lines_dropped", NULL, "lines that the master in charge could not write to the log");
-    fprintf(out, "ccserver_log_lines_dropped_total %" PRIu64 "\n", state->log_dropped);
-    family(document, COUNTER, "worker_starts", NULL, "processes that were started for this reason");
-    for (unsigned i = 0; i < RESPAWNS; i++)
-        fprintf(out, "ccserver_worker_starts_total{reason=\"%s\"} %" PRIu64 "\n", report_respawn_name(i),
-                report->sums->respawns[i]);
-}
-
-static void pool_metrics(const struct document *document)
-{
-    const struct master_state *state = document->report->state;
-    FILE *out = document->out;
-
-    family(document, GAUGE, "pool_workers_wanted", NULL, "workers that the pool is to have");
-    for (unsigned i = 0; i < state->pool_count; i++) {
-        label(out, "ccserver_pool_workers_wanted{", "pool", state->pools[i].name);
-        fprintf(out, "} %" PRIu32 "\n", state->pools[i].wanted);
-    }
-    family(document, GAUGE, "pool_workers_ready", NULL, "workers of the pool that are ready and beat");
-    for (unsigned i = 0; i < state->pool_count; i++) {
-        label(out, "ccserver_pool_workers_ready{", "pool", state->pools[i].name);
-        fprintf(out, "} %" PRIu32 "\n", state->pools[i].running);
-    }
-}
-
-static void disabled_metrics(const struct document *document)
-{
-    const struct master_state *state = document->report->state;
-
-    family(document, GAUGE, "listener_disabled", NULL, "1: an operator has disabled the listener");
-    for (unsigned i = 0; i < state->listener_count; i++) {
-        label(document->out, "ccserver_listener_disabled{", "listener", state->listeners[i].name);
-        fprintf(document->out, "} %d\n", state->listeners[i].is_disabled);
-    }
 }
 
 /* ---- workers ---- */
@@ -420,10 +344,7 @@ void report_metrics(FILE *out, const struct report *report, enum metrics_format 
     const struct document document = {.out = out, .format = format, .report = report};
 
     prepare_labels(report->state);
-    build_metrics(&document);
-    server_metrics(&document);
-    pool_metrics(&document);
-    disabled_metrics(&document);
+    report_metrics_server(out, report, format);
     worker_metrics(&document);
     process_metrics(&document);
     report_metrics_queues(out, report, format);
