@@ -421,7 +421,7 @@ def test_who_may_not_look_finds_the_socket(serve):
 # ---- bad moments ----
 
 def test_a_hung_control_service_keeps_nobody_from_a_reload(serve):
-    server = serve(listen("pingpong"), *CONTROL, workers=2, watchdog_timeout="60s", adopt_after="30s", drain_timeout="1s",
+    server = serve(listen("pingpong"), *CONTROL, workers=2, watchdog_timeout="60s", adopt_after="30s", drain_timeout="4s",
                    drain_spread="0s")
     pid = server.worker_pids("admin")[0]
     os.kill(pid, signal.SIGSTOP)
