@@ -73,6 +73,47 @@ static double seconds(uint64_t ms)
     return (double)ms / 1000;
 }
 
+/* ---- histograms ---- */
+
+/* The limit of a bucket in seconds: it stands in a document once for each listener. */
+static const char *limit_text(unsigned bucket)
+{
+    static char texts[DURATION_BUCKETS][24];
+
+    if (texts[bucket][0] == '\0')
+        snprintf(texts[bucket], sizeof(texts[bucket]), "%.9g", (double)duration_limit_ns(bucket) / 1e9);
+    return texts[bucket];
+}
+
+/* `sample` is its name, and the labels before its limit. */
+static void print_bucket(FILE *out, const char *sample, const char *limit, uint64_t count)
+{
+    fputs(sample, out);
+    fputs("le=\"", out);
+    fputs(limit, out);
+    fputc('"', out);
+    print_whole(out, count);
+}
+
+/*
+ * `labels` and `comma` are what stands before the label that is the limit. How long all of them took together is
+ * not known, so there is neither a _sum nor the _count that asks for one.
+ */
+static void histogram(FILE *out, const char *name, const char *labels, const char *comma,
+                      const uint64_t counts[DURATION_BUCKETS])
+{
+    char sample[METRICS_TEXT_SIZE + LABELS_SIZE];
+    uint64_t count = 0;
+
+    snprintf(sample, sizeof(sample), "ccserver_%s_seconds_bucket%s%s", name, labels, comma);
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++) {
+        count += counts[i];
+        if (i >= FIRST_LIMIT && i < DURATION_BUCKETS - 1)
+            print_bucket(out, sample, limit_text(i), count);
+    }
+    print_bucket(out, sample, "+Inf", count);
+}
+
 /* ---- workers ---- */
 
 /* The samples of one family, for each slot that serves. */
@@ -117,6 +158,18 @@ static double longest_turn(const struct state_worker *worker, const struct repor
 {
     (void)worker;
     return (double)row->longest_turn_us / 1000000;
+}
+
+static double adopted_queues(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)row;
+    return worker->adopts;
+}
+
+static double log_lines_dropped(const struct state_worker *worker, const struct report_row *row)
+{
+    (void)worker;
+    return (double)row->log_dropped;
 }
 
 static double accept_pauses(const struct state_worker *worker, const struct report_row *row)
@@ -168,6 +221,16 @@ static void process_metrics(const struct document *document)
     each_process(document, "worker_open_descriptors", descriptors);
 }
 
+/* Of all workers together: of each they would be a third of the document. */
+static void turn_metrics(const struct document *document)
+{
+    uint64_t counts[DURATION_BUCKETS];
+
+    report_turn_times(document->report->sums, counts);
+    family(document, HISTOGRAM, "turn_duration_seconds", "seconds", "turns of the workers' event loops");
+    histogram(document->out, "turn_duration", "{", "", counts);
+}
+
 static void worker_metrics(const struct document *document)
 {
     const struct report *report = document->report;
@@ -185,6 +248,11 @@ static void worker_metrics(const struct document *document)
     each_worker(out, report, "worker_longest_turn_seconds", longest_turn);
     family(document, COUNTER, "worker_accept_pauses", NULL, "times that accepting has stopped for a while");
     each_worker(out, report, "worker_accept_pauses_total", accept_pauses);
+    family(document, GAUGE, "worker_adopted_queues", NULL, "siblings whose accept queues it serves");
+    each_worker(out, report, "worker_adopted_queues", adopted_queues);
+    family(document, COUNTER, "worker_log_lines_dropped", NULL, "lines that it could not write to the log");
+    each_worker(out, report, "worker_log_lines_dropped_total", log_lines_dropped);
+    turn_metrics(document);
 }
 
 /* ---- listeners ---- */
@@ -222,44 +290,6 @@ static void closed_metrics(const struct document *document)
     }
 }
 
-/* The limit of a bucket in seconds: it stands in a document once for each listener. */
-static const char *limit_text(unsigned bucket)
-{
-    static char texts[DURATION_BUCKETS][24];
-
-    if (texts[bucket][0] == '\0')
-        snprintf(texts[bucket], sizeof(texts[bucket]), "%.9g", (double)duration_limit_ns(bucket) / 1e9);
-    return texts[bucket];
-}
-
-static void print_bucket(FILE *out, const char *sample, const struct state_listener *listener, const char *limit,
-                         uint64_t count)
-{
-    fputs(sample, out);
-    listener_labels(out, listener);
-    fputs(",le=\"", out);
-    fputs(limit, out);
-    fputc('"', out);
-    print_whole(out, count);
-}
-
-/* How long all of them took together is not known, so there is neither a _sum nor the _count that asks for one. */
-static void duration_of(FILE *out, const char *name, const struct state_listener *listener,
-                        const uint64_t counts[DURATION_BUCKETS])
-{
-    char sample[METRICS_TEXT_SIZE];
-    uint64_t count = 0;
-
-    snprintf(sample, sizeof(sample), "ccserver_%s_seconds_bucket", name);
-    for (unsigned i = 0; i < DURATION_BUCKETS; i++) {
-        count += counts[i];
-        if (i < FIRST_LIMIT || i == DURATION_BUCKETS - 1)
-            continue;
-        print_bucket(out, sample, listener, limit_text(i), count);
-    }
-    print_bucket(out, sample, listener, "+Inf", count);
-}
-
 /* A listener that has never had an upstream has none of its times: most have none. */
 static void each_duration(const struct document *document, enum duration duration, const char *name)
 {
@@ -270,7 +300,7 @@ static void each_duration(const struct document *document, enum duration duratio
         const struct state_listener *listener = &report->state->listeners[i];
         report_counts(report_sums_listener(report->sums, listener)->durations[duration], counts);
         if (duration == DURATION_answered || report_duration_count(counts) > 0)
-            duration_of(document->out, name, listener, counts);
+            histogram(document->out, name, listener_texts[i], ",", counts);
     }
 }
 

@@ -59,6 +59,46 @@ static void server_metrics(const struct document *document)
                 report->sums->respawns[i]);
 }
 
+/* The last one: of a kind of which there was none yet, nothing. */
+static void last_change(const struct document *document, const char *what, const struct state_change *change)
+{
+    FILE *out = document->out;
+    char name[64], help[96];
+
+    if (atomic_load(&change->count) == 0)
+        return;
+    snprintf(name, sizeof(name), "last_%s_successful", what);
+    snprintf(help, sizeof(help), "1: the last %s has done what was asked for", what);
+    family(document, "gauge", name, NULL, help);
+    fprintf(out, "ccserver_%s %d\n", name, !change->failed);
+    snprintf(name, sizeof(name), "last_%s_timestamp_seconds", what);
+    snprintf(help, sizeof(help), "when the last %s has ended, since 1970", what);
+    family(document, "gauge", name, "seconds", help);
+    fprintf(out, "ccserver_%s %.3f\n", name, (double)change->at_ms / 1000);
+}
+
+/* How far a drain is: processes that leave, and what they still have. */
+static void leaving_metrics(const struct document *document)
+{
+    const struct report *report = document->report;
+    uint64_t workers = 0, sessions = 0;
+
+    for (unsigned i = 0; i < report->state->worker_count; i++) {
+        const struct state_worker *worker = &report->state->workers[i];
+        const struct stats_block *block = stats_block_of(report->area, worker->serial);
+        struct report_row row;
+        if (worker->part != STATE_LEAVES || !block)
+            continue;
+        report_sums_process(block, &row);
+        sessions += stats_open(&row.traffic);
+        workers++;
+    }
+    family(document, "gauge", "workers_leaving", NULL, "processes that finish their sessions, and then end");
+    fprintf(document->out, "ccserver_workers_leaving %" PRIu64 "\n", workers);
+    family(document, "gauge", "workers_leaving_sessions_open", NULL, "sessions that they still have");
+    fprintf(document->out, "ccserver_workers_leaving_sessions_open %" PRIu64 "\n", sessions);
+}
+
 static void pool_metrics(const struct document *document)
 {
     const struct master_state *state = document->report->state;
@@ -93,6 +133,9 @@ void report_metrics_server(FILE *out, const struct report *report, enum metrics_
 
     build_metrics(&document);
     server_metrics(&document);
+    last_change(&document, "reload", &report->area->service.last_reload);
+    last_change(&document, "upgrade", &report->area->service.last_upgrade);
+    leaving_metrics(&document);
     pool_metrics(&document);
     disabled_metrics(&document);
 }

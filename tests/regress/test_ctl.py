@@ -45,6 +45,31 @@ def await_equal(get, expected):
 
 # ---- what it shows ----
 
+def test_metrics_of_changes(serve):
+    """How the last reload has ended, and when; and how far its drain is."""
+    start, server = time.time(), serve(listen("echo"), workers=2)
+    server.baseline.clear()
+    found = lambda: {name: value for (name, labels), value in samples(ctl(server, "metrics")).items() if not labels}
+    assert "ccserver_last_reload_successful" not in found() and found()["ccserver_workers_leaving"] == 0
+    client = server.connect("echo")
+    client.send(b"half")
+    server.await_open("echo", 1)
+    server.reload(linger_timeout="900ms")
+    await_equal(lambda: (found()["ccserver_workers_leaving"], found()["ccserver_workers_leaving_sessions_open"]), (1, 1))
+    assert found()["ccserver_last_reload_successful"] == 1
+    first = found()["ccserver_last_reload_timestamp_seconds"]
+    assert start <= first <= time.time()
+    client.close()
+    await_equal(lambda: found()["ccserver_workers_leaving"], 0)
+    server.configure(*server.sections, workers="none")
+    ctl(server, "reload", code=REFUSED)
+    assert found()["ccserver_last_reload_successful"] == 0
+    assert first < found()["ccserver_last_reload_timestamp_seconds"] <= time.time()
+    turns = {dict(labels)["le"]: value for (name, labels), value in samples(ctl(server, "metrics")).items()
+             if name == "ccserver_turn_duration_seconds_bucket"}
+    assert list(turns.values()) == sorted(turns.values()) and turns["+Inf"] > 0
+
+
 def test_status(serve):
     server = serve(listen("pingpong"), listen("echo", pool="other"), pool("other"), workers=2)
     ctl(server, "wait", "--ready")
