@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { FIRST_TRIES = 50 };
+
 /* Pages that nobody touches cost nothing. */
 static struct report_sums sums;
 static struct master_state states[2]; /* the one that has been read last, and the one that is read next */
@@ -18,13 +20,25 @@ static struct report_queues queues;
 static struct report report = {.sums = &sums, .processes = processes, .queues = &queues};
 static struct stats_area *area;
 
+/* The first time there is nothing older to be shown: then the master, which may have lost its CPU, is waited for. */
+static bool read_state(void)
+{
+    bool taken = state_try_read(&area->state, &states[!current]);
+
+    for (unsigned i = 0; i < FIRST_TRIES && !is_read && !taken; i++) {
+        usleep(1000);
+        taken = state_try_read(&area->state, &states[!current]);
+    }
+    return taken;
+}
+
 /* Map the area once, and take the state. NULL with errno. */
 static const struct report *take_state(void)
 {
     if (!area && !(area = stats_view_of(getppid())))
         return NULL;
     report.area = area;
-    if (state_try_read(&area->state, &states[!current])) {
+    if (read_state()) {
         current = !current;
         is_read = true;
     } else if (!is_read) {
