@@ -229,11 +229,11 @@ def test_a_worker_is_killed(room):
     for each in gone:
         each.client.expect_gone()
         server.clients.remove(each.client)
-    assert left[0].who() == sorted(each.name for each in left)
     farewells = left[1].lines_until(rb"has gone")
     while len(farewells) < len(gone):
         farewells += left[1].lines_until(rb"has gone")
     assert sorted(farewells) == sorted(b"* %s has gone\n" % each.name for each in gone)
+    assert left[0].who() == sorted(each.name for each in left)
     server.await_stats(lambda stats: all(each["state"] == "ready" for each in stats["workers"]))
     newcomers = []
     while not any(each.worker not in [other.worker for other in left] for each in newcomers):
