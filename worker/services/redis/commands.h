@@ -1,0 +1,23 @@
+/*
+ * Which commands of Redis can share a connection with those of other clients: whose whole effect and answer do not depend on
+ * the connection that they come by. What is not in the table is none of them.
+ */
+#ifndef REDIS_COMMANDS_H
+#define REDIS_COMMANDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum command_kind {
+    COMMAND_PRIVATE, /* it needs a connection of its own, or nobody knows */
+    COMMAND_READ,    /* shared; may be sent twice */
+    COMMAND_WRITE,   /* shared; may not be sent twice */
+    COMMAND_MULTI,   /* begins a transaction, which shares when all of it is there */
+    COMMAND_EXEC,    /* ends one; also DISCARD */
+    COMMAND_QUIT,    /* answered here */
+};
+
+/* Of the command with this name, in small or capital letters. */
+enum command_kind command_kind(const char *name, size_t size);
+
+#endif
