@@ -184,30 +184,3 @@ int resp_words(const char *bytes, size_t size, struct resp_word *words, int most
     }
     return stored;
 }
-
-/* ---- slots ---- */
-
-/* CRC-16/XMODEM, polynomial 0x1021: what the specification of Redis Cluster names. */
-static uint16_t crc16(const char *bytes, size_t size)
-{
-    uint16_t crc = 0;
-
-    for (size_t i = 0; i < size; i++) {
-        crc ^= (uint16_t)((uint8_t)bytes[i] << 8);
-        for (int bit = 0; bit < 8; bit++)
-            crc = (uint16_t)(crc & 0x8000 ? crc << 1 ^ 0x1021 : crc << 1);
-    }
-    return crc;
-}
-
-unsigned resp_slot(const char *key, size_t size)
-{
-    const char *open = memchr(key, '{', size);
-    const char *close = open ? memchr(open, '}', size - (size_t)(open - key)) : NULL;
-
-    if (close && close > open + 1) {
-        key = open + 1;
-        size = (size_t)(close - key);
-    }
-    return crc16(key, size) % RESP_SLOTS;
-}

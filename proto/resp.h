@@ -57,9 +57,4 @@ static inline bool resp_is_push(const char *reply)
     return reply[0] == '>';
 }
 
-/* The slot of a cluster, 0 to 16383, that a key belongs to: of what stands in its first pair of braces, if that is
- * anything. */
-enum { RESP_SLOTS = 16384 };
-unsigned resp_slot(const char *key, size_t size);
-
 #endif
