@@ -1,186 +1,228 @@
 #include "proto/resp.h"
 #include <string.h>
 
-enum { NUMBER_MAX = 20 }; /* digits and a sign */
+enum { DIGITS_MAX = 18 }; /* an int64_t holds each number of as many */
 
-/* The end of the line that begins at `at`, behind its LF; 0: it has not arrived, -1: there will be none that is valid. */
-static ssize_t end_of_line(const char *bytes, size_t size, size_t at, size_t most)
-{
-    const char *end = at < size ? memchr(bytes + at, '\n', size - at) : NULL;
+/*
+ * In resp_scan.parts, which is 0 where a message begins, else the number of parts that are still to come plus 1: `at`
+ * is inside a line, and only its end is looked for.
+ */
+#define IN_LINE (UINT64_C(1) << 63)
 
-    if (end)
-        return (size_t)(end - bytes) - at > most + 1 ? -1 : end - bytes + 1;
-    return size - at > most + 1 ? -1 : 0;
-}
-
-/* The number of a line "*3\r\n", from behind its type up to its end. False: it is none. */
-static bool number_of(const char *bytes, size_t begin, size_t end, int64_t *number)
-{
-    bool negative = bytes[begin] == '-';
-    size_t at = begin + negative;
-    uint64_t value = 0;
-
-    if (end < begin + 3 || bytes[end - 2] != '\r' || end - 2 == at || end - 2 - at > NUMBER_MAX - 2)
-        return false;
-    for (; at < end - 2; at++) {
-        if (bytes[at] < '0' || bytes[at] > '9')
-            return false;
-        value = value * 10 + (uint64_t)(bytes[at] - '0');
-    }
-    *number = negative ? -(int64_t)value : (int64_t)value;
-    return value <= INT64_MAX;
-}
-
-/* ---- parts ---- */
-
-/* What a part says about itself: where it ends, and how many more parts it brings. */
-struct part {
-    ssize_t end;   /* as resp_reply() */
-    uint64_t more; /* parts */
+/* The number in a line such as "$3\r\n". */
+struct number {
+    ssize_t end; /* the place behind the line, 0 when more bytes are needed, -1 when the line is invalid */
+    int64_t value;
 };
 
-static struct part bulk(int64_t length, size_t end)
+static inline bool is_digit(char byte)
 {
-    if (length < -1 || length > RESP_BULK_MAX)
-        return (struct part){.end = -1};
-    return (struct part){.end = (ssize_t)end + (length < 0 ? 0 : (ssize_t)length + 2)};
+    return byte >= '0' && byte <= '9';
 }
 
-static struct part aggregate(int64_t count, size_t end, unsigned each, unsigned more)
+static struct number read_digits(const char *bytes, const char *first, const char *end)
 {
-    if (count < -1 || count > UINT32_MAX)
-        return (struct part){.end = -1};
-    return (struct part){.end = (ssize_t)end, .more = (count < 0 ? 0 : (uint64_t)count) * each + more};
+    const char *limit = end - first > DIGITS_MAX ? first + DIGITS_MAX : end, *at = first;
+    int64_t value = 0;
+
+    for (; at < limit && is_digit(*at); at++)
+        value = value * 10 + (*at - '0');
+    if (end - at >= 2 && memcmp(at, "\r\n", 2) == 0 && at > first && (*first != '0' || at == first + 1))
+        return (struct number){.end = at + 2 - bytes, .value = value};
+    bool is_begun = at == end || (at + 1 == end && at > first && *at == '\r');
+    return (struct number){.end = is_begun ? 0 : -1};
 }
 
-/* The part of a reply that begins at `at`. */
-static struct part part_of(const char *bytes, size_t size, size_t at)
+/* Read the line that begins at `at`. Redis and its clients refuse leading zeros, "-0" and "+1", too. */
+static inline struct number read_number(const char *bytes, size_t size, size_t at)
 {
-    const char type = bytes[at];
-    bool is_line = type && strchr("+-:_#,(", type);
-    ssize_t end = end_of_line(bytes, size, at, is_line ? RESP_BULK_MAX : 1 + NUMBER_MAX);
-    int64_t number;
+    const char *first = bytes + at + 1, *end = bytes + size;
 
-    if (end <= 0 || is_line)
-        return (struct part){.end = end};
-    if (!number_of(bytes, at + 1, (size_t)end, &number))
-        return (struct part){.end = -1};
-    switch (type) {
+    if (end - first >= 3 && is_digit(first[0]) && memcmp(first + 1, "\r\n", 2) == 0) /* most have one digit */
+        return (struct number){.end = (ssize_t)at + 4, .value = *first - '0'};
+    if (first == end || *first != '-')
+        return read_digits(bytes, first, end);
+    struct number number = read_digits(bytes, first + 1, end);
+    if (number.end > 0 && number.value == 0)
+        number.end = -1;
+    number.value = -number.value;
+    return number;
+}
+
+/* ---- parts: each pass_ moves `scan` behind one, or returns 0 when more bytes are needed, or -1 ---- */
+
+static int move_to(struct resp_scan *scan, uint64_t at, uint64_t parts)
+{
+    if (at > UINT32_MAX || parts > UINT32_MAX) /* a part has several bytes: so many cannot come */
+        return -1;
+    *scan = (struct resp_scan){.at = (uint32_t)at, .parts = parts};
+    return 1;
+}
+
+static int pass_line(const char *bytes, size_t size, struct resp_scan *scan)
+{
+    size_t at = scan->at;
+    const char *cr;
+
+    while ((cr = memchr(bytes + at, '\r', size - at)) && (size_t)(cr - bytes) + 1 < size) {
+        at = (size_t)(cr - bytes) + 1;
+        if (bytes[at] == '\n')
+            return move_to(scan, at + 1, (scan->parts & ~IN_LINE) - 1);
+    }
+    at = cr ? (size_t)(cr - bytes) : size;
+    if (at > UINT32_MAX)
+        return -1;
+    *scan = (struct resp_scan){.at = (uint32_t)at, .parts = scan->parts | IN_LINE};
+    return 0;
+}
+
+static int pass_string(const char *bytes, size_t size, struct resp_scan *scan)
+{
+    struct number length = read_number(bytes, size, scan->at);
+
+    if (length.end <= 0 || length.value < -1)
+        return length.end == 0 ? 0 : -1;
+    return move_to(scan, (uint64_t)(length.end + (length.value < 0 ? 0 : length.value + 2)), scan->parts - 1);
+}
+
+/* An aggregate of `each` parts per count, with so many `more` behind it. */
+static int pass_aggregate(const char *bytes, size_t size, struct resp_scan *scan, unsigned each, unsigned more)
+{
+    struct number count = read_number(bytes, size, scan->at);
+
+    if (count.end <= 0 || count.value < -1)
+        return count.end == 0 ? 0 : -1;
+    uint64_t parts = count.value < 0 ? 0 : (uint64_t)count.value * each;
+    return move_to(scan, (uint64_t)count.end, scan->parts - 1 + parts + more);
+}
+
+static int pass_part(const char *bytes, size_t size, struct resp_scan *scan)
+{
+    if (scan->parts & IN_LINE)
+        return pass_line(bytes, size, scan);
+    switch (bytes[scan->at]) {
     case '$':
     case '!':
-    case '=': return bulk(number, (size_t)end);
+    case '=': return pass_string(bytes, size, scan);
+    case '+':
+    case '-':
+    case ':':
+    case '_':
+    case '#':
+    case ',':
+    case '(': return pass_line(bytes, size, scan);
     case '*':
     case '~':
-    case '>': return aggregate(number, (size_t)end, 1, 0);
-    case '%': return aggregate(number, (size_t)end, 2, 0);
-    case '|': return aggregate(number, (size_t)end, 2, 1); /* attributes stand before what they are about */
-    default: return (struct part){.end = -1};
+    case '>': return pass_aggregate(bytes, size, scan, 1, 0);
+    case '%': return pass_aggregate(bytes, size, scan, 2, 0);
+    case '|': return pass_aggregate(bytes, size, scan, 2, 1); /* attributes precede what they are about */
+    default: return -1;
     }
 }
 
 ssize_t resp_reply(const char *bytes, size_t size, struct resp_scan *scan)
 {
-    uint64_t parts = scan->parts ? scan->parts - 1 : 1;
-    size_t at = scan->at;
-
-    while (parts > 0 && at < size) {
-        struct part part = part_of(bytes, size, at);
-        if (part.end < 0 || part.more > UINT64_MAX / 2 - parts)
-            return -1;
-        if (part.end == 0)
-            break;
-        parts += part.more - 1;
-        at = (size_t)part.end;
-        if (at > UINT32_MAX)
-            return -1;
+    if (scan->parts == 0)
+        scan->parts = 1 + 1;
+    while (scan->parts > 1 && scan->at < size) {
+        int result = pass_part(bytes, size, scan);
+        if (result <= 0)
+            return result;
     }
-    *scan = (struct resp_scan){.at = (uint32_t)at, .parts = parts + 1};
-    return parts == 0 ? (ssize_t)at : 0;
+    return scan->parts == 1 ? (ssize_t)scan->at : 0;
 }
 
 /* ---- requests ---- */
 
-/* The number of parts, and where they begin. */
-static ssize_t begin_request(const char *bytes, size_t size, struct resp_scan *scan)
+static ssize_t line_request(const char *bytes, size_t size, struct resp_scan *scan)
 {
-    ssize_t end = end_of_line(bytes, size, 0, RESP_LINE_MAX);
-    int64_t count;
+    size_t limit = size <= RESP_LINE_MAX ? size : RESP_LINE_MAX + 1;
+    const char *lf = memchr(bytes + scan->at, '\n', limit - scan->at);
+    size_t end = lf ? (size_t)(lf - bytes) : limit;
 
-    if (end <= 0 || bytes[0] != '*')
-        return end;
-    if (!number_of(bytes, 1, (size_t)end, &count) || count > RESP_PARTS_MAX)
+    if (end > RESP_LINE_MAX || memchr(bytes + scan->at, '\0', end - scan->at))
         return -1;
-    if (count <= 0)
-        return end;
-    *scan = (struct resp_scan){.at = (uint32_t)end, .parts = (uint64_t)count + 1};
+    if (lf)
+        return (ssize_t)end + 1;
+    *scan = (struct resp_scan){.at = (uint32_t)end, .parts = IN_LINE};
     return 0;
 }
 
 ssize_t resp_request(const char *bytes, size_t size, struct resp_scan *scan)
 {
+    if (scan->parts == 0 ? bytes[0] != '*' : scan->parts == IN_LINE)
+        return line_request(bytes, size, scan);
     if (scan->parts == 0) {
-        ssize_t end = begin_request(bytes, size, scan);
-        if (end != 0 || scan->parts == 0)
-            return end;
+        struct number count = read_number(bytes, size, 0);
+        if (count.end <= 0 || count.value <= 0)
+            return count.end;
+        if (count.value > RESP_PARTS_MAX)
+            return -1;
+        move_to(scan, (uint64_t)count.end, (uint64_t)count.value + 1);
     }
     while (scan->parts > 1 && scan->at < size) {
         if (bytes[scan->at] != '$')
             return -1;
-        ssize_t end = end_of_line(bytes, size, scan->at, 1 + NUMBER_MAX);
-        int64_t length;
-        if (end <= 0)
-            return end;
-        if (!number_of(bytes, scan->at + 1, (size_t)end, &length) || length < 0 || length > RESP_BULK_MAX)
+        struct number length = read_number(bytes, size, scan->at);
+        if (length.end <= 0)
+            return length.end;
+        if (length.value < 0 || length.value > RESP_BULK_MAX)
             return -1;
-        if ((uint64_t)end + (uint64_t)length + 2 > UINT32_MAX)
+        if (move_to(scan, (uint64_t)(length.end + length.value + 2), scan->parts - 1) < 0)
             return -1;
-        scan->at = (uint32_t)end + (uint32_t)length + 2;
-        scan->parts--;
     }
     return scan->parts == 1 ? (ssize_t)scan->at : 0;
 }
 
 /* ---- words ---- */
 
+/* A byte that ends a word. Redis skips vertical tabs and form feeds before a word, but takes them inside. */
+static bool ends_word(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
+static bool is_blank(char byte)
+{
+    return ends_word(byte) || byte == '\v' || byte == '\f';
+}
+
 static int words_of_line(const char *bytes, size_t size, struct resp_word *words, int most, uint64_t *count)
 {
-    size_t at = 0;
     int stored = 0;
 
-    *count = 0;
-    while (size > 0 && (bytes[size - 1] == '\n' || bytes[size - 1] == '\r'))
-        size--;
-    if (memchr(bytes, '"', size) || memchr(bytes, '\'', size) || memchr(bytes, '\0', size))
+    if (memchr(bytes, '"', size) || memchr(bytes, '\'', size))
         return -1;
-    for (;;) {
-        while (at < size && strchr(" \t\r\v\f\n", bytes[at]))
+    for (size_t at = 0;; ++*count) {
+        while (at < size && is_blank(bytes[at]))
             at++;
         if (at == size)
             return stored;
         size_t begin = at;
-        while (at < size && !strchr(" \t\r\v\f\n", bytes[at]))
+        while (at < size && !ends_word(bytes[at]))
             at++;
         if (stored < most)
             words[stored++] = (struct resp_word){.bytes = bytes + begin, .size = at - begin};
-        ++*count;
     }
 }
 
 int resp_words(const char *bytes, size_t size, struct resp_word *words, int most, uint64_t *count)
 {
-    int64_t parts, length;
+    int stored = 0;
 
+    *count = 0;
     if (bytes[0] != '*')
         return words_of_line(bytes, size, words, most, count);
-    size_t at = (size_t)end_of_line(bytes, size, 0, RESP_LINE_MAX);
-    *count = number_of(bytes, 1, at, &parts) && parts > 0 ? (uint64_t)parts : 0;
-    int stored = *count < (uint64_t)most ? (int)*count : most;
-    for (int i = 0; i < stored; i++) {
-        size_t end = (size_t)end_of_line(bytes, size, at, 1 + NUMBER_MAX);
-        if (!number_of(bytes, at + 1, end, &length))
+    struct number parts = read_number(bytes, size, 0);
+    if (parts.end <= 0 || parts.value <= 0)
+        return 0;
+    *count = (uint64_t)parts.value;
+    for (ssize_t at = parts.end; stored < most && stored < parts.value; stored++) {
+        struct number length = read_number(bytes, size, (size_t)at);
+        if (length.end <= 0)
             return -1;
-        words[i] = (struct resp_word){.bytes = bytes + end, .size = (size_t)length};
-        at = end + (size_t)length + 2;
+        words[stored] = (struct resp_word){.bytes = bytes + length.end, .size = (size_t)length.value};
+        at = length.end + length.value + 2;
     }
     return stored;
 }
