@@ -1,38 +1,13 @@
 """The forwarding proxy: all of Redis works through it; what an upstream rarely does is played by the test."""
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 
 import pytest
 from harness import (DEADLINE, MIB, SANITIZED, TICK, Upstream, connect_to, first_difference, listen,
                      random_bytes, resident_peak)
-
-
-class Redis:
-    """A redis-server without a disk, on a port of its own and on a unix socket."""
-
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="ccs-redis-")
-        self.unix = f"unix:{self.dir}/redis.sock"
-        for _ in range(5):
-            free = Upstream(backlog=None)
-            self.port = int(free.address.split(":")[1])
-            free.close()
-            self.process = subprocess.Popen(
-                ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir,
-                 "--unixsocket", self.unix[5:], "--save", "", "--appendonly", "no"], stdout=subprocess.PIPE)
-            if any(b"ready to accept connections at" in line for line in self.process.stdout):
-                break
-            self.process.wait()
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.dir)
+from redis_server import Redis
 
 
 @pytest.fixture(scope="module")
