@@ -17,7 +17,7 @@ TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netca
 # Without them `make check` leaves out what it names at its end.
 HEAVY_PACKAGES := chromium
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
-FUZZ_PACKAGES  := $(BUILD_PACKAGES) clang libclang-rt-14-dev python3
+FUZZ_PACKAGES  := $(BUILD_PACKAGES) clang libclang-rt-14-dev libhiredis-dev python3
 COV_PACKAGES   := $(TEST_PACKAGES) gcovr
 DEB_PACKAGES   := $(BUILD_PACKAGES) debhelper dh-apparmor dpkg-dev fakeroot lintian
 
@@ -293,6 +293,8 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+$(BUILD)/fuzz/fuzz_resp: LDLIBS += -lhiredis
 
 # The whole core runs on a kernel in memory: in a copy of the library its system calls have other names.
 FAKE_LIBRARY := $(BUILD)/fuzz/libccserver-fake.a

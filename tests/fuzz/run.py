@@ -17,6 +17,16 @@ def vectors():
             yield bytes.fromhex(line.split("\t")[2])
 
 
+def resp():
+    """The requests and replies of a file of vectors, and replies of RESP3. The first byte chooses the parser."""
+    for line in (ROOT / "tests/vectors/resp_requests.tsv").read_text().splitlines():
+        for number, text in enumerate([] if line.startswith("#") else line.split("\t")[1:]):
+            yield bytes([number, 5]) + text.encode().decode("unicode_escape").encode("latin-1")
+    for reply in (b"%2\r\n:0\r\n#f\r\n_\r\n,3.141\r\n", b"|1\r\n+a\r\n*1\r\n(12\r\n=5\r\ntxt:x\r\n",
+                  b">1\r\n~1\r\n!3\r\nERR\r\n"):
+        yield b"\1\5" + reply
+
+
 def seeds(fuzzer):
     """What to begin with: the vectors, streams of them, the good and the bad configurations."""
     if fuzzer == "fuzz_frame":
@@ -24,6 +34,8 @@ def seeds(fuzzer):
     if fuzzer == "fuzz_framing":
         lines = bytes([1, 60, 9]) + b"one\r\ntwo\n\r\n" + b"x" * 70 + b"\n"
         return [bytes([0, 255, 50]) + frame * 2 for frame in vectors()] + [lines]
+    if fuzzer == "fuzz_resp":
+        return list(resp())
     if fuzzer == "fuzz_core":
         return [bytes(range(256)) * 4, b"\x07" * 64 + bytes(reversed(range(256))) * 2]
     return [path.read_bytes() for path in (ROOT / "tests/conf").rglob("*.conf")]
