@@ -105,6 +105,9 @@ struct service {
      */
     size_t shared_size;
 
+    /* `variant_key` = on of a section means that its service is `variant` instead, which has this key, too. */
+    const char *variant_key, *variant;
+
     /* It asks the master for changes, see admin.h: its clients come through unix sockets, where the kernel tells who they
      * are. A listener without `bind` has one in runtime_dir. */
     bool operates;

@@ -127,6 +127,15 @@ static const struct service *find_service(const char *name)
     return NULL;
 }
 
+/* The service of the section that is being read; NULL: there is none of its name. */
+static const struct service *service_of_section(const struct conf_reader *reader)
+{
+    const struct service *service = find_service(reader_find_row(reader, "service")->value);
+    const struct conf_row *row = service && service->variant ? reader_find_row(reader, service->variant_key) : NULL;
+
+    return row && strcmp(row->value, "on") == 0 ? find_service(service->variant) : service;
+}
+
 static int unknown_service(struct conf_reader *reader, const struct conf_row *row)
 {
     char known[256] = "";
@@ -418,7 +427,7 @@ int apply_listen(struct conf_reader *reader)
     reader->listener_pool_lines[conf->listener_count] = line_of(reader, "pool", NULL);
     listener->index = listener->position = conf->listener_count++; /* conf_free() takes care of it from here on */
     strlcpy(listener->name, reader->name, sizeof(listener->name));
-    listener->service = find_service(reader_find_row(reader, "service")->value);
+    listener->service = service_of_section(reader);
     listener->service_config = calloc(1, listener->service ? listener->service->config_size + 1 : 1);
     if (!listener->service_config)
         return reader_fail_at(reader, reader->section_line, "out of memory");

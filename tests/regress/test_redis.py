@@ -45,6 +45,19 @@ def test_clients_share(server, redis):
     assert connections(redis) - before <= 2 * server.stats()["master"]["workers"]
 
 
+@pytest.mark.parametrize("service, keys, shares", [
+    ("proxy", {"protocol": "redis", "multiplex": "on"}, True), ("proxy", {"protocol": "redis"}, False),
+    ("redis", {"multiplex": "off"}, False), ("redis", {"connections": 1}, True)])
+def test_spellings(serve, redis, service, keys, shares):
+    server = serve(listen(service, "name", upstream=f"127.0.0.1:{redis.port}", **keys), workers=1)
+    server.baseline.clear()
+    before = connections(redis)
+    clients = [server.connect("name") for _ in range(20)]
+    for client in clients:
+        client.ask(resp("PING"), b"+PONG\r\n")
+    assert (connections(redis) - before < 20) == shares
+
+
 def test_order(server):
     """Requests of a client take effect in their order, whatever they need."""
     client = server.connect("redis")

@@ -11,6 +11,7 @@ struct config {
     struct sock_address upstream;
     uint32_t protocol;
     uint32_t connect_timeout_ms;
+    uint32_t multiplex;
 };
 
 static const struct option_row options[] = {
@@ -32,6 +33,11 @@ static const struct option_row options[] = {
      .max = 60 * 1000,
      .value = "5s",
      .help = "how long the connection to the upstream may take"},
+    {.name = "multiplex",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, multiplex),
+     .value = "off",
+     .help = "on: it is service = redis, whose clients share connections to the upstream"},
     {0},
 };
 
@@ -87,6 +93,8 @@ static enum verdict open(struct session *session)
 
 const struct service proxy_service = {
     .name = "proxy",
+    .variant_key = "multiplex",
+    .variant = "redis",
     .framing = {.kind = FRAMING_RAW},
     .idle_timeout_ms = 120 * 1000,
     .state_size = sizeof(struct state),

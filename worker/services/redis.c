@@ -25,6 +25,8 @@ struct config {
     struct sock_address upstream;
     uint32_t connect_timeout_ms;
     uint32_t connections;
+    uint32_t multiplex;
+    uint32_t protocol;
 };
 
 static const struct option_row options[] = {
@@ -47,6 +49,17 @@ static const struct option_row options[] = {
      .max = CONNECTIONS_MAX,
      .value = "2",
      .help = "how many connections of a worker its clients share"},
+    {.name = "multiplex",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, multiplex),
+     .value = "on",
+     .help = "off: each client has a connection of its own from the beginning"},
+    {.name = "protocol",
+     .type = OPTION_ENUM,
+     .offset = offsetof(struct config, protocol),
+     .choices = "redis",
+     .value = "redis",
+     .help = "always redis; for service = proxy, which this is with multiplex = on"},
     {0},
 };
 
@@ -100,7 +113,7 @@ static const struct upstream target = {
     .closed = upstream_failed,
 };
 
-/* From this request on. */
+/* From this request on; `size` is 0 where there was none yet. */
 static enum verdict become_relay(struct session *session, const char *bytes, size_t size)
 {
     const struct config *config = session_config(session);
@@ -386,6 +399,13 @@ static enum verdict message(struct session *session, const char *bytes, size_t s
     return leave_the_others(session, bytes, size);
 }
 
+static enum verdict open(struct session *session)
+{
+    const struct config *config = session_config(session);
+
+    return config->multiplex ? SESSION_CONTINUE : become_relay(session, NULL, 0);
+}
+
 const struct service redis_service = {
     .name = "redis",
     .framing = {.kind = FRAMING_FUNCTION, .measure_on = measure_request},
@@ -396,6 +416,7 @@ const struct service redis_service = {
     .options = options,
     .config_size = sizeof(struct config),
     .start = start,
+    .open = open,
     .message = message,
     .woken = woken,
     .close = closed,
