@@ -10,7 +10,7 @@
 
 struct proxy_config {
     struct sock_address upstream;
-    uint32_t protocol, connect_timeout_ms;
+    uint32_t protocol, connect_timeout_ms, multiplex;
 };
 
 static const struct option_row proxy_options[] = {
@@ -18,6 +18,7 @@ static const struct option_row proxy_options[] = {
     {"protocol", OPTION_ENUM, offsetof(struct proxy_config, protocol), 0, 0, NULL, "raw|redis", "raw", "how"},
     {"connect_timeout", OPTION_TIME, offsetof(struct proxy_config, connect_timeout_ms), 1, 60000, NULL, NULL, "5s",
      "how long"},
+    {"multiplex", OPTION_BOOL, offsetof(struct proxy_config, multiplex), 0, 0, NULL, NULL, "off", "share"},
     {0},
 };
 
