@@ -1,6 +1,7 @@
 #include "worker/link.h"
 #include "worker/link_conn.h"
 #include "worker/reply.h"
+#include "worker/upstream.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -39,7 +40,7 @@ static int refusal(const struct link *link, const struct session *session, size_
 
 static int enqueue(struct link *link, const struct question *question, const void *bytes)
 {
-    struct buffer *buffer = link_is_connected(link) ? &link->current->conn.out : &link->waiting;
+    struct buffer *buffer = link_takes(link) ? &link->current->conn.out : &link->waiting;
 
     if (question_push(&link->questions, question) < 0)
         return ENOMEM;
@@ -83,6 +84,11 @@ int link_ask(struct link *link, struct reply *reply, const void *bytes, size_t s
 struct section *link_section(const struct link *link)
 {
     return link->section;
+}
+
+void *link_user(const struct link *link)
+{
+    return link->target.user;
 }
 
 unsigned link_unanswered(const struct link *link)
@@ -204,6 +210,22 @@ void link_return(struct link *link)
     link->heard_ms = now_of(link);
     LIST_INSERT_HEAD(&link->lender->kept, link, kept_too);
     link_file_timer(link);
+}
+
+struct conn *link_detach(struct link *link, struct session *session, const struct upstream *upstream)
+{
+    struct conn *conn = link->current ? &link->current->conn : NULL;
+
+    if (link->use != LINK_TAKEN || !link_is_connected(link) || link->questions.count > 0 ||
+        !buffer_is_empty(&conn->in)) {
+        errno = EBUSY;
+        return NULL;
+    }
+    reactor_want(&link->settings.loop->reactor, &conn->handler, REACTOR_OFF);
+    int fd = conn->handler.fd;
+    conn->handler.fd = -1;
+    link_close(link);
+    return upstream_adopt(session, fd, upstream);
 }
 
 /* A connection that cannot take more waits for epoll to say that it can. */

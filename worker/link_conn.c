@@ -31,6 +31,11 @@ bool link_is_connected(const struct link *link)
     return conn && conn->phase == CONN_OPEN && !conn->error;
 }
 
+bool link_takes(const struct link *link)
+{
+    return link_is_connected(link) && (link->greeting || link->greeted == 0 || !link->target.greets_first);
+}
+
 size_t link_queued(const struct link *link)
 {
     return buffer_size(&link->waiting) + (link->current ? buffer_size(&link->current->conn.out) : 0);
@@ -265,6 +270,25 @@ static void count_answer(const struct link *link, const struct question *questio
                          link->settings.loop->reactor.now_ns - question->asked_ns);
 }
 
+static void send_waiting(struct link *link)
+{
+    struct buffer *out = &link->current->conn.out;
+
+    if (buffer_append(out, buffer_bytes(&link->waiting), buffer_size(&link->waiting)) < 0)
+        link_lose(link, ENOMEM);
+    else
+        buffer_clear(&link->waiting);
+}
+
+/* With the last one, what has waited for it is sent. */
+static void greeting_answered(struct link *link)
+{
+    if (--link->greeted > 0 || !link->target.greets_first)
+        return;
+    send_waiting(link);
+    link_note_due(link);
+}
+
 static void deliver(struct conn *conn, const char *bytes, size_t size)
 {
     struct link *link = link_of(conn);
@@ -289,6 +313,8 @@ static void deliver(struct conn *conn, const char *bytes, size_t size)
         link->target.answer(link, first.reply, bytes, size);
     else if (first.reply)
         pass_on(link, first.reply, bytes, size);
+    if (first.greeting && conn->phase == CONN_OPEN)
+        greeting_answered(link);
 }
 
 static void reject(struct conn *conn, bool nonsense)
@@ -331,7 +357,6 @@ static void ended(struct conn *conn, int error)
 static void greet(struct link *link)
 {
     struct link_conn *current = link->current;
-    struct buffer *out = &current->conn.out;
 
     link->heard_ms = now_of(link);
     if (link->target.connected) {
@@ -342,10 +367,8 @@ static void greet(struct link *link)
         if (link->current != current)
             return;
     }
-    if (buffer_append(out, buffer_bytes(&link->waiting), buffer_size(&link->waiting)) < 0)
-        link_lose(link, ENOMEM);
-    else
-        buffer_clear(&link->waiting);
+    if (link->greeted == 0 || !link->target.greets_first)
+        send_waiting(link);
 }
 
 static void connected(struct conn *conn, int error)

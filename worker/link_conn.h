@@ -53,12 +53,15 @@ struct link {
     bool reporting;      /* `lost` is being called */
     bool silent;         /* the service is not called any more */
     unsigned conn_count; /* with those that are closed and have not been freed: they use its settings */
-    unsigned greeted;    /* questions that `connected` has asked */
+    unsigned greeted;    /* questions that `connected` has asked, and that are not answered */
     unsigned taken_count;
     struct link *lender;   /* whom it was taken from; NULL: nobody, or it is closed */
     struct link_list kept; /* of those taken from it, which wait for the next user */
     LIST_ENTRY(link) all, due_too, kept_too;
 };
+
+/* True when what is asked can be sent: it is connected, and has greeted where that comes first. */
+bool link_takes(const struct link *link);
 
 /* Bytes that have been asked and not been handed to the kernel. */
 size_t link_queued(const struct link *link);

@@ -384,9 +384,11 @@ struct link_target {
 
     /*
      * The connection stands. What is asked now goes before everything else, such as a password. It is nobody's
-     * question, and its answer is given to `answer` with no reply.
+     * question, and its answer is given to `answer` with no reply. With `greets_first` nothing else is sent before that:
+     * where the answer is a refusal, link_close() keeps the others from being asked.
      */
     void (*connected)(struct link *link);
+    bool greets_first;
     /*
      * The answer to the oldest question. `reply` is yours again, to be ended now or later; it is NULL for a question of
      * nobody. Without this callback the message itself is the answer, with the end of its line.
@@ -403,6 +405,8 @@ struct link_target {
     void (*lost)(struct link *link, struct reply *reply, bool sent, int error);
     /* A message that answers nothing. Without this callback the connection is closed. */
     void (*push)(struct link *link, const char *bytes, size_t size);
+
+    void *user; /* yours, see link_user() */
 };
 
 /*
@@ -446,8 +450,16 @@ int link_ask(struct link *link, struct reply *reply, const void *bytes, size_t s
 struct link *link_take(struct link *link);
 void link_return(struct link *link);
 
-/* The section that it was opened with. */
+/*
+ * Make the connection of a link from link_take() a further connection of the session: the link is gone. `upstream` is as
+ * for session_connect(), but for `connected`, which does not come. NULL with errno: EBUSY, and the link is still there,
+ * unless it is connected and owes no answer; else as of session_connect().
+ */
+struct conn *link_detach(struct link *link, struct session *session, const struct upstream *upstream);
+
+/* The section that it was opened with; and `user` of its target. */
 struct section *link_section(const struct link *link);
+void *link_user(const struct link *link);
 
 /* Questions that are not answered yet. */
 unsigned link_unanswered(const struct link *link);

@@ -487,6 +487,62 @@ static void test_greeting(void)
     end();
 }
 
+static void trust_ok_only(struct link *link, struct reply *reply, const char *bytes, size_t size)
+{
+    note_answer(link, reply, bytes, size);
+    if (!reply && bytes[0] == '-')
+        link_close(link);
+}
+
+/* Nothing is asked of a server that has not accepted the greeting. */
+static void test_greets_first(void)
+{
+    begin();
+    target.connected = ask_password;
+    target.answer = trust_ok_only;
+    target.greets_first = true;
+    open_link();
+    connect_client();
+    client_says(0, "a\n");
+    check_far("auth\nselect\n");
+    client_says(0, "b\n");
+    run_turns(3);
+    far_says("hello\nok1\n");
+    run_turns(3);
+    check_far("");
+    CU_ASSERT_EQUAL(link_unanswered(the_link), 3);
+    far_says("ok2\n");
+    check_far("a\nb\n");
+    client_says(0, "c\n");
+    check_far("c\n");
+    far_says("A\nB\nC\n");
+    check_client(0, "A\nB\nC\n");
+    await_trace("nobody(hello) nobody(ok1) nobody(ok2) (A) (B) (C) ");
+    far_hangs_up();
+    run_turns(3);
+    client_says(0, "d\n"); /* on the next connection, too */
+    check_far("auth\nselect\n");
+    far_says("hello\n-no\n");
+    check_client(0, "lost\n");
+    await_trace("nobody(hello) nobody(-no) lost:ECANCELED:sent lost:ECANCELED ");
+    CU_ASSERT(run_until(far_has_ended));
+    CU_ASSERT_EQUAL(far_got_size, 0);
+    end();
+
+    begin(); /* and of one that ends before it has */
+    target.connected = ask_password;
+    target.greets_first = true;
+    open_link();
+    connect_client();
+    client_says(0, "a\n");
+    check_far("auth\nselect\n");
+    far_says("hello\n");
+    far_hangs_up();
+    check_client(0, "lost\n");
+    check_trace("lost:0:sent lost:0:sent lost:0 ");
+    end();
+}
+
 static void close_at_once(struct link *link)
 {
     CU_ASSERT_EQUAL(link_ask(link, NULL, "auth\n", 5), 0);
@@ -1296,6 +1352,70 @@ static void test_kept_and_told(void)
     end();
 }
 
+static enum verdict note_closed(struct session *session, struct conn *conn, int error)
+{
+    (void)session;
+    (void)conn;
+    note("closed:%s ", error ? strerrorname_np(error) : "0");
+    return SESSION_CLOSE;
+}
+
+static bool is_coupled(void)
+{
+    return the_link->taken_count == 0;
+}
+
+static const struct upstream coupled = {.framing.kind = FRAMING_RAW, .closed = note_closed};
+
+static enum verdict couples(struct session *session, const char *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
+    CU_ASSERT_PTR_NULL(link_detach(the_link, session, &coupled)); /* it is shared */
+    CU_ASSERT_EQUAL(errno, EBUSY);
+    struct conn *conn = link_detach(asked, session, &coupled);
+    if (!conn)
+        note("%s ", strerrorname_np(errno));
+    else
+        session_couple(session, conn);
+    return SESSION_CONTINUE;
+}
+
+/* From then on it is one pipe, with what the server remembers of the connection. */
+static void test_detach(void)
+{
+    begin();
+    open_link();
+    connect_client();
+    asked = link_take(the_link);
+    on_line = couples;
+    client_says(0, "too early\n"); /* it has never been connected */
+    await_trace("EBUSY ");
+    on_line = NULL;
+    client_says(0, "watch\n");
+    check_far("watch\n");
+    on_line = couples;
+    client_says(0, "too early\n"); /* it owes an answer */
+    await_trace("EBUSY ");
+    far_says("ok\n");
+    check_client(0, "ok\n");
+    client_says(0, "now\n");
+    CU_ASSERT(run_until(is_coupled));
+    client_says(0, "anything");
+    check_far("anything");
+    far_says("whatever");
+    check_client(0, "whatever");
+    CU_ASSERT_EQUAL(far_count, 1);
+    CU_ASSERT_EQUAL(the_link->taken_count, 0);
+    shutdown(peers[0], SHUT_WR);
+    CU_ASSERT(run_until(far_has_ended));
+    far_says("the rest");
+    check_client(0, "the rest");
+    far_hangs_up();
+    CU_ASSERT(run_until(is_over));
+    end();
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -1306,6 +1426,7 @@ int main(void)
         {"half-close waits", test_half_close_waits},
         {"client gone", test_client_gone},
         {"greeting", test_greeting},
+        {"greets first", test_greets_first},
         {"closed when connected", test_closed_when_connected},
         {"refused", test_refused},
         {"back-off", test_back_off},
@@ -1337,6 +1458,7 @@ int main(void)
         {"take and lose", test_take_and_lose},
         {"kept and told", test_kept_and_told},
         {"kept", test_kept},
+        {"detach", test_detach},
         {0},
     };
     return unit_main("link", tests);
