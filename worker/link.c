@@ -225,7 +225,10 @@ struct conn *link_detach(struct link *link, struct session *session, const struc
     int fd = conn->handler.fd;
     conn->handler.fd = -1;
     link_close(link);
-    return upstream_adopt(session, fd, upstream);
+    struct conn *adopted = upstream_adopt(session, fd, upstream);
+    if (!adopted)
+        errno = ENOMEM;
+    return adopted;
 }
 
 /* A connection that cannot take more waits for epoll to say that it can. */

@@ -453,7 +453,7 @@ void link_return(struct link *link);
 /*
  * Make the connection of a link from link_take() a further connection of the session: the link is gone. `upstream` is as
  * for session_connect(), but for `connected`, which does not come. NULL with errno: EBUSY, and the link is still there,
- * unless it is connected and owes no answer; else as of session_connect().
+ * unless it is connected and owes no answer; else ENOMEM, as for session_connect().
  */
 struct conn *link_detach(struct link *link, struct session *session, const struct upstream *upstream);
 

@@ -18,7 +18,7 @@ def free_port():
 class Redis:
     """A redis-server without a disk, on a port of its own and on a unix socket. `cluster`: one node, without slots."""
 
-    def __init__(self, cluster=False):
+    def __init__(self, *options, cluster=False):
         self.dir = tempfile.mkdtemp(prefix="ccs-redis-")
         self.unix = f"unix:{self.dir}/redis.sock"
         for _ in range(5):
@@ -26,7 +26,7 @@ class Redis:
             more = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())] if cluster else []
             self.process = subprocess.Popen(
                 ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir,
-                 "--unixsocket", self.unix[5:], "--save", "", "--appendonly", "no", *more], stdout=subprocess.PIPE)
+                 "--unixsocket", self.unix[5:], "--save", "", "--appendonly", "no", *more, *options], stdout=subprocess.PIPE)
             if any(b"ready to accept connections at" in line for line in self.process.stdout):
                 break
             self.process.wait()

@@ -228,8 +228,10 @@ def random_request(rng):
         lambda: resp("MULTI") + resp("INCR", key) + resp("DISCARD"), lambda: resp("OBJECT", "ENCODING", key),
         lambda: resp("SETRANGE", key, 70000, value), lambda: resp("STRLEN", key), lambda: b"PING\r\n", lambda: b"\r\n",
         lambda: b"GET  a \r\n", lambda: b"*0\r\n", lambda: b"SET 'q q' \"v\\x00\"\r\n" if rng.random() < 0.1 else b"",
-        lambda: resp("SELECT", 0) if rng.random() < 0.05 else b"", lambda: resp("WATCH", key) if rng.random() < 0.05 else b"",
-        lambda: resp("CLIENT", "GETNAME") if rng.random() < 0.05 else b"", lambda: resp("COPY", key, other, "REPLACE"),
+        lambda: resp("SELECT", rng.choice([0, 1, 2, 99])), lambda: resp("WATCH", key), lambda: resp("UNWATCH"),
+        lambda: resp("MULTI"), lambda: resp("EXEC"), lambda: resp("DISCARD"), lambda: resp("RESET"), lambda: resp("AUTH", "a", "b"),
+        lambda: resp("CLIENT", "GETNAME"), lambda: resp("CLIENT", "SETNAME", rng.choice(["me", "you", "", "a b"])),
+        lambda: resp("BLPOP", key, 0.01) if rng.random() < 0.05 else b"", lambda: resp("COPY", key, other, "REPLACE"),
         lambda: resp("SET", key, "y" * 70000) if rng.random() < 0.1 else b"",
     ])()
 
@@ -239,9 +241,8 @@ def run_program(client, rng):
     got = b""
     for pipeline in range(30):
         client.send(b"".join(random_request(rng) for _ in range(rng.choice([1, 1, 2, 5, 40]))))
-        mark = b"mark %d" % pipeline
-        client.send(resp("ECHO", mark))
-        wanted = b"$%d\r\n%s\r\n" % (len(mark), mark)
+        client.send(resp("OBJECT", f"mark-{pipeline}"))  # an error at once, also in a transaction
+        wanted = b"-ERR unknown subcommand 'mark-%d'. Try OBJECT HELP.\r\n" % pipeline
         while not got.endswith(wanted):
             data = client.socket.recv(65536)
             assert data, got[-200:]

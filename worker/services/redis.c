@@ -2,31 +2,29 @@
  * Redis for thousands of clients over a few connections. What can share a connection does; whoever sends anything else
  * gets a connection of its own from that request on, over which all bytes pass untouched:
  *
- *    requests that share ---> link ==== server      answers in the order of the questions, a send for each turn
- *    any other request -----> what is due is answered ---> session_connect, session_couple
+ *    requests that share --------> link ==== server      answers in the order of the questions, a send for each turn
+ *    HELLO, AUTH, SELECT --------> asked apart; then the links of another variant, see redis/variant.h
+ *    WATCH, MULTI that is not whole -> a link of one's own until the transaction is over
+ *    any other request ----------> a pipe to the server until the client leaves
  *
- * So nothing that is not known here is ever understood wrongly. What shares, redis/commands.h knows. A transaction that has
- * come in one piece is one request that shares; another one is any other request.
+ * So nothing that is not known here is ever understood wrongly. What shares, redis/commands.h knows. What a client has asked
+ * before is answered before it changes from one to another.
  */
+#include "common/clock.h"
 #include "proto/resp.h"
-#include "worker/services/redis/commands.h"
+#include "worker/services/redis/choose.h"
+#include "worker/services/redis/client.h"
+#include "worker/services/redis/local.h"
+#include "worker/services/redis/pipe.h"
 #include "worker/session.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    CONNECTIONS_MAX = 16,
-    WHOLE_REQUEST_MAX = 64 << 10, /* bytes; larger ones are relayed */
     UNANSWERED_MAX = 1 << 16,
-};
-
-struct config {
-    struct sock_address upstream;
-    uint32_t connect_timeout_ms;
-    uint32_t connections;
-    uint32_t multiplex;
-    uint32_t protocol;
+    TAKEN_MAX = 4096, /* links of clients' own, of one variant */
+    TICK_MS = 10 * 1000,
 };
 
 static const struct option_row options[] = {
@@ -63,152 +61,193 @@ static const struct option_row options[] = {
     {0},
 };
 
-/* What all sessions of a worker share. */
-struct shared {
-    struct link *links[CONNECTIONS_MAX];
+/* ---- requests ---- */
+
+/* How a request is taken up. */
+enum course {
+    COURSE_SHARES,
+    COURSE_OWNS,
+    COURSE_QUITS,
+    COURSE_WAITS, /* until what is due is answered; then it is taken up alone */
 };
 
-struct state {
-    uint32_t due;     /* answers that have not come; while there are any, */
-    uint8_t index;    /* all is asked over this link, so that it takes effect in its order */
-    bool connected;   /* to a server of its own */
-    char *kept;       /* a request that needs a connection of its own, and waits for what is due; NULL: none does */
-    size_t kept_size; /* bytes */
-};
+static enum course course_of(const struct state *state, enum command_kind kind)
+{
+    bool owns = state->mode == MODE_OWNS;
 
-/* ---- a connection of its own ---- */
+    switch (kind) {
+    case COMMAND_READ:
+    case COMMAND_WRITE:
+    case COMMAND_EXEC:
+    case COMMAND_UNWATCH: return owns ? COURSE_OWNS : COURSE_SHARES;
+    case COMMAND_BLOCKING: return owns && state->in_multi ? COURSE_OWNS : COURSE_WAITS;
+    case COMMAND_MULTI:
+    case COMMAND_WATCH: return owns ? COURSE_OWNS : COURSE_WAITS;
+    case COMMAND_QUIT: return COURSE_QUITS;
+    default: return COURSE_WAITS;
+    }
+}
 
-static enum verdict upstream_connected(struct session *session, struct conn *upstream)
+/* Nothing is due. */
+static enum verdict take_alone(struct session *session, enum command_kind kind, const char *bytes, size_t size)
 {
     struct state *state = session_state(session);
+    bool shares = state->mode == MODE_SHARES;
 
-    (void)upstream;
-    state->connected = true;
-    return SESSION_CONTINUE;
+    switch (kind) {
+    case COMMAND_MULTI:
+    case COMMAND_WATCH:
+        if (!client_take_own(session))
+            return pipe_leave(session, bytes, size);
+        state->mode = MODE_OWNS;
+        return client_ask_own(session, kind, bytes, size);
+    case COMMAND_SELECT:
+    case COMMAND_AUTH:
+    case COMMAND_HELLO: return shares ? choose_begin(session, kind, bytes, size) : pipe_leave(session, bytes, size);
+    case COMMAND_CLIENT: return shares ? local_client(session, bytes, size) : pipe_leave(session, bytes, size);
+    case COMMAND_RESET: return local_reset(session);
+    default: return pipe_leave(session, bytes, size);
+    }
 }
 
-static void send_failure(struct session *session, int error)
-{
-    const struct config *config = session_config(session);
-    char text[512];
-    int size = snprintf(text, sizeof(text), "-LOADING ccserver: upstream %s: %s\r\n", config->upstream.text,
-                        sock_is_unresolved(&config->upstream) ? "cannot resolve its name" : strerror(error));
-
-    session_send(session, text, (size_t)size);
-}
-
-static enum verdict upstream_failed(struct session *session, struct conn *upstream, int error)
+static enum verdict take_one(struct session *session, enum command_kind kind, const char *bytes, size_t size)
 {
     const struct state *state = session_state(session);
 
-    (void)upstream;
-    if (!state->connected) /* else our words could be taken for the rest of an answer that was cut short */
-        send_failure(session, error);
-    return SESSION_CLOSE;
-}
-
-static const struct upstream target = {
-    .framing = {.kind = FRAMING_RAW},
-    .connected = upstream_connected,
-    .closed = upstream_failed,
-};
-
-/* From this request on; `size` is 0 where there was none yet. */
-static enum verdict become_relay(struct session *session, const char *bytes, size_t size)
-{
-    const struct config *config = session_config(session);
-    struct conn *upstream = session_connect(session, &config->upstream, config->connect_timeout_ms, &target);
-
-    if (!upstream)
-        return SESSION_ABORT;
-    upstream_send(upstream, bytes, size);
-    session_couple(session, upstream);
-    return SESSION_CONTINUE;
-}
-
-static void answer_failure(struct reply *reply, bool sent, int error)
-{
-    static const char lost[] = "-ERR ccserver: upstream lost; the command may have been executed\r\n";
-    char text[128];
-
-    if (sent) {
-        reply_send_static(reply, lost, strlen(lost));
-    } else {
-        int size = snprintf(text, sizeof(text), "-LOADING ccserver: no connection to the upstream: %s\r\n",
-                            strerror(error ? error : ECONNRESET));
-        reply_send(reply, text, (size_t)size);
+    switch (course_of(state, kind)) {
+    case COURSE_SHARES: return client_ask_shared(session, bytes, size);
+    case COURSE_OWNS: return client_ask_own(session, kind, bytes, size);
+    case COURSE_QUITS: return local_quit(session);
+    default: return state->due > 0 ? client_keep(session, bytes, size) : take_alone(session, kind, bytes, size);
     }
-    reply_end(reply);
 }
 
-/* An answer has come, or will not: whoever waits for all of them goes on. */
-static void settle(struct session *session)
+static enum verdict message(struct session *session, const char *bytes, size_t size)
 {
-    struct state *state = session ? session_state(session) : NULL;
+    const struct state *state = session_state(session);
+    enum verdict verdict = SESSION_CONTINUE;
+    size_t first = request_size(bytes, size);
+    enum command_kind kind = first > 0 ? request_kind(bytes, first) : COMMAND_PRIVATE;
 
-    if (state && --state->due == 0 && state->kept)
-        session_wake(session);
+    if (kind != COMMAND_MULTI || first == size)
+        return take_one(session, kind, bytes, size);
+    if (state->mode == MODE_SHARES)
+        return client_ask_all(session, bytes, size);
+    for (size_t next; size > 0 && verdict == SESSION_CONTINUE; bytes += next, size -= next) { /* after a WATCH */
+        next = request_size(bytes, size);
+        kind = request_kind(bytes, next);
+        verdict = client_ask_own(session, kind, bytes, next);
+    }
+    return verdict;
 }
 
-/* At once, or when all that it has asked before is answered. */
-static enum verdict leave_the_others(struct session *session, const char *bytes, size_t size)
-{
-    struct state *state = session_state(session);
-
-    if (state->due == 0)
-        return become_relay(session, bytes, size);
-    state->kept = malloc(size);
-    if (!state->kept)
-        return SESSION_ABORT;
-    memcpy(state->kept, bytes, size);
-    state->kept_size = size;
-    session_pause(session);
-    return SESSION_CONTINUE;
-}
-
-/* All is answered. */
+/* All is answered, or what has happened to its own link is to be seen to. */
 static enum verdict woken(struct session *session)
 {
     struct state *state = session_state(session);
     char *kept = state->kept;
+    size_t size = state->kept_size;
 
-    if (!kept || state->due > 0)
+    if (state->mode == MODE_BROKEN || (state->mode == MODE_LEAVES && !state->own))
+        return SESSION_CLOSE;
+    if (state->due > 0 || (!kept && state->mode != MODE_LEAVES))
         return SESSION_CONTINUE;
     state->kept = NULL;
     session_resume(session);
-    enum verdict verdict = become_relay(session, kept, state->kept_size);
+    enum verdict verdict = state->mode == MODE_LEAVES ? pipe_leave(session, kept, kept ? size : 0)
+                                                      : message(session, kept, size);
+    if (kept)
+        explicit_bzero(kept, size); /* it may be a password */
     free(kept);
     return verdict;
 }
 
-static void closed(struct session *session, enum close_reason reason)
+/* ---- answers ---- */
+
+/* An answer has come, or will not. */
+static void settle(struct session *session)
 {
     struct state *state = session_state(session);
 
-    (void)reason;
-    free(state->kept);
+    if (--state->due > 0)
+        return;
+    if (state->mode == MODE_OWNS && !state->in_multi && !state->watches)
+        client_give_back_own(state);
+    if (state->kept || state->mode == MODE_LEAVES || state->mode == MODE_BROKEN)
+        session_wake(session);
 }
-
-/* ---- the shared connections ---- */
 
 static void answered(struct link *link, struct reply *reply, const char *bytes, size_t size)
 {
-    struct session *session = reply_session(reply);
+    struct session *session = reply ? reply_session(reply) : NULL;
+    struct state *state = session ? session_state(session) : NULL;
 
-    (void)link;
-    reply_send(reply, bytes, size);
+    if (!reply) {
+        variant_answered(link, bytes, size);
+        return;
+    }
+    bool is_own = state && state->own == link;
+    if (!is_own || state->mode != MODE_LEAVES)
+        reply_send(reply, bytes, size);
     reply_end(reply);
-    settle(session);
+    if (is_own)
+        state->is_known = true;
+    if (session)
+        settle(session);
+    if (is_own && state->mode == MODE_CHOOSES)
+        choose_answered(session, !resp_is_error(bytes));
+}
+
+/*
+ * Its own link has ended. Where the server knew something of what it was in the middle of, no answer would be right, and
+ * the client sees the end of its connection, too.
+ */
+static void own_lost(struct session *session, bool sent)
+{
+    struct state *state = session_state(session);
+    enum mode mode = (enum mode)state->mode;
+    bool is_over = mode == MODE_OWNS && (state->is_known || sent);
+
+    choose_forget(state);
+    client_close_own(state);
+    client_give_back_own(state);
+    if (mode == MODE_CHOOSES)
+        session_resume(session);
+    else if (mode == MODE_LEAVES)
+        state->mode = MODE_LEAVES; /* woken() ends it */
+    else if (is_over)
+        state->mode = MODE_BROKEN;
+}
+
+/* The server has not accepted the login of the variant: nothing was asked. */
+static bool is_refused(const struct variant *variant, bool sent, int error)
+{
+    return error == ECANCELED && !sent && !variant->is_accepted && variant->refusal[0];
 }
 
 static void lost(struct link *link, struct reply *reply, bool sent, int error)
 {
-    struct session *session = reply_session(reply);
+    struct session *session = reply ? reply_session(reply) : NULL;
+    const struct state *state = session ? session_state(session) : NULL;
+    const struct variant *variant = link_user(link);
 
-    (void)link;
-    answer_failure(reply, sent, error);
-    settle(session);
+    if (!reply) {
+        variant_lost(link);
+        return;
+    }
+    if (state && state->own == link)
+        own_lost(session, sent);
+    if (state && state->mode == MODE_BROKEN)
+        reply_end(reply);
+    else if (is_refused(variant, sent, error))
+        client_refuse(reply, variant->refusal);
+    else
+        client_fail(reply, sent, error);
+    if (session)
+        settle(session);
 }
+
+/* ---- the service ---- */
 
 static ssize_t measure_answer(const char *bytes, size_t size, struct scan *scan)
 {
@@ -219,196 +258,70 @@ static ssize_t measure_answer(const char *bytes, size_t size, struct scan *scan)
     return result;
 }
 
-/* Make a link of the section, at this place. False: out of memory. */
-static bool open_link(struct section *section, uint32_t index)
+static int start(struct section *section, char *error, size_t error_size)
 {
     const struct config *config = section_config(section);
     struct shared *shared = section_state(section);
-    const struct link_target to = {
+
+    shared->target = (struct link_target){
         .address = &config->upstream,
         .connect_timeout_ms = config->connect_timeout_ms,
         .answer_timeout_ms = UINT32_MAX,
         .linger_ms = UINT32_MAX,
         .unanswered_max = UNANSWERED_MAX,
+        .taken_max = TAKEN_MAX,
         .framing = {.kind = FRAMING_FUNCTION, .measure_on = measure_answer},
         .max_frame = UINT32_MAX / 2,
         .answer = answered,
         .lost = lost,
     };
-
-    shared->links[index] = link_open(section, &to);
-    return shared->links[index];
+    shared->variants = (struct variants){
+        .section = section, .target = &shared->target, .connections = config->connections};
+    if (variants_start(&shared->variants) == 0)
+        return 0;
+    snprintf(error, error_size, "[listen %s]: %s", section_name(section), strerror(errno));
+    return -1;
 }
 
-static int start(struct section *section, char *error, size_t error_size)
+static void tick(struct section *section)
 {
-    const struct config *config = section_config(section);
+    struct shared *shared = section_state(section);
 
-    for (uint32_t i = 0; i < config->connections; i++)
-        if (!open_link(section, i)) {
-            snprintf(error, error_size, "[listen %s]: %s", section_name(section), strerror(errno));
-            return -1;
-        }
-    return 0;
+    variants_tick(&shared->variants, clock_now_ms());
 }
 
-/* The link for what a session asks next: the one that it has asked before, or, when that is answered, the one with the
- * fewest questions. */
-static struct link *link_for(struct session *session)
+static void stop(struct section *section)
 {
-    const struct config *config = session_config(session);
-    const struct shared *shared = section_state(session_section(session));
-    struct state *state = session_state(session);
+    struct shared *shared = section_state(section);
 
-    for (uint32_t i = 0; state->due == 0 && i < config->connections; i++)
-        if (link_unanswered(shared->links[i]) < link_unanswered(shared->links[state->index]))
-            state->index = (uint8_t)i;
-    return shared->links[state->index];
-}
-
-/* Ask over a shared connection; -1: it has been refused, and that is the answer. */
-static int ask(struct session *session, struct link *link, const char *bytes, size_t size)
-{
-    struct state *state = session_state(session);
-    struct reply *reply = session_reply(session);
-
-    if (!reply)
-        return -1;
-    if (link_ask(link, reply, bytes, size) < 0) {
-        answer_failure(reply, false, errno);
-        return -1;
-    }
-    state->due++;
-    return 0;
-}
-
-/* ---- requests ---- */
-
-static enum command_kind kind_of(const char *bytes, size_t size, uint64_t *words)
-{
-    struct resp_word word[1];
-    int found = resp_words(bytes, size, word, 1, words);
-
-    return found == 1 ? command_kind(word[0].bytes, word[0].size) : COMMAND_PRIVATE;
-}
-
-/* The size of the request at `bytes`; 0: it is not whole, or none. */
-static size_t whole_request(const char *bytes, size_t size)
-{
-    struct resp_scan scan = {.at = 0};
-    ssize_t result = size > 0 ? resp_request(bytes, size, &scan) : 0;
-
-    return result > 0 && (size_t)result <= size ? (size_t)result : 0;
-}
-
-/*
- * The size of the transaction whose MULTI has `begun` bytes, when all of it is there and each of its commands shares;
- * else that of MULTI alone.
- */
-static size_t whole_transaction(const char *bytes, size_t size, size_t begun)
-{
-    uint64_t words;
-
-    for (size_t at = begun, next; (next = whole_request(bytes + at, size - at)) > 0; at += next) {
-        enum command_kind kind = kind_of(bytes + at, next, &words);
-        if (kind == COMMAND_EXEC && words == 1)
-            return at + next;
-        if (kind != COMMAND_READ && kind != COMMAND_WRITE)
-            break;
-    }
-    return begun;
-}
-
-/*
- * What makes no sense here, or is too large to be kept, is handed over as it is, and passed on. So is what is known to be
- * too large before it has arrived.
- */
-static ssize_t measure_request(const char *bytes, size_t size, struct scan *scan)
-{
-    struct resp_scan resp = {.at = scan->at, .parts = scan->state};
-    ssize_t result = resp_request(bytes, size, &resp);
-    uint64_t words;
-
-    *scan = (struct scan){.at = resp.at, .state = resp.parts};
-    if (result < 0 || result > WHOLE_REQUEST_MAX || resp.at > WHOLE_REQUEST_MAX)
-        return (ssize_t)size;
-    if (result > 0 && (size_t)result <= size && kind_of(bytes, (size_t)result, &words) == COMMAND_MULTI && words == 1)
-        return (ssize_t)whole_transaction(bytes, size, (size_t)result);
-    return result;
-}
-
-/*
- * A transaction: each of its requests is a question. Should the link not take one of them after it has taken others, it
- * is closed, before the server has seen the end of the transaction: then nothing of it has taken effect.
- */
-static enum verdict ask_all(struct session *session, const char *bytes, size_t size)
-{
-    const struct state *state = session_state(session);
-    struct link *link = link_for(session);
-    bool any = false;
-
-    for (size_t next; size > 0; bytes += next, size -= next) {
-        next = whole_request(bytes, size);
-        bool taken = ask(session, link, bytes, next) == 0;
-        if (any && !taken) {
-            uint32_t index = state->index;
-            link_close(link);
-            return open_link(session_section(session), index) ? SESSION_CONTINUE : SESSION_ABORT;
-        }
-        any |= taken;
-    }
-    return SESSION_CONTINUE;
-}
-
-static enum verdict ask_one(struct session *session, const char *bytes, size_t size)
-{
-    ask(session, link_for(session), bytes, size);
-    return SESSION_CONTINUE;
-}
-
-static enum verdict quit(struct session *session)
-{
-    struct reply *reply = session_reply(session);
-
-    if (!reply)
-        return SESSION_ABORT;
-    reply_send_static(reply, "+OK\r\n", 5);
-    reply_end(reply);
-    return SESSION_CLOSE;
-}
-
-static enum verdict message(struct session *session, const char *bytes, size_t size)
-{
-    size_t first = whole_request(bytes, size);
-    uint64_t words = 0;
-    enum command_kind kind = first > 0 ? kind_of(bytes, first, &words) : COMMAND_PRIVATE;
-
-    switch (kind) {
-    case COMMAND_READ:
-    case COMMAND_WRITE: return ask_one(session, bytes, size);
-    case COMMAND_MULTI:
-        if (size > first)
-            return ask_all(session, bytes, size);
-        break;
-    case COMMAND_QUIT:
-        if (words == 1)
-            return quit(session);
-        break;
-    default: break;
-    }
-    return leave_the_others(session, bytes, size);
+    variants_stop(&shared->variants);
 }
 
 static enum verdict open(struct session *session)
 {
     const struct config *config = session_config(session);
+    struct state *state = session_state(session);
 
-    return config->multiplex ? SESSION_CONTINUE : become_relay(session, NULL, 0);
+    state->variant = client_variants(session)->all[0];
+    variant_enter(state->variant);
+    return config->multiplex ? SESSION_CONTINUE : pipe_become(session, pipe_connect(session), NULL, 0);
+}
+
+static void closed(struct session *session, enum close_reason reason)
+{
+    struct state *state = session_state(session);
+
+    (void)reason;
+    client_close_own(state);
+    choose_forget(state);
+    client_forget_kept(state);
+    free(state->name);
+    variant_leave(state->variant, session_now_ms(session));
 }
 
 const struct service redis_service = {
     .name = "redis",
-    .framing = {.kind = FRAMING_FUNCTION, .measure_on = measure_request},
+    .framing = {.kind = FRAMING_FUNCTION, .measure_on = request_measure},
     .max_frame = 256 << 10, /* of what is measured, which is never more than some reads */
     .idle_timeout_ms = 120 * 1000,
     .state_size = sizeof(struct state),
@@ -416,6 +329,9 @@ const struct service redis_service = {
     .options = options,
     .config_size = sizeof(struct config),
     .start = start,
+    .tick = tick,
+    .tick_ms = TICK_MS,
+    .stop = stop,
     .open = open,
     .message = message,
     .woken = woken,

@@ -1,0 +1,70 @@
+#include "worker/services/redis/local.h"
+#include "proto/resp.h"
+#include "worker/services/redis/choose.h"
+#include "worker/services/redis/pipe.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum verdict local_quit(struct session *session)
+{
+    client_answer_text(session, "+OK\r\n");
+    return SESSION_CLOSE;
+}
+
+enum verdict local_reset(struct session *session)
+{
+    struct state *state = session_state(session);
+
+    client_give_back_own(state);
+    free(state->name);
+    state->name = NULL;
+    choose_take(session, client_variants(session)->all[0]);
+    return client_answer_text(session, "+RESET\r\n");
+}
+
+static enum verdict set_name(struct session *session, const struct resp_word *word)
+{
+    struct state *state = session_state(session);
+
+    for (size_t i = 0; i < word->size; i++)
+        if (word->bytes[i] < '!' || word->bytes[i] > '~')
+            return client_answer_text(session,
+                                      "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+    free(state->name);
+    state->name = word->size > 0 ? strndup(word->bytes, word->size) : NULL;
+    return word->size > 0 && !state->name ? SESSION_ABORT : client_answer_text(session, "+OK\r\n");
+}
+
+static enum verdict get_name(struct session *session)
+{
+    const struct state *state = session_state(session);
+    char text[NAME_MAX_SIZE + 32];
+
+    if (!state->name)
+        return client_answer_text(session, state->variant->login.is_resp3 ? "_\r\n" : "$-1\r\n");
+    return client_answer(session, text,
+                         (size_t)snprintf(text, sizeof(text), "$%zu\r\n%s\r\n", strlen(state->name), state->name));
+}
+
+static bool is_word(const struct resp_word *word, const char *name)
+{
+    return word->size == strlen(name) && strncasecmp(word->bytes, name, word->size) == 0;
+}
+
+/* CLIENT: what is told here of a client is its own; SETINFO is answered by a server that knows it. */
+enum verdict local_client(struct session *session, const char *bytes, size_t size)
+{
+    struct resp_word words[3];
+    uint64_t count = 0;
+    int found = resp_words(bytes, size, words, 3, &count);
+
+    if (found >= 2 && is_word(&words[1], "SETINFO"))
+        return client_ask_shared(session, bytes, size);
+    if (found == 2 && count == 2 && is_word(&words[1], "GETNAME"))
+        return get_name(session);
+    if (found == 3 && count == 3 && is_word(&words[1], "SETNAME") && words[2].size <= NAME_MAX_SIZE)
+        return set_name(session, &words[2]);
+    return pipe_leave(session, bytes, size);
+}

@@ -1,0 +1,108 @@
+#include "worker/services/redis/pipe.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a pipe ---- */
+
+static enum verdict pipe_connected(struct session *session, struct conn *upstream)
+{
+    struct state *state = session_state(session);
+
+    (void)upstream;
+    state->is_known = true;
+    return SESSION_CONTINUE;
+}
+
+static void send_failure(struct session *session, int error)
+{
+    const struct config *config = session_config(session);
+    char text[512];
+    int size = snprintf(text, sizeof(text), "-LOADING ccserver: upstream %s: %s\r\n", config->upstream.text,
+                        sock_is_unresolved(&config->upstream) ? "cannot resolve its name" : strerror(error));
+
+    session_send(session, text, (size_t)size);
+}
+
+static enum verdict pipe_failed(struct session *session, struct conn *upstream, int error)
+{
+    const struct state *state = session_state(session);
+
+    (void)upstream;
+    if (!state->is_known) /* else our words could be taken for the rest of an answer that was cut short */
+        send_failure(session, error);
+    return SESSION_CLOSE;
+}
+
+static const struct upstream target = {
+    .framing = {.kind = FRAMING_RAW},
+    .connected = pipe_connected,
+    .closed = pipe_failed,
+};
+
+/* From this request on; `size` is 0 where there was none yet. */
+enum verdict pipe_become(struct session *session, struct conn *upstream, const char *bytes, size_t size)
+{
+    struct state *state = session_state(session);
+
+    if (!upstream)
+        return SESSION_ABORT;
+    state->mode = MODE_PIPE;
+    upstream_send(upstream, bytes, size);
+    session_couple(session, upstream);
+    return SESSION_CONTINUE;
+}
+
+struct conn *pipe_connect(struct session *session)
+{
+    const struct config *config = session_config(session);
+
+    return session_connect(session, &config->upstream, config->connect_timeout_ms, &target);
+}
+
+static struct conn *detach_own(struct session *session)
+{
+    struct state *state = session_state(session);
+    struct link *own = state->own;
+
+    state->own = NULL;
+    state->is_known = true;
+    struct conn *conn = link_detach(own, session, &target);
+    if (!conn && errno == EBUSY) /* it has ended */
+        link_close(own);
+    return conn;
+}
+
+/* ---- leaving the others ---- */
+
+/* A connection that does not begin as the others: what it needs is asked first. */
+static enum verdict prepare_pipe(struct session *session, const char *bytes, size_t size)
+{
+    static const char ping[] = "*1\r\n$4\r\nPING\r\n";
+    struct state *state = session_state(session);
+
+    if (!client_take_own(session)) {
+        send_failure(session, errno);
+        return SESSION_CLOSE;
+    }
+    state->mode = MODE_LEAVES;
+    if (client_ask(session, state->own, ping, strlen(ping)) < 0)
+        return SESSION_CLOSE;
+    return client_keep(session, bytes, size);
+}
+
+/* All that it has asked is answered. */
+enum verdict pipe_leave(struct session *session, const char *bytes, size_t size)
+{
+    struct state *state = session_state(session);
+    bool is_plain = state->variant->greeting_size == 0 && !state->name;
+
+    if (state->own)
+        return pipe_become(session, detach_own(session), bytes, size);
+    if (!is_plain)
+        return prepare_pipe(session, bytes, size);
+    if (client_take_own(session) && state->is_known) /* one that somebody has given back */
+        return pipe_become(session, detach_own(session), bytes, size);
+    client_close_own(state);
+    return pipe_become(session, pipe_connect(session), bytes, size);
+}
