@@ -13,7 +13,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-c-compiler libprotobuf-
 TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netcat-openbsd telnet protobuf-compiler \
                   python3-prometheus-client python3-yaml groff-base \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
-                  curl wrk python3-pymemcache python3-websockets libsqlite3-dev libssl-dev
+                  curl wrk python3-pymemcache python3-redis python3-websockets libsqlite3-dev libssl-dev
 # Without them `make check` leaves out what it names at its end.
 HEAVY_PACKAGES := chromium
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
