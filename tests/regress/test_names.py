@@ -188,7 +188,7 @@ def test_an_upstream_that_is_unknown_at_the_start(serve, names, upstream):
     server.wait_log(rf"warn .*{re.escape(str(server.config))}:\d+: upstream = late\.example\.test:{port}: cannot resolve "
                     "'late.example.test': .*; it is tried again")
     client = server.connect("proxy")
-    client.expect_end(f"-ERR ccserver: upstream late.example.test:{port}: cannot resolve its name\r\n".encode())
+    client.expect_end(f"-LOADING ccserver: upstream late.example.test:{port}: cannot resolve its name\r\n".encode())
     server.connect("pingpong").ask(*PING)
     server.wait_log(r"cannot resolve 'late\.example\.test': .*; it is tried again in \d+ s")
     since = server.mark()

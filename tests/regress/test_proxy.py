@@ -105,7 +105,7 @@ def test_upstream_refuses(serve, upstream, early):
     nobody = upstream(backlog=None)
     server = serve(listen("proxy", "raw", upstream=nobody.address), listen(
         "proxy", "redis", upstream=nobody.address, protocol="redis"))
-    error = f"-ERR ccserver: upstream {nobody.address}: Connection refused\r\n"
+    error = f"-LOADING ccserver: upstream {nobody.address}: Connection refused\r\n"
     for name, text in ("raw", ""), ("redis", error):
         client = server.connect(name)
         client.send(early)
@@ -118,7 +118,7 @@ def test_upstream_refuses(serve, upstream, early):
 def test_upstream_is_no_file(serve, tmp_path):
     server = serve(listen("proxy", upstream=f"unix:{tmp_path}/none", protocol="redis"))
     client = server.connect("proxy")
-    client.expect_end(f"-ERR ccserver: upstream unix:{tmp_path}/none: No such file or directory\r\n".encode())
+    client.expect_end(f"-LOADING ccserver: upstream unix:{tmp_path}/none: No such file or directory\r\n".encode())
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_connect_timeout(serve, full, protocol):
     start = time.monotonic()
     client = server.connect("proxy")
     client.send(b"early")
-    error = f"-ERR ccserver: upstream {full.address}: Connection timed out\r\n"
+    error = f"-LOADING ccserver: upstream {full.address}: Connection timed out\r\n"
     client.expect_end(error.encode() if protocol == "redis" else b"")
     assert 0.3 - TICK <= time.monotonic() - start < 3
     client.close()

@@ -68,7 +68,7 @@ static enum verdict upstream_failed(struct session *session, struct conn *upstre
     /* Once connected, our words could be taken for the rest of a reply that was cut short. */
     if (config->protocol == PROTOCOL_REDIS && !state->connected) {
         char reply[sizeof(text) + 32];
-        int size = snprintf(reply, sizeof(reply), "-ERR ccserver: %s\r\n", text);
+        int size = snprintf(reply, sizeof(reply), "-LOADING ccserver: %s\r\n", text);
         session_send(session, reply, (size_t)size);
     }
     return SESSION_CLOSE;
