@@ -316,6 +316,11 @@ uint64_t session_now_ms(const struct session *session)
     return session_now(session);
 }
 
+void session_engage(struct session *session, bool engaged)
+{
+    session->engaged = engaged;
+}
+
 void session_pause(struct session *session)
 {
     if (!is_open(session))

@@ -51,7 +51,7 @@ static bool conn_is_quiet(const struct conn *conn)
 
 bool drain_is_quiet(const struct session *session)
 {
-    if (session_owes(session) || session->client.flush_due || session_has_segments(session))
+    if (session->engaged || session_owes(session) || session->client.flush_due || session_has_segments(session))
         return false;
     if (session->more && session->more->skip > 0)
         return false;

@@ -244,6 +244,12 @@ void session_pause(struct session *session);
 void session_resume(struct session *session);
 
 /*
+ * Say that the client is in the middle of something that takes several messages, such as a transaction, or no longer: then a
+ * drain does not close the session before drain_timeout, although neither side owes the other anything.
+ */
+void session_engage(struct session *session, bool engaged);
+
+/*
  * Cut the client's bytes otherwise from the next message on. `framing` stays where it is until the session has ended:
  * a constant, or a part of the session's state. NULL: the service's. max_frame holds for whatever framing.
  */

@@ -96,6 +96,21 @@ def test_who_leaves_in_the_middle_leaves_nothing(server):
         other.ask(resp("DISCARD"), b"-ERR DISCARD without MULTI\r\n")
 
 
+def test_a_drain_waits_for_the_end_of_a_transaction(serve, redis):
+    server = serve(listen("redis", upstream=f"127.0.0.1:{redis.port}"), workers=1, drain_timeout="30s", drain_spread="0s")
+    server.baseline.clear()
+    one, two, idle = (server.connect("redis") for _ in range(3))
+    one.ask(resp("MULTI") + resp("SET", "x", 1), OK + QUEUED)
+    two.ask(resp("WATCH", "x"), OK)
+    idle.ask(resp("PING"), b"+PONG\r\n")
+    server.reload(linger_timeout="900ms")
+    idle.expect_end(b"")
+    one.ask(resp("EXEC"), b"*1\r\n+OK\r\n")
+    one.expect_end(b"")
+    two.ask(resp("MULTI") + resp("EXEC"), OK + b"*-1\r\n")
+    two.expect_end(b"")
+
+
 def test_many_at_once(server):
     """More transactions under way than anybody would keep connections for."""
     clients = [server.connect("redis") for _ in range(100)]

@@ -341,6 +341,31 @@ static void test_answer_is_due(void)
     end_with_upstream();
 }
 
+static enum verdict engage(struct session *session, const char *bytes, size_t size)
+{
+    session_engage(session, size == 5);
+    return echo_line(session, bytes, size);
+}
+
+/* In the middle of something that takes several messages. */
+static void test_engaged(void)
+{
+    world_begin(FRAMING_LINE);
+    script.message = engage;
+    world_connect();
+    say("begin\n");
+    check_got("begin\n");
+    begin_drain(true);
+    run_turns(5);
+    CU_ASSERT_FALSE(is_over());
+    say("end\n");
+    CU_ASSERT(run_until(has_got_end));
+    check_got("end\n");
+    hang_up();
+    CU_ASSERT(run_until(is_over));
+    world_end();
+}
+
 static void test_quiet_upstream(void)
 {
     begin_with_upstream(connect_far);
@@ -877,6 +902,7 @@ int main(void)
         {"time is up", test_time_is_up},
         {"time is up while flushing", test_time_is_up_while_flushing},
         {"an answer is due", test_answer_is_due},
+        {"engaged", test_engaged},
         {"quiet upstream", test_quiet_upstream},
         {"relay", test_relay},
         {"leaving is spread", test_leaving_is_spread},

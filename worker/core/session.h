@@ -113,6 +113,7 @@ struct session {
     bool woken : 1;     /* `woken` is to be called then */
     bool paused : 1;    /* by the service */
     bool told_draining : 1;
+    bool engaged : 1; /* in something that a drain waits for */
     struct conn client;
     _Alignas(max_align_t) char state[]; /* the service's; then struct session_tail */
 };

@@ -172,7 +172,7 @@ static void settle(struct session *session)
     if (--state->due > 0)
         return;
     if (state->mode == MODE_OWNS && !state->in_multi && !state->watches)
-        client_give_back_own(state);
+        client_give_back_own(session);
     if (state->kept || state->mode == MODE_LEAVES || state->mode == MODE_BROKEN)
         session_wake(session);
 }
@@ -210,7 +210,7 @@ static void own_lost(struct session *session, bool sent)
 
     choose_forget(state);
     client_close_own(state);
-    client_give_back_own(state);
+    client_give_back_own(session);
     if (mode == MODE_CHOOSES)
         session_resume(session);
     else if (mode == MODE_LEAVES)

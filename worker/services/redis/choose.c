@@ -44,7 +44,7 @@ void choose_answered(struct session *session, bool is_accepted)
         session_wake(session);
         return;
     }
-    client_give_back_own(state);
+    client_give_back_own(session);
     if (variant)
         accept_login(session, variant);
     choose_forget(state);

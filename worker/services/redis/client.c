@@ -152,13 +152,15 @@ bool client_take_own(struct session *session)
     return state->own;
 }
 
-void client_give_back_own(struct state *state)
+void client_give_back_own(struct session *session)
 {
+    struct state *state = session_state(session);
     struct link *own = state->own;
 
     state->own = NULL;
     state->in_multi = state->watches = false;
     state->mode = MODE_SHARES;
+    session_engage(session, false);
     if (own)
         variant_return(state->variant, own);
 }
@@ -183,10 +185,11 @@ enum verdict client_ask_own(struct session *session, enum command_kind kind, con
     struct state *state = session_state(session);
 
     follow(state, kind);
+    session_engage(session, state->in_multi || state->watches);
     if (client_ask(session, state->own, bytes, size) == 0)
         return SESSION_CONTINUE;
     bool is_known = state->is_known;
     client_close_own(state);
-    client_give_back_own(state);
+    client_give_back_own(session);
     return is_known ? SESSION_CLOSE : SESSION_CONTINUE; /* it does not know what the answer was to */
 }

@@ -83,7 +83,7 @@ bool client_take_own(struct session *session);
 enum verdict client_ask_own(struct session *session, enum command_kind kind, const char *bytes, size_t size);
 
 /* Go back to the others; the link is made clean. Or close it. Nothing happens where there is none. */
-void client_give_back_own(struct state *state);
+void client_give_back_own(struct session *session);
 void client_close_own(struct state *state);
 
 #endif

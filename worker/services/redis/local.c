@@ -17,7 +17,7 @@ enum verdict local_reset(struct session *session)
 {
     struct state *state = session_state(session);
 
-    client_give_back_own(state);
+    client_give_back_own(session);
     free(state->name);
     state->name = NULL;
     choose_take(session, client_variants(session)->all[0]);
