@@ -116,6 +116,18 @@ def test_quit(server):
     server.connect("redis").ask(resp("GET", "x"), b"$1\r\n9\r\n")
 
 
+def test_what_is_counted(server):
+    client, other = server.connect("redis"), server.connect("redis")
+    client.ask(resp("SET", "x", 1) + resp("GET") + resp("SELECT", 1), b"+OK\r\n-ERR wrong number of arguments for 'get' command\r\n+OK\r\n")
+    client.ask(resp("MULTI"), b"+OK\r\n")
+    client.ask(resp("EXEC"), b"*0\r\n")
+    other.send(resp("SUBSCRIBE", "c"))
+    other.expect(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+    own = server.listener("redis")["own"]
+    assert own == {"redis_requests_shared": 2, "redis_requests_own": 2, "redis_errors": 1, "redis_requests_lost": 0,
+                   "redis_logins": 1, "redis_pipes": 1}
+
+
 def test_half_close(server):
     client = server.connect("redis")
     client.ask(resp("SET", "x", 1), b"+OK\r\n")

@@ -61,6 +61,16 @@ static const struct option_row options[] = {
     {0},
 };
 
+static const struct counter_row counters[] = {
+    [COUNT_SHARED] = {"redis_requests_shared", "requests over connections that clients share"},
+    [COUNT_OWN] = {"redis_requests_own", "requests in transactions, over connections of their clients' own"},
+    [COUNT_ERRORS] = {"redis_errors", "answers of the server that are errors"},
+    [COUNT_LOST] = {"redis_requests_lost", "requests without an answer, since the connection has ended"},
+    [COUNT_LOGINS] = {"redis_logins", "times that a client has chosen another user, database or version of RESP"},
+    [COUNT_PIPES] = {"redis_pipes", "clients that have got a connection of their own until they leave"},
+    {0},
+};
+
 /* ---- requests ---- */
 
 /* How a request is taken up. */
@@ -187,6 +197,8 @@ static void answered(struct link *link, struct reply *reply, const char *bytes, 
         return;
     }
     bool is_own = state && state->own == link;
+    if (resp_is_error(bytes))
+        section_count(link_section(link), COUNT_ERRORS, 1);
     if (!is_own || state->mode != MODE_LEAVES)
         reply_send(reply, bytes, size);
     reply_end(reply);
@@ -235,6 +247,7 @@ static void lost(struct link *link, struct reply *reply, bool sent, int error)
         variant_lost(link);
         return;
     }
+    section_count(link_section(link), COUNT_LOST, 1);
     if (state && state->own == link)
         own_lost(session, sent);
     if (state && state->mode == MODE_BROKEN)
@@ -328,6 +341,7 @@ const struct service redis_service = {
     .section_size = sizeof(struct shared),
     .options = options,
     .config_size = sizeof(struct config),
+    .counters = counters,
     .start = start,
     .tick = tick,
     .tick_ms = TICK_MS,

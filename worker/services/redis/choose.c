@@ -7,6 +7,7 @@ void choose_take(struct session *session, struct variant *variant)
 {
     struct state *state = session_state(session);
 
+    client_count(session, COUNT_LOGINS);
     variant_enter(variant);
     variant_leave(state->variant, session_now_ms(session));
     state->variant = variant;

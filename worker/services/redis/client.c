@@ -71,6 +71,7 @@ static struct link *shared_link(struct session *session)
 
 enum verdict client_ask_shared(struct session *session, const char *bytes, size_t size)
 {
+    client_count(session, COUNT_SHARED);
     client_ask(session, shared_link(session), bytes, size);
     return SESSION_CONTINUE;
 }
@@ -88,6 +89,7 @@ enum verdict client_ask_all(struct session *session, const char *bytes, size_t s
 
     for (size_t next; size > 0; bytes += next, size -= next) {
         next = request_size(bytes, size);
+        client_count(session, COUNT_SHARED);
         bool is_taken = client_ask(session, link, bytes, next) == 0;
         if (any && !is_taken) {
             variant_drop(state->variant, state->place);
@@ -184,6 +186,7 @@ enum verdict client_ask_own(struct session *session, enum command_kind kind, con
 {
     struct state *state = session_state(session);
 
+    client_count(session, COUNT_OWN);
     follow(state, kind);
     session_engage(session, state->in_multi || state->watches);
     if (client_ask(session, state->own, bytes, size) == 0)

@@ -42,6 +42,21 @@ struct state {
     bool is_known; /* its own link, or the pipe: the server has taken something */
 };
 
+/* What is counted, in the order of the table of the service. */
+enum counter {
+    COUNT_SHARED, /* requests over shared links */
+    COUNT_OWN,    /* over links of clients' own */
+    COUNT_ERRORS, /* answers that are errors */
+    COUNT_LOST,
+    COUNT_LOGINS,
+    COUNT_PIPES,
+};
+
+static inline void client_count(struct session *session, enum counter counter)
+{
+    section_count(session_section(session), counter, 1);
+}
+
 /* What `section_state` is. */
 struct shared {
     struct variants variants;

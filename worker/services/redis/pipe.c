@@ -47,6 +47,7 @@ enum verdict pipe_become(struct session *session, struct conn *upstream, const c
 
     if (!upstream)
         return SESSION_ABORT;
+    client_count(session, COUNT_PIPES);
     state->mode = MODE_PIPE;
     upstream_send(upstream, bytes, size);
     session_couple(session, upstream);
