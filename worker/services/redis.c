@@ -132,23 +132,25 @@ static enum verdict take_one(struct session *session, enum command_kind kind, co
     }
 }
 
-static enum verdict message(struct session *session, const char *bytes, size_t size)
+static enum verdict take(struct session *session, struct request request, const char *bytes, size_t size)
 {
     const struct state *state = session_state(session);
     enum verdict verdict = SESSION_CONTINUE;
-    size_t first = request_size(bytes, size);
-    enum command_kind kind = first > 0 ? request_kind(bytes, first) : COMMAND_PRIVATE;
 
-    if (kind != COMMAND_MULTI || first == size)
-        return take_one(session, kind, bytes, size);
+    if (request.kind != COMMAND_MULTI || request.size == size)
+        return take_one(session, request.kind, bytes, size);
     if (state->mode == MODE_SHARES)
         return client_ask_all(session, bytes, size);
-    for (size_t next; size > 0 && verdict == SESSION_CONTINUE; bytes += next, size -= next) { /* after a WATCH */
-        next = request_size(bytes, size);
-        kind = request_kind(bytes, next);
-        verdict = client_ask_own(session, kind, bytes, next);
+    for (; size > 0 && verdict == SESSION_CONTINUE; bytes += request.size, size -= request.size) { /* after a WATCH */
+        request = request_look(bytes, size);
+        verdict = client_ask_own(session, request.kind, bytes, request.size);
     }
     return verdict;
+}
+
+static enum verdict message(struct session *session, const char *bytes, size_t size)
+{
+    return take(session, request_measured(bytes, size), bytes, size);
 }
 
 /* All is answered, or what has happened to its own link is to be seen to. */
@@ -165,7 +167,7 @@ static enum verdict woken(struct session *session)
     state->kept = NULL;
     session_resume(session);
     enum verdict verdict = state->mode == MODE_LEAVES ? pipe_leave(session, kept, kept ? size : 0)
-                                                      : message(session, kept, size);
+                                                      : take(session, request_look(kept, size), kept, size);
     if (kept)
         explicit_bzero(kept, size); /* it may be a password */
     free(kept);
@@ -276,6 +278,7 @@ static int start(struct section *section, char *error, size_t error_size)
     const struct config *config = section_config(section);
     struct shared *shared = section_state(section);
 
+    commands_start();
     shared->target = (struct link_target){
         .address = &config->upstream,
         .connect_timeout_ms = config->connect_timeout_ms,

@@ -25,6 +25,9 @@ enum command_kind {
     COMMAND_QUIT,   /* answered here */
 };
 
+/* Prepare the table, before it is asked. */
+void commands_start(void);
+
 /* Of the command with this name, in small or capital letters. */
 enum command_kind command_kind(const char *name, size_t size);
 

@@ -49,6 +49,33 @@ static size_t transaction_size(const char *bytes, size_t size, size_t begun)
     return begun;
 }
 
+struct request request_look(const char *bytes, size_t size)
+{
+    size_t first = request_size(bytes, size);
+
+    return (struct request){.size = first, .kind = first > 0 ? request_kind(bytes, first) : COMMAND_PRIVATE};
+}
+
+/* A message is handed over when it has been cut, and before the next one is: to parse it twice would cost as much again. */
+static struct {
+    const char *bytes;
+    size_t size;
+    struct request request;
+} measured;
+
+struct request request_measured(const char *bytes, size_t size)
+{
+    return measured.bytes == bytes && measured.size == size ? measured.request : request_look(bytes, size);
+}
+
+static ssize_t note_measured(const char *bytes, size_t size, struct request request)
+{
+    measured.bytes = bytes;
+    measured.size = size;
+    measured.request = request;
+    return (ssize_t)size;
+}
+
 ssize_t request_measure(const char *bytes, size_t size, struct scan *scan)
 {
     struct resp_scan resp = {.at = scan->at, .parts = scan->state};
@@ -56,8 +83,10 @@ ssize_t request_measure(const char *bytes, size_t size, struct scan *scan)
 
     *scan = (struct scan){.at = resp.at, .state = resp.parts};
     if (result < 0 || result > REQUEST_WHOLE_MAX || resp.at > REQUEST_WHOLE_MAX)
-        return (ssize_t)size;
-    if (result > 0 && (size_t)result <= size && request_kind(bytes, (size_t)result) == COMMAND_MULTI)
-        return (ssize_t)transaction_size(bytes, size, (size_t)result);
-    return result;
+        return note_measured(bytes, size, (struct request){.kind = COMMAND_PRIVATE});
+    if (result == 0 || (size_t)result > size)
+        return result;
+    struct request request = {.size = (size_t)result, .kind = request_kind(bytes, (size_t)result)};
+    return note_measured(
+        bytes, request.kind == COMMAND_MULTI ? transaction_size(bytes, size, request.size) : request.size, request);
 }

@@ -14,6 +14,16 @@ enum { REQUEST_WHOLE_MAX = 64 << 10 }; /* bytes; a larger one is handed over in 
 /* The size of the request that `bytes` begins with; 0: it is not whole, or none. */
 size_t request_size(const char *bytes, size_t size);
 
+/* What a message of a client is: the request that it begins with. */
+struct request {
+    size_t size; /* of the first request; the message is larger when it is a whole transaction; 0: it is none */
+    enum command_kind kind;
+};
+
+/* Look at it; and the same of the message that request_measure() has cut last, which has been looked at then. */
+struct request request_look(const char *bytes, size_t size);
+struct request request_measured(const char *bytes, size_t size);
+
 /* The kind of a whole request: of MULTI and the like with a wrong number of words COMMAND_READ, since they only fail. */
 enum command_kind request_kind(const char *bytes, size_t size);
 
