@@ -64,9 +64,10 @@ class Load:
 
 @dataclass(frozen=True)
 class RedisLoad:
-    """redis-benchmark's GET through a proxy."""
+    """redis-benchmark's GET through a proxy, or asked of Redis itself; with `connect` each over a connection of its own."""
     clients: int
     pipeline: int
+    connect: bool = False
 
     def verify(self, contest, server, service):
         """Set a key and get it again."""
@@ -209,12 +210,15 @@ class Redis:
         self.socket.close()
 
 
-def snapshot(redis, server):
-    """Commands so far, the server's CPU and the time, as of one moment: the reply is bracketed by two readings."""
-    before, start = server.cpu(), time.monotonic()
+def snapshot(redis, server, behind):
+    """
+    Commands so far, the CPU of the server and of Redis, and the time, as of one moment: the reply is bracketed by two
+    readings.
+    """
+    before, before_behind, start = server.cpu(), behind.cpu(), time.monotonic()
     commands = redis.commands()
-    after, end = server.cpu(), time.monotonic()
-    return commands, (before + after) / 2, (start + end) / 2
+    after, after_behind, end = server.cpu(), behind.cpu(), time.monotonic()
+    return commands, (before + after) / 2, (before_behind + after_behind) / 2, (start + end) / 2
 
 
 def run_redis(contest, server, port, load, window):
@@ -223,7 +227,8 @@ def run_redis(contest, server, port, load, window):
     than measuring. Requests are counted by Redis itself between two moments, so connecting is not charged to requests.
     In a closed loop the mean latency is clients x pipeline / throughput and nothing more; it is not listed again.
     """
-    redis = Redis(contest.server("redis").port)
+    behind = contest.server("redis")
+    redis = Redis(behind.port)
     kernel = softirq_threads(frozenset(contest.server_cpus))
     server.refresh()
     process = None
@@ -232,9 +237,9 @@ def run_redis(contest, server, port, load, window):
         process.send_signal(signal.SIGCONT)
         time.sleep(window.warmup)
         kernel_before, client_before = servers.cpu_seconds(kernel), servers.cpu_seconds([process.pid])
-        first = snapshot(redis, server)
+        first = snapshot(redis, server, behind)
         time.sleep(window.seconds)
-        last = snapshot(redis, server)
+        last = snapshot(redis, server, behind)
         kernel_s = servers.cpu_seconds(kernel) - kernel_before
         client_s = servers.cpu_seconds([process.pid]) - client_before
         if process.poll() is not None:
@@ -245,10 +250,12 @@ def run_redis(contest, server, port, load, window):
         if process:
             process.send_signal(signal.SIGSTOP)
         redis.close()
-    commands, cpu, elapsed = (b - a for a, b in zip(first, last))
+    commands, cpu, cpu_behind, elapsed = (b - a for a, b in zip(first, last))
     if commands <= 1:
         raise RunError(f"{server.name}: no request went through")
+    both = cpu_behind if server is behind else cpu + cpu_behind
     return {"cpu_us": cpu / commands * 1e6, "msg_per_s": commands / elapsed, "messages": commands,
+            "redis_us": cpu_behind / commands * 1e6, "sum_us": both / commands * 1e6,
             "elapsed_s": elapsed, "server_busy": cpu / elapsed, "client_busy": client_s / elapsed,
             "ksoftirqd_us": kernel_s / commands * 1e6}
 
@@ -260,7 +267,7 @@ def benchmark_process(contest, server, port, load, redis):
         return process
     redis.ask(b"SET", REDIS_KEY.encode(), b"abc")
     command = [contest.program("redis-benchmark"), "-h", "127.0.0.1", "-p", port, "-c", load.clients, "-P", load.pipeline,
-               "-n", 10**9, "-t", "get", "-q"]
+               "-n", 10**9, "-t", "get", "-q", "-k", int(not load.connect)]
     start = redis.commands()
     process = servers.start_process(command, contest.client_cpus, "KILL", stdin=subprocess.DEVNULL,
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -164,6 +164,15 @@ class Contest:
         command = [binary, "-c", folder / "ccserver.conf", "-w", workers]
         return servers.Server(kind, command, ports, cpus or self.server_cpus, folder, ready=f"ready: {workers} worker")
 
+    def start_shared(self, kind, _variant):
+        """ccserver with clients that share connections to Redis."""
+        folder, port = self.folder(kind), servers.free_port()
+        text = CCSERVER_CONF.format(workers=1, folder=folder, server_keys="")
+        text += f"[listen redis]\nservice = redis\nbind = 127.0.0.1:{port}\nupstream = 127.0.0.1:{self.server('redis').port}\n"
+        (folder / "ccserver.conf").write_text(text)
+        command = [self.program("ccserver"), "-c", folder / "ccserver.conf"]
+        return servers.Server(kind, command, {"any": port}, self.server_cpus, folder, ready="ready: 1 worker")
+
     def busy_poll_keys(self):
         """The key of the polling worker, when this build has it, in the spelling it takes."""
         binary, trial = self.program("ccserver"), self.folder("busy_poll trial") / "trial.conf"

@@ -21,7 +21,7 @@ CELL_OVERHEAD_S = 0.4
 # For the estimate of the time left only.
 CONNECT_S_PER_SESSION = 65e-6
 VERIFY_S = 0.25
-VALUE_UNITS = {"cpu_us": "µs", "msg_per_s": "/s", "p99": "µs"}
+VALUE_UNITS = {"cpu_us": "µs", "redis_us": "µs", "sum_us": "µs", "msg_per_s": "/s", "p99": "µs"}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """
-The table: what is measured, against whom, and what it must be. Rows 1 to 12 are the project's promises; A is the
+The table: what is measured, against whom, and what it must be. Rows 1 to 13 are the project's promises; A is the
 machine's noise, L the latency under a fixed rate, which have no target.
 """
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ PINGPONG = Contestant("ccserver", "ccserver", "pingpong")
 BANK = Contestant("bank", "ccserver", "bank")
 ECHO = Contestant("ccserver", "ccserver", "echo")
 PROXY = Contestant("ccserver", "ccserver redis", "proxy")
+SHARED = Contestant("ccserver", "shared")
 POLLING = Contestant("busy_poll", "ccserver busy_poll", "pingpong")
 POLLING_FLOOR = Contestant("polling floor", "floor spin", alone=True)
 
@@ -136,6 +137,23 @@ def proxy_before_redis():
     return Row("7", "proxy before Redis, GET: CPU per request", tuple(cells))
 
 
+def shared_redis():
+    """Row 13: the proxy and Redis together against our own relay, Redis alone against itself, the proxy against nutcracker."""
+    own, direct, nutcracker = Contestant("1:1", "ccserver redis", "proxy"), Contestant("direct", "redis"), Contestant(
+        "nutcracker", "nutcracker")
+    cells = []
+    for title, load, targets in (("-c 50", RedisLoad(50, 1), (0.48, 0.25, 0.70)),
+                                 ("-c 500", RedisLoad(500, 1), (0.45, 0.27, 0.70)),
+                                 ("-c 50 -P 16", RedisLoad(50, 16), (0.65, 0.70, 0.20)),
+                                 ("-c 50, a connection for each request", RedisLoad(50, 1, connect=True), (0.36, 0.15, 1.0)),
+                                 ("-c 1", RedisLoad(1, 1), (1.0, 1.05, 0.75))):
+        goals = (Goal("ccserver", "1:1", "<=", targets[0], "sum_us", note="proxy and Redis"),
+                 Goal("ccserver", "direct", "<=", targets[1], "redis_us", note="Redis alone"),
+                 Goal("ccserver", "nutcracker", "<=", targets[2], note="the proxy alone"))
+        cells.append(Cell(title, load, (SHARED, own, direct, nutcracker), goals, slow=True))
+    return Row("13", "Redis over shared connections, GET: CPU per request", tuple(cells))
+
+
 def short_connections():
     """Row 8."""
     return Row("8", "short connections: CPU per connection", (
@@ -168,7 +186,7 @@ def all_rows(mode):
     """The whole table, in the order in which it is measured."""
     return [
         noise_row(), small_messages(), large_messages(mode), one_session(), bank_single(), bank_batch(), echo_lines(),
-        proxy_before_redis(), short_connections(),
+        proxy_before_redis(), shared_redis(), short_connections(),
         Row("9", "private memory per idle session", special=memory.row, special_seconds=memory.seconds),
         Row("10", "system calls per message", special=syscalls.row, special_seconds=syscalls.seconds),
         two_workers(),
