@@ -216,7 +216,7 @@ struct conn *link_detach(struct link *link, struct session *session, const struc
 {
     struct conn *conn = link->current ? &link->current->conn : NULL;
 
-    if (link->use != LINK_TAKEN || !link_is_connected(link) || link->questions.count > 0 ||
+    if (link->use != LINK_TAKEN || !conn || !link_is_connected(link) || link->questions.count > 0 ||
         !buffer_is_empty(&conn->in)) {
         errno = EBUSY;
         return NULL;

@@ -70,8 +70,8 @@ static void end(struct variants *variants, unsigned place)
 {
     struct variant *variant = variants->all[place];
 
-    for (uint8_t i = 0; i < CONNECTIONS_MAX; i++)
-        variant_drop(variant, i);
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
+        variant_drop(variant, (uint8_t)i);
     for (unsigned i = 0; i < CLEANED_MAX; i++)
         if (variant->cleaned[i])
             link_close(variant->cleaned[i]);
@@ -156,11 +156,11 @@ struct link *variant_quietest(const struct variants *variants, struct variant *v
 {
     struct link *quietest = variant_link(variants, variant, *place);
 
-    for (uint8_t i = 0; i < variants->connections; i++) {
-        struct link *link = variant_link(variants, variant, i);
+    for (unsigned i = 0; i < variants->connections; i++) {
+        struct link *link = variant_link(variants, variant, (uint8_t)i);
         if (link && (!quietest || link_unanswered(link) < link_unanswered(quietest))) {
             quietest = link;
-            *place = i;
+            *place = (uint8_t)i;
         }
     }
     return quietest;
@@ -222,10 +222,10 @@ static void note_refusal(struct variant *variant, const char *bytes, size_t size
 /* All of its questions are lost: none has been asked. */
 static void close_refused(struct variant *variant, struct link *link)
 {
-    for (uint8_t i = 0; i < CONNECTIONS_MAX; i++) {
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
         if (variant->links[i] != link)
             continue;
-        variant_drop(variant, i);
+        variant_drop(variant, (uint8_t)i);
         return;
     }
     link_close(link);
