@@ -174,6 +174,16 @@ def test_names(server, redis, name, answer):
     client.expect(direct(redis, "CLIENT", "SETINFO", "LIB-NAME", "x"))
 
 
+def test_who_may_not_have_a_name(server, redis):
+    direct(redis, "ACL", "SETUSER", "ann", "on", ">a", "~*", "+@all", "-client")
+    no = b"-NOPERM this user has no permissions to run the 'client|setname' command\r\n"
+    client, other = server.connect("redis"), server.connect("redis")
+    other.ask(resp("CLIENT", "SETNAME", "me"), b"+OK\r\n")
+    client.ask(resp("AUTH", "ann", "a") + resp("CLIENT", "SETNAME", "me"), b"+OK\r\n" + no)
+    other.send(resp("AUTH", "ann", "a") + resp("CLIENT", "SETNAME", "you") + resp("RESET") + resp("CLIENT", "SETNAME", "a\tb"))
+    other.expect(b"+OK\r\n" + no + b"+RESET\r\n-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
+
+
 def test_what_it_has_chosen_goes_along(server, redis):
     """Also when it needs a connection of its own."""
     direct(redis, "ACL", "SETUSER", "ann", "on", ">a", "~*", "&*", "+@all")

@@ -155,9 +155,9 @@ def test_no_upstream(serve):
     client.expect(refused + refused)
     client.ask(resp("EXEC"), refused)
     client.ask(resp("AUTH", "a", "b"), refused)
-    client.ask(resp("CLIENT", "SETNAME", "me"), OK)
+    client.ask(resp("CLIENT", "SETNAME", "me"), refused)
     client.send(resp("SUBSCRIBE", "x"))
-    client.expect_end(refused)
+    client.expect_end(b"-LOADING ccserver: upstream 127.0.0.1:1: Connection refused\r\n")
 
 
 def test_what_was_done_is_forgotten_before_another_one_has_it(serve):

@@ -7,6 +7,8 @@ void choose_take(struct session *session, struct variant *variant)
 {
     struct state *state = session_state(session);
 
+    if (variant == state->variant)
+        return;
     client_count(session, COUNT_LOGINS);
     variant_enter(variant);
     variant_leave(state->variant, session_now_ms(session));
@@ -26,10 +28,9 @@ static void accept_login(struct session *session, struct variant *variant)
 {
     struct state *state = session_state(session);
 
-    if (state->next->has_name) {
-        free(state->name);
-        state->name = strndup(state->next->name, state->next->name_size); /* without memory it has none */
-    }
+    if (state->next->has_name)
+        client_set_name(state, state->next->name, state->next->name_size);
+    variant->may_name |= state->next->is_named_only;
     choose_take(session, variant);
 }
 
@@ -70,6 +71,22 @@ static bool answer_known_login(struct session *session, enum command_kind kind)
     return true;
 }
 
+/* Over a link of its own, from which the answer comes to choose_answered(). */
+static enum verdict ask_apart(struct session *session, const char *bytes, size_t size)
+{
+    struct state *state = session_state(session);
+
+    client_take_own(session);
+    if (client_ask(session, state->own, bytes, size) < 0) {
+        client_close_own(state);
+        choose_forget(state);
+        return SESSION_CONTINUE;
+    }
+    state->mode = MODE_CHOOSES;
+    session_pause(session);
+    return SESSION_CONTINUE;
+}
+
 enum verdict choose_begin(struct session *session, enum command_kind kind, const char *bytes, size_t size)
 {
     struct state *state = session_state(session);
@@ -87,13 +104,17 @@ enum verdict choose_begin(struct session *session, enum command_kind kind, const
         choose_forget(state);
         return SESSION_CONTINUE;
     }
-    client_take_own(session);
-    if (client_ask(session, state->own, bytes, size) < 0) {
-        client_close_own(state);
-        choose_forget(state);
-        return SESSION_CONTINUE;
-    }
-    state->mode = MODE_CHOOSES;
-    session_pause(session);
-    return SESSION_CONTINUE;
+    return ask_apart(session, bytes, size);
+}
+
+enum verdict choose_name(struct session *session, const char *name, size_t name_size, const char *bytes, size_t size)
+{
+    struct state *state = session_state(session);
+
+    state->next = malloc(sizeof(*state->next));
+    if (!state->next)
+        return SESSION_ABORT;
+    *state->next = state->variant->login;
+    login_set_name(state->next, name, name_size);
+    return ask_apart(session, bytes, size);
 }

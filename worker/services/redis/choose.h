@@ -10,6 +10,9 @@
 /* Ask for another login; all that the client has asked is answered. It is paused until the answer has come. */
 enum verdict choose_begin(struct session *session, enum command_kind kind, const char *bytes, size_t size);
 
+/* The same for CLIENT SETNAME: the server says whether it may, and the client goes on as before. */
+enum verdict choose_name(struct session *session, const char *name, size_t name_size, const char *bytes, size_t size);
+
 /* The answer has come, and has been passed on. */
 void choose_answered(struct session *session, bool is_accepted);
 

@@ -43,6 +43,12 @@ void client_refuse(struct reply *reply, const char *why)
     reply_end(reply);
 }
 
+void client_set_name(struct state *state, const char *name, size_t size)
+{
+    free(state->name);
+    state->name = size > 0 ? strndup(name, size) : NULL;
+}
+
 /* ---- asking ---- */
 
 int client_ask(struct session *session, struct link *link, const char *bytes, size_t size)

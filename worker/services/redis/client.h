@@ -80,6 +80,9 @@ void client_fail(struct reply *reply, bool sent, int error);
 /* End a reply with what the server has said to the login that it was to be asked with. */
 void client_refuse(struct reply *reply, const char *why);
 
+/* Name it; of no bytes: no longer. Without memory it has no name. */
+void client_set_name(struct state *state, const char *name, size_t size);
+
 /* Ask over this link. -1: it has been refused, and that is the answer. */
 int client_ask(struct session *session, struct link *link, const char *bytes, size_t size);
 

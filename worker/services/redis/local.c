@@ -24,26 +24,24 @@ enum verdict local_reset(struct session *session)
     return client_answer_text(session, "+RESET\r\n");
 }
 
-static enum verdict set_name(struct session *session, const struct resp_word *word)
+/* What the server has allowed to somebody with the same login lately is not asked again; what it would refuse is. */
+static enum verdict set_name(struct session *session, const struct resp_word *name, const char *bytes, size_t size)
 {
     struct state *state = session_state(session);
 
-    for (size_t i = 0; i < word->size; i++)
-        if (word->bytes[i] < '!' || word->bytes[i] > '~')
-            return client_answer_text(session,
-                                      "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
-    free(state->name);
-    state->name = word->size > 0 ? strndup(word->bytes, word->size) : NULL;
-    return word->size > 0 && !state->name ? SESSION_ABORT : client_answer_text(session, "+OK\r\n");
+    if (!state->variant->may_name || !login_is_name(name->bytes, name->size))
+        return choose_name(session, name->bytes, name->size, bytes, size);
+    client_set_name(state, name->bytes, name->size);
+    return client_answer_text(session, "+OK\r\n");
 }
 
-static enum verdict get_name(struct session *session)
+static enum verdict get_name(struct session *session, const char *bytes, size_t size)
 {
     const struct state *state = session_state(session);
     char text[NAME_MAX_SIZE + 32];
 
-    if (!state->name)
-        return client_answer_text(session, state->variant->login.is_resp3 ? "_\r\n" : "$-1\r\n");
+    if (!state->name) /* nor has a shared connection one */
+        return client_ask_shared(session, bytes, size);
     return client_answer(session, text,
                          (size_t)snprintf(text, sizeof(text), "$%zu\r\n%s\r\n", strlen(state->name), state->name));
 }
@@ -63,8 +61,8 @@ enum verdict local_client(struct session *session, const char *bytes, size_t siz
     if (found >= 2 && is_word(&words[1], "SETINFO"))
         return client_ask_shared(session, bytes, size);
     if (found == 2 && count == 2 && is_word(&words[1], "GETNAME"))
-        return get_name(session);
+        return get_name(session, bytes, size);
     if (found == 3 && count == 3 && is_word(&words[1], "SETNAME") && words[2].size <= NAME_MAX_SIZE)
-        return set_name(session, &words[2]);
+        return set_name(session, &words[2], bytes, size);
     return pipe_leave(session, bytes, size);
 }

@@ -45,13 +45,25 @@ static bool take_database(struct login *login, const struct resp_word *word)
     return true;
 }
 
-static bool take_name(struct login *login, const struct resp_word *word)
+bool login_is_name(const char *name, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (name[i] < '!' || name[i] > '~')
+            return false;
+    return size <= LOGIN_TEXT_MAX;
+}
+
+static void take_name(struct login *login, const char *name, size_t size)
 {
     login->has_name = true;
-    for (size_t i = 0; i < word->size; i++)
-        if (word->bytes[i] < '!' || word->bytes[i] > '~')
-            return false;
-    return word->size > 0 && take_text(login->name, &login->name_size, word);
+    login->name_size = (uint16_t)size;
+    memcpy(login->name, name, size);
+}
+
+void login_set_name(struct login *login, const char *name, size_t size)
+{
+    take_name(login, name, size);
+    login->is_named_only = true;
 }
 
 /* HELLO 2|3 [AUTH user password] [SETNAME name] */
@@ -69,8 +81,9 @@ static bool take_hello(struct login *login, const struct resp_word *words, uint6
         at += 3;
     }
     if (count - at == 2 && is_word(&words[at], "SETNAME")) {
-        if (!take_name(login, &words[at + 1]))
+        if (words[at + 1].size == 0 || !login_is_name(words[at + 1].bytes, words[at + 1].size))
             return false;
+        take_name(login, words[at + 1].bytes, words[at + 1].size);
         at += 2;
     }
     return at == count;
@@ -84,7 +97,7 @@ bool login_change(struct login *login, enum command_kind kind, const char *bytes
     if (resp_words(bytes, size, words, WORDS_MAX, &count) < 1 || count > WORDS_MAX)
         return false;
     *verifies = kind == COMMAND_AUTH;
-    login->has_name = false;
+    login->has_name = login->is_named_only = false;
     switch (kind) {
     case COMMAND_SELECT: return count == 2 && take_database(login, &words[1]);
     case COMMAND_AUTH:

@@ -22,6 +22,7 @@ struct login {
 
     /* What HELLO sets beside it, which no other client has a part in. */
     bool has_name;
+    bool is_named_only; /* by CLIENT SETNAME, and nothing else has changed */
     uint16_t name_size;
     char name[LOGIN_TEXT_MAX];
 };
@@ -31,6 +32,10 @@ struct login {
  * long to be kept; `login` is unspecified then. `*verifies`: it carries a password.
  */
 bool login_change(struct login *login, enum command_kind kind, const char *bytes, size_t size, bool *verifies);
+
+/* Whether Redis takes it for a name; and name it, at most LOGIN_TEXT_MAX bytes, as CLIENT SETNAME does. */
+bool login_is_name(const char *name, size_t size);
+void login_set_name(struct login *login, const char *name, size_t size);
 
 /*
  * Write the requests that choose it, up to two. Returns their size, and that of the first one in `first`; 0 for the

@@ -253,6 +253,14 @@ static void clean_on(struct variant *variant, unsigned place, bool is_refused)
         link_return(link);
 }
 
+/* That the user may not name the connection: it goes on without a name. */
+static bool is_about_name(const char *bytes, size_t size)
+{
+    static const char command[] = "'client";
+
+    return memmem(bytes, size, command, strlen(command));
+}
+
 void variant_answered(struct link *link, const char *bytes, size_t size)
 {
     struct variant *variant = link_user(link);
@@ -261,6 +269,8 @@ void variant_answered(struct link *link, const char *bytes, size_t size)
 
     if (place < CLEANED_MAX) {
         clean_on(variant, place, is_refused);
+    } else if (is_refused && is_about_name(bytes, size)) {
+        return;
     } else if (is_refused) {
         note_refusal(variant, bytes, size);
         close_refused(variant, link);

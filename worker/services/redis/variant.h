@@ -25,6 +25,7 @@ struct variant {
     char greeting[LOGIN_GREETING_MAX];
     size_t greeting_size, first_size; /* of all of it, and of the first request */
     bool is_accepted;                 /* by the server, when it was last asked */
+    bool may_name;                    /* CLIENT SETNAME has been allowed */
     char refusal[REFUSAL_SIZE];       /* what the server says otherwise */
     char hello[HELLO_SIZE];           /* its answer to HELLO */
     size_t hello_size;                /* 0: not known */
