@@ -238,6 +238,7 @@ help:
 	@echo 'make check      the same, then every test'
 	@echo 'make san        the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make chaos      SECONDS=$(SECONDS) SEED=: clients against a nemesis that kills, hangs, reloads, resizes and upgrades'
+	@echo 'make differential  SECONDS=$(SECONDS) SEED=, PROGRAM=: random programs of Redis, directly and through the server, compared'
 	@echo 'make bench      against the bare loop, libevent, libuv, nginx, HAProxy ...; QUICK=1: under five minutes'
 	@echo 'make bench-scaling  one worker to one per CPU'
 	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
@@ -277,6 +278,12 @@ SECONDS := 600
 chaos: setup-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/chaos/chaos.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
+
+# Redis itself and through the server: PROGRAM= repeats one of a SEED=.
+differential: setup-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/differential/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(PROGRAM),--program $(PROGRAM)) $(DIFFERENTIAL)
 
 # From the binary of another commit to this one, and back. The default: the last one that knows no pools.
 OLDER ?= 2430c2e
@@ -376,6 +383,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: uninstall mutants older all run check san san-program chaos fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: uninstall mutants older all run check san san-program chaos differential fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-heavy setup-lint setup-cov setup-deb deb
 .SECONDARY:
