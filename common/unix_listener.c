@@ -127,6 +127,22 @@ static int prepare(const char *name, const struct unix_access *access, struct fi
     return result;
 }
 
+int unix_try_access(const char *path, const struct unix_access *access)
+{
+    struct sockaddr_un address;
+    struct file_id id;
+    int fd = new_socket();
+    bool bound = fd >= 0 && bind_aside(fd, path, &address) == 0;
+    int result = bound ? prepare(address.sun_path, access, &id) : -1, error = errno;
+
+    if (bound)
+        unlink(address.sun_path);
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return result;
+}
+
 static bool refuses(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

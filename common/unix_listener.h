@@ -28,6 +28,9 @@ bool unix_access_equal(const struct unix_access *a, const struct unix_access *b)
  */
 int unix_listen(const char *path, int backlog, const struct unix_access *access, struct file_id *id);
 
+/* Whether a socket at `path` could be given this access, tried at one that is removed again. 0, or -1 with errno. */
+int unix_try_access(const char *path, const struct unix_access *access);
+
 /* Change who may connect to a socket that lives. ESTALE when `path` is not this file. 0, or -1 with errno. */
 int unix_set_access(const char *path, const struct file_id *id, const struct unix_access *access);
 

@@ -143,13 +143,21 @@ int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *
 {
     struct endpoint *endpoint;
 
-    FOR_EACH(endpoint, endpoints)
-        if (endpoint->claimed && queue_renew(endpoint, listener_of(conf, endpoint)) < 0) {
-            snprintf(error, error_size, "cannot listen on %s (%s): %s", endpoint->address.text, endpoint->listener,
-                     strerror(errno));
-            endpoints_forget_added(endpoints);
-            return -1;
-        }
+    FOR_EACH(endpoint, endpoints) {
+        const char *what = NULL;
+        if (!endpoint->claimed)
+            continue;
+        if (!endpoint->added && queue_try_access(endpoint, listener_of(conf, endpoint)) < 0)
+            what = "cannot change who may connect to";
+        else if (queue_renew(endpoint, listener_of(conf, endpoint)) < 0)
+            what = "cannot listen on";
+        if (!what)
+            continue;
+        snprintf(error, error_size, "%s %s (%s): %s", what, endpoint->address.text, endpoint->listener,
+                 strerror(errno));
+        endpoints_forget_added(endpoints);
+        return -1;
+    }
     return 0;
 }
 

@@ -126,10 +126,29 @@ static struct unix_access access_of(const struct listener_config *listener)
     return (struct unix_access){.mode = listener->unix_mode, .user = listener->unix_uid, .group = listener->unix_gid};
 }
 
+/*
+ * A server without rights can give its sockets to its own groups alone. Where its clients are not concerned it serves
+ * all the same: an operator's socket that cannot be opened to a group stays with the server's user.
+ */
+static int open_for_owner(struct endpoint *endpoint, const struct listener_config *listener, struct unix_access *access)
+{
+    *access = (struct unix_access){.mode = 0600, .user = (uid_t)-1, .group = (gid_t)-1};
+    int fd = unix_listen(endpoint->address.local.sun_path, (int)listener->backlog, access, &endpoint->file);
+
+    if (fd >= 0)
+        log_error("%s (%s): unix_user and unix_group cannot be given to it, so only the server's user and root may "
+                  "connect: %s",
+                  endpoint->address.text, listener->name, strerror(EPERM));
+    return fd;
+}
+
 static int open_unix(struct endpoint *endpoint, const struct listener_config *listener)
 {
-    const struct unix_access access = access_of(listener);
+    struct unix_access access = access_of(listener);
     int fd = unix_listen(endpoint->address.local.sun_path, (int)listener->backlog, &access, &endpoint->file);
+
+    if (fd < 0 && errno == EPERM && listener->service->operates)
+        fd = open_for_owner(endpoint, listener, &access);
 
     if (fd >= 0)
         endpoint->access = access;
@@ -178,14 +197,27 @@ void queue_restore(struct endpoint *endpoint)
     changes++;
 }
 
+static bool has_access(const struct endpoint *endpoint, const struct unix_access *access)
+{
+    return !queue_is_unix(endpoint) || unix_access_equal(access, &endpoint->access);
+}
+
+int queue_try_access(const struct endpoint *endpoint, const struct listener_config *listener)
+{
+    const struct unix_access access = access_of(listener);
+
+    return has_access(endpoint, &access) ? 0 : unix_try_access(endpoint->address.local.sun_path, &access);
+}
+
 void queue_set_access(struct endpoint *endpoint, const struct listener_config *listener)
 {
     const struct unix_access access = access_of(listener);
 
-    if (!queue_is_unix(endpoint) || unix_access_equal(&access, &endpoint->access))
+    if (has_access(endpoint, &access))
         return;
-    endpoint->access = access;
-    if (unix_set_access(endpoint->address.local.sun_path, &endpoint->file, &access) < 0)
+    if (unix_set_access(endpoint->address.local.sun_path, &endpoint->file, &access) == 0)
+        endpoint->access = access;
+    else
         log_error("%s (%s): cannot change who may connect: %s", endpoint->address.text, endpoint->listener,
                   strerror(errno));
 }

@@ -27,7 +27,11 @@ int queue_renew(struct endpoint *endpoint, const struct listener_config *listene
 void queue_commit(struct endpoint *endpoint);
 void queue_restore(struct endpoint *endpoint);
 
-/* Who may connect to a unix socket may have changed in the configuration. */
+/*
+ * Who may connect to a unix socket may have changed in the configuration: whether that can be done (0, or -1 with
+ * errno), and do it. What fails is logged, and done the next time.
+ */
+int queue_try_access(const struct endpoint *endpoint, const struct listener_config *listener);
 void queue_set_access(struct endpoint *endpoint, const struct listener_config *listener);
 
 /* Remove the file of a unix socket, if it is still ours. */

@@ -245,6 +245,23 @@ static void test_owner_is_refused(void)
     end();
 }
 
+/* A trial says what the real thing would, and leaves nothing. */
+static bool is_tried(void)
+{
+    const struct unix_access given = {.mode = 0666, .user = 0, .group = (gid_t)-1};
+    const struct unix_access own = {.mode = 0666, .user = geteuid(), .group = getegid()};
+    bool denied = unix_try_access(path, &given) == -1 && errno == EPERM;
+
+    return denied && unix_try_access(path, &own) == 0 && files() == 0 && open_descriptors() == descriptors;
+}
+
+static void test_access_is_tried(void)
+{
+    begin();
+    as_nobody(is_tried);
+    end();
+}
+
 /* The folder is watched by somebody who is quicker than we: a file that is not ours gets no permissions. */
 static void test_file_of_another_user(void)
 {
@@ -647,6 +664,7 @@ int main(void)
         {"mode", test_mode},
         {"owner", test_owner},
         {"owner is refused", test_owner_is_refused},
+        {"access is tried", test_access_is_tried},
         {"file of another user", test_file_of_another_user},
         {"no folder", test_no_folder},
         {"living server", test_living_server},
