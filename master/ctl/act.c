@@ -1,6 +1,8 @@
 #include "master/ctl/act.h"
 #include "common/clock.h"
 #include "common/progress.h"
+#include "master/ctl/find.h"
+#include "master/ctl/follow.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -13,7 +15,7 @@
 
 #include <bsd/stdlib.h>
 
-enum { LOOK_EACH_MS = 5, ERROR_SIZE = 512 };
+enum { LOOK_EACH_MS = 5, STARTS_MS = 1000, ERROR_SIZE = 512 };
 
 static const char late[] = "no answer in time; it may still come";
 
@@ -199,12 +201,16 @@ enum ctl_exit act_stop(const struct act *act)
 enum ctl_exit act_wait(const struct act *act, bool ready)
 {
     uint64_t begun_ms = clock_now_ms();
-    char error[ERROR_SIZE];
+    char error[ERROR_SIZE], path[ASK_PATH_SIZE];
 
     for (;;) {
         enum ctl_exit result = act->server->area ? server_read(act->server, error, sizeof(error))
                                                  : server_open(act->server, error, sizeof(error));
-        if (result == CTL_NOT_ALLOWED || result == CTL_REFUSED) {
+        uint64_t waited_ms = clock_now_ms() - begun_ms;
+        if (result == CTL_NOT_ALLOWED && find_socket(act->server->closed_pid, path))
+            return follow_wait(path, ready, act->timeout_ms > waited_ms ? act->timeout_ms - waited_ms : 0);
+        bool is_closed = result == CTL_NOT_ALLOWED && waited_ms >= STARTS_MS; /* or its socket is not there yet */
+        if (is_closed || result == CTL_REFUSED) {
             complain(error);
             return result;
         }

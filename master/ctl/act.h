@@ -29,7 +29,7 @@ enum ctl_exit act_drain(const struct act *act, const char *name);
 /* Stop gracefully, until the last process of it is gone. */
 enum ctl_exit act_stop(const struct act *act);
 
-/* Until it runs, and is ready. `server` need not be open yet. */
+/* Until it runs, and is ready. `server` need not be open yet; one that is closed is asked over its socket. */
 enum ctl_exit act_wait(const struct act *act, bool ready);
 
 #endif

@@ -57,13 +57,25 @@ static void complain(const char *format, ...)
 
 struct connection {
     int fd;
+    bool is_quiet;
     uint64_t until_ms;
     char *text; /* what has been read */
     size_t size, capacity, taken;
 };
 
-static enum ctl_exit explain(const char *path)
+static enum ctl_exit give_up(const struct connection *connection, const char *text)
 {
+    if (!connection->is_quiet)
+        complain("%s", text);
+    return CTL_NO_ANSWER;
+}
+
+static enum ctl_exit explain(const struct ask *ask)
+{
+    const char *path = ask->path;
+
+    if (ask->is_quiet && errno != EACCES && errno != EPERM)
+        return CTL_NO_ANSWER;
     switch (errno) {
     case EACCES:
     case EPERM: complain("you may not connect to %s", path); return CTL_NOT_ALLOWED;
@@ -85,7 +97,7 @@ static enum ctl_exit connect_to(struct connection *connection, const struct ask 
     memcpy(address.sun_path, ask->path, strlen(ask->path));
     connection->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-        return explain(ask->path);
+        return explain(ask);
     return CTL_DONE;
 }
 
@@ -115,13 +127,14 @@ static bool send_words(const struct connection *connection, const char *const *w
 /* Connect and ask. A worker that leaves may close a connection before it has been asked anything: then the next one is. */
 static enum ctl_exit open_connection(struct connection *connection, const struct ask *ask)
 {
-    *connection = (struct connection){.fd = -1, .until_ms = clock_now_ms() + ask->timeout_ms};
+    *connection = (struct connection){
+        .fd = -1, .is_quiet = ask->is_quiet, .until_ms = clock_now_ms() + ask->timeout_ms};
     for (;;) {
         enum ctl_exit result = connect_to(connection, ask);
         if (result != CTL_DONE || send_words(connection, ask->words))
             return result;
         if (errno != EPIPE || clock_now_ms() >= connection->until_ms)
-            return explain(ask->path);
+            return explain(ask);
         close(connection->fd);
         connection->fd = -1;
     }
@@ -149,10 +162,8 @@ static enum ctl_exit read_more(struct connection *connection)
     struct pollfd input = {.fd = connection->fd, .events = POLLIN};
     uint64_t now_ms = clock_now_ms();
 
-    if (now_ms >= connection->until_ms || poll(&input, 1, (int)(connection->until_ms - now_ms)) == 0) {
-        complain("no answer in time; it may still come");
-        return CTL_NO_ANSWER;
-    }
+    if (now_ms >= connection->until_ms || poll(&input, 1, (int)(connection->until_ms - now_ms)) == 0)
+        return give_up(connection, "no answer in time; it may still come");
     if ((connection->taken > 0 || connection->size == connection->capacity) && !make_room(connection)) {
         complain("a line of the answer is too long");
         return CTL_REFUSED;
@@ -162,8 +173,7 @@ static enum ctl_exit read_more(struct connection *connection)
         connection->size += (size_t)size;
     if (size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR)))
         return CTL_DONE;
-    complain("the connection has ended before the answer");
-    return CTL_NO_ANSWER;
+    return give_up(connection, "the connection has ended before the answer");
 }
 
 /* The next line, without its end. */

@@ -18,6 +18,7 @@ struct ask {
     uint64_t timeout_ms;
     /* For each line of the answer but the last one, without its LF; it may be changed. */
     void (*line)(char *line);
+    bool is_quiet; /* nothing is printed when there is no answer: it is asked again */
 };
 
 /* Ask, and print how it has ended, as the commands of act.h do. */

@@ -7,6 +7,7 @@
 #include "master/ctl/ask.h"
 #include "master/ctl/events.h"
 #include "master/ctl/find.h"
+#include "master/ctl/follow.h"
 #include "master/ctl/sessions.h"
 #include "master/ctl/show.h"
 #include "master/ctl/terminal.h"
@@ -49,7 +50,7 @@ static const char usage_text[] =
     "options, before or behind the command:\n"
     "  -c, --config FILE    of the server (default " CCSERVER_CONF ", without that file: built-in)\n"
     "  -p, --pid PID        of the master, instead of -c\n"
-    "  -s, --socket PATH    of a control listener, instead of -c: it is asked for everything\n"
+    "  -s, --socket PATH    of a control listener, instead of -c: it is asked for everything but top\n"
     "  -t, --timeout SEC    how long to wait for the end of something (default 60)\n"
     "  -j, --json           of status: the JSON document of the statistics; of workers, listeners,\n"
     "                       queues, pools, health and sessions: what they show\n"
@@ -91,12 +92,16 @@ static const struct command commands[] = {
     {"status", 0, 0, "j", BY_EITHER},      {"workers", 0, 0, "j", BY_EITHER}, {"listeners", 0, 0, "j", BY_EITHER},
     {"pools", 0, 0, "j", BY_EITHER},       {"top", 0, 0, "bdn", BY_MEMORY},   {"log", 0, 1, "f", BY_EITHER},
     {"stat", 0, 1, "", BY_EITHER},         {"metrics", 0, 0, "", BY_EITHER},  {"health", 0, 0, "j", BY_EITHER},
-    {"wait", 0, 0, "r", BY_MEMORY},        {"reload", 0, 0, "", BY_EITHER},   {"reopen", 0, 0, "", BY_EITHER},
+    {"wait", 0, 0, "r", BY_EITHER},        {"reload", 0, 0, "", BY_EITHER},   {"reopen", 0, 0, "", BY_EITHER},
     {"upgrade", 0, 0, "", BY_EITHER},      {"resize", 2, 2, "", BY_EITHER},   {"drain", 1, 1, "", BY_EITHER},
     {"stop", 0, 0, "", BY_EITHER},         {"kill", 1, 1, "", BY_SOCKET},     {"restart", 1, 1, "", BY_SOCKET},
     {"sessions", 0, 0, "jPLA", BY_SOCKET}, {"disable", 1, 1, "", BY_SOCKET},  {"enable", 1, 1, "", BY_SOCKET},
     {"queues", 0, 0, "j", BY_EITHER},      {"set", 2, 2, "", BY_SOCKET},      {"config", 0, 0, "", BY_SOCKET},
 };
+
+/* Of top, the one command that a socket does not serve. */
+static const char only_by_memory[] =
+    "top reads the memory of the server, for root and its user alone; over a socket ask for workers and listeners";
 
 _Noreturn static void misused(const char *format, const char *what)
 {
@@ -195,11 +200,6 @@ static void parse_words(struct request *request)
         misused("%s", "top: this is not a terminal; with -b it prints text");
 }
 
-static bool can_be_asked(const struct request *request)
-{
-    return request->command->way != BY_MEMORY && !request->follow;
-}
-
 static void parse(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
@@ -249,8 +249,8 @@ static void parse(int argc, char **argv, struct request *request)
     if (request->word_count == 0)
         misused("%s", "a command is missing");
     parse_words(request);
-    if (request->socket && !can_be_asked(request))
-        misused("%s: that cannot be asked over a socket; use -c", request->command->name);
+    if (request->socket && request->command->way == BY_MEMORY)
+        misused("%s", only_by_memory);
     if (strspn(given, request->command->options) < strlen(given))
         misused("%s: an option that is not for it", request->command->name);
 }
@@ -278,6 +278,10 @@ static enum ctl_exit carry_out_at(struct request *request, const char *path)
         return ask_for_sessions(request, &about);
     if (strcmp(name, "stop") == 0)
         return ask_stop(&about);
+    if (strcmp(name, "wait") == 0)
+        return follow_wait(path, request->ready, request->timeout_ms);
+    if (request->follow)
+        return follow_log(path, request->count, request->timeout_ms);
     if (request->json) {
         request->words[1] = strcmp(name, "status") == 0 ? NULL : name;
         request->words[0] = "json";
@@ -352,10 +356,11 @@ int main(int argc, char **argv)
     enum ctl_exit result = server_open(&request.server, error, sizeof(error));
     if (result == CTL_DONE)
         result = server_read(&request.server, error, sizeof(error));
-    if (result == CTL_NOT_ALLOWED && can_be_asked(&request) && find_socket(request.server.closed_pid, path))
+    bool is_top = request.command->way == BY_MEMORY;
+    if (result == CTL_NOT_ALLOWED && !is_top && find_socket(request.server.closed_pid, path))
         return finish(carry_out_at(&request, path));
     if (result != CTL_DONE) {
-        fprintf(stderr, "ccserverctl: %s\n", error);
+        fprintf(stderr, "ccserverctl: %s\n", result == CTL_NOT_ALLOWED && is_top ? only_by_memory : error);
         return result;
     }
     return finish(carry_out(&request));

@@ -17,6 +17,7 @@
 #include "worker/services/control/listing.h"
 #include "worker/session.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,6 +160,33 @@ static enum verdict show_log(struct session *session, const struct command *comm
         return out_of_memory(session);
     unsigned found = event_read(&report->area->service.events, events);
     for (unsigned i = found > count ? found - count : 0; i < found; i++)
+        report_show_event(lines.out, &events[i]);
+    return lines_send(session, &lines) ? end(session, ANSWER_DONE, "") : out_of_memory(session);
+}
+
+/* For whoever asks again and again: the lines behind an id, below one that says which these are. */
+static enum verdict show_next_of_log(struct session *session, const struct command *command, char *const *words)
+{
+    static struct event events[EVENTS_MAX];
+    const struct report *report = admin_state();
+    const char *wrong = NULL;
+    uint64_t last = (uint64_t)strtonum(words[1], 0, INT64_MAX, &wrong), lost;
+    struct lines lines;
+
+    (void)command;
+    if (wrong)
+        return end(session, ANSWER_MISUSED, "follow: not a number that makes sense");
+    if (!report)
+        return end(session, ANSWER_REFUSED, strerror(errno));
+    if (!lines_open(&lines))
+        return out_of_memory(session);
+    const struct event_ring *ring = &report->area->service.events;
+    uint64_t newest = atomic_load(&ring->count);
+    if (last > newest) /* another server by now */
+        last = 0;
+    unsigned found = event_read_next(ring, &last, &lost, events);
+    fprintf(lines.out, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %u\n", last, lost, newest, found);
+    for (unsigned i = 0; i < found; i++)
         report_show_event(lines.out, &events[i]);
     return lines_send(session, &lines) ? end(session, ANSWER_DONE, "") : out_of_memory(session);
 }
@@ -374,6 +402,7 @@ static const struct command commands[] = {
     {"metrics", 0, 0, show, 0, false, "the same as OpenMetrics"},
     {"health", 0, 0, show, 0, false, "ok, or why it is not"},
     {"log", 0, 1, show_log, 0, false, "[N]: the last lines that the master has logged"},
+    {"follow", 1, 1, show_next_of_log, 0, false, "ID: the lines behind this one, for who asks again"},
     {"config", 0, 0, show_config, 0, false, "the effective configuration"},
     {"sessions", 0, 3, list_sessions, 0, false, "[pool=NAME] [listener=NAME] [peer=ADDRESS]: who is connected"},
     {"kill", 1, 1, kill_session, 0, true, "ID: end a session"},
