@@ -1,5 +1,5 @@
 /*
- * Operating the server: one command a line, over a unix socket. ccserverctl is its client; `nc -U` will do.
+ * Operating the server: one command a line, over a unix socket. ccserverctl is its client; `nc -NU` will do.
  *
  *    message() --- looks only ------------------------------> answer
  *        |-------- asks the master --> answered() --> watch() --> answer      common/progress.h
