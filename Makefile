@@ -185,16 +185,19 @@ $(BUILD)/man/ccserver.conf.5: etc/man/ccserver.conf.5.in etc/man/keys.awk $(BUIL
 
 # The installed configuration lets no client stop the server: behind a proxy on the same machine everybody is local.
 MANDIR := $(PREFIX)/share/man
+DOCDIR := $(PREFIX)/share/doc/ccserver
 COMPLETION := $(PREFIX)/share/bash-completion/completions/ccserverctl
 COMPLETION_ZSH := $(PREFIX)/share/zsh/vendor-completions/_ccserverctl
 
 install: all $(BUILD)/man/ccserver.conf.5
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR) \
-	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/ccserver
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(DOCDIR)/docs
 	install -m 755 $(BUILD)/ccserver $(BUILD)/ccserverctl etc/shutdown_ccserver.sh $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD)/bench/ccpp_client $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/ccserver/
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/ccserver/examples etc/grafana/*.json etc/prometheus/*.yml
+	install -m 644 README.md README.zh-CN.md LICENSE $(DESTDIR)$(DOCDIR)/
+	install -m 644 docs/*.md docs/*.png $(DESTDIR)$(DOCDIR)/docs/
+	sed -i 's/\[\([^]]*\)\](\.\.\/[^)]*)/\1/g' $(DESTDIR)$(DOCDIR)/docs/*.md # what lies in the sources alone is no link
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples etc/grafana/*.json etc/prometheus/*.yml
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 etc/man/ccserverctl.1 etc/man/ccpp_client.1
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(BUILD)/man/ccserver.conf.5
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 etc/man/ccserver.8
@@ -212,7 +215,7 @@ uninstall:
 	    $(DESTDIR)$(PREFIX)/bin/ccpp_client $(DESTDIR)$(PREFIX)/lib/systemd/system/ccserver.service \
 	    $(addprefix $(DESTDIR)$(MANDIR)/,man1/ccserverctl.1 man1/ccpp_client.1 man5/ccserver.conf.5 man8/ccserver.8) \
 	    $(DESTDIR)$(COMPLETION) $(DESTDIR)$(COMPLETION_ZSH)
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/ccserver
+	rm -rf $(DESTDIR)$(DOCDIR)
 
 # A Debian package, in build/deb. It is built from a copy, in which etc/debian is debian/.
 DEB      := build/deb

@@ -50,3 +50,18 @@ def test_a_sanitizer_comes_without_fortify():
 def test_hardening_can_be_switched_off():
     for line in flags("HARDENING="):
         assert not re.search("FORTIFY|-pie|-fPIE|relro|-fstack|-fcf", line), line
+
+
+def test_the_documentation_that_is_installed_leads_somewhere(tmp_path):
+    """Its links, in whatever folder it is by now."""
+    rules = subprocess.run(["make", "-n", "install", f"DESTDIR={tmp_path}"], cwd=ROOT, capture_output=True, text=True,
+                           check=True).stdout.replace("\\\n", " ").splitlines()
+    folder = tmp_path / "usr/local/share/doc/ccserver"
+    for rule in rules:
+        if str(folder) in rule:
+            subprocess.run(rule, shell=True, cwd=ROOT, check=True)
+    pages = list(folder.rglob("*.md"))
+    assert folder / "README.zh-CN.md" in pages and len(pages) >= 8
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
