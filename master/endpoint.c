@@ -87,6 +87,17 @@ static int claim(struct endpoints *endpoints, const struct listener_config *list
     return 0;
 }
 
+/* What has failed at this address of a configuration, by errno. */
+static void explain(const struct conf *conf, const struct listener_config *listener, const char *what,
+                    const char *address, char *error, size_t error_size)
+{
+    int number = errno;
+    char place[CONF_PLACE_SIZE];
+
+    snprintf(error, error_size, "%s%s %s (%s): %s", conf_place(conf, listener, place), what, address, listener->name,
+             strerror(number));
+}
+
 int endpoints_claim(struct endpoints *endpoints, struct conf *conf, const unsigned *slots, char *error,
                     size_t error_size)
 {
@@ -99,8 +110,7 @@ int endpoints_claim(struct endpoints *endpoints, struct conf *conf, const unsign
             struct listener_config *listener = &conf->listeners[i];
             if (claim(endpoints, listener, &listener->addresses[j], slots[listener->pool]) == 0)
                 continue;
-            snprintf(error, error_size, "cannot listen on %s (%s): %s", listener->addresses[j].text, listener->name,
-                     strerror(errno));
+            explain(conf, listener, "cannot listen on", listener->addresses[j].text, error, error_size);
             endpoints_forget_added(endpoints);
             return -1;
         }
@@ -153,8 +163,7 @@ int endpoints_renew(struct endpoints *endpoints, const struct conf *conf, char *
             what = "cannot listen on";
         if (!what)
             continue;
-        snprintf(error, error_size, "%s %s (%s): %s", what, endpoint->address.text, endpoint->listener,
-                 strerror(errno));
+        explain(conf, listener_of(conf, endpoint), what, endpoint->address.text, error, error_size);
         endpoints_forget_added(endpoints);
         return -1;
     }

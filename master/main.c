@@ -273,8 +273,13 @@ static void open_log(void)
 {
     log_set_level((enum log_level)master.fleet.current->conf.log_level);
     log_set_role("master");
-    if (log_open(master.fleet.current->conf.log) < 0)
-        fail(master.fleet.current->conf.log, strerror(errno));
+    if (log_open(master.fleet.current->conf.log) == 0)
+        return;
+    int number = errno;
+    char place[CONF_PLACE_SIZE], what[CONF_PLACE_SIZE + OPTION_STRING_SIZE + 8];
+    conf_place(&master.fleet.current->conf, NULL, place);
+    snprintf(what, sizeof(what), "%slog = %s", place, master.fleet.current->conf.log);
+    fail(what, strerror(number));
 }
 
 /* Whatever is opened must not become standard input, output or error, where others would read and write it. */

@@ -110,6 +110,7 @@ static void keep_fixed(struct conf *conf, const struct conf *old)
 static int claim(struct master *master, struct generation *next, char *error, size_t error_size)
 {
     unsigned workers[CONF_POOLS_MAX];
+    char place[CONF_PLACE_SIZE];
 
     if (conf_override(&next->conf, master->overrides, error, error_size) < 0 ||
         fleet_index_listeners(&master->fleet, &next->conf, error, error_size) < 0)
@@ -118,7 +119,9 @@ static int claim(struct master *master, struct generation *next, char *error, si
         return -1;
     keep_fixed(&next->conf, &master->fleet.current->conf);
     if (log_open(next->conf.log) < 0) {
-        snprintf(error, error_size, "%s: %s", next->conf.log, strerror(errno));
+        int number = errno;
+        snprintf(error, error_size, "%slog = %s: %s", conf_place(&next->conf, NULL, place), next->conf.log,
+                 strerror(number));
         return -1;
     }
     conf_each_pool_workers(&next->conf, workers);

@@ -27,6 +27,18 @@ int apply_row(struct conf_reader *reader, const struct option_row *option, const
     return reader_fail_at(reader, row->line, "%s = %s: %s", row->name, row->value, error);
 }
 
+/* Note where it stands; without memory nobody will know. */
+static void keep_place(struct conf_reader *reader, unsigned number, int line)
+{
+    const struct conf_place place = reader_place(reader, line);
+    size_t size = strlen(place.path) + 16;
+
+    free(reader->conf->places[number]);
+    reader->conf->places[number] = malloc(size);
+    if (reader->conf->places[number])
+        snprintf(reader->conf->places[number], size, "%s:%d", place.path, place.line);
+}
+
 /* ---- unknown keys ---- */
 
 /* How many characters have to be inserted, dropped or replaced to turn one name into the other (Levenshtein). */
@@ -102,6 +114,7 @@ static int check_files(struct conf_reader *reader)
 int apply_server(struct conf_reader *reader)
 {
     reader->pool_lines[0] = line_of(reader, "cpus", NULL);
+    keep_place(reader, CONF_LISTENERS_MAX, line_of(reader, "log", NULL));
     for (unsigned i = 0; i < reader->row_count; i++) {
         const struct conf_row *row = &reader->rows[i];
         const struct option_row *option = option_find(conf_server_options, row->name);
@@ -224,6 +237,7 @@ int apply_bind(struct conf_reader *reader, const struct conf_row *row, struct li
 {
     char text[CONF_VALUE_SIZE], *rest = text, error[256];
 
+    keep_place(reader, (unsigned)(listener - reader->conf->listeners), row->line);
     strlcpy(text, row->value, sizeof(text));
     for (char *word; (word = strsep(&rest, ", \t"));) {
         struct sock_address address;

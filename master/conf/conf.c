@@ -320,8 +320,18 @@ void conf_disable(struct conf *conf, const char *name, bool disabled)
     }
 }
 
+const char *conf_place(const struct conf *conf, const struct listener_config *listener, char place[CONF_PLACE_SIZE])
+{
+    const char *known = conf->places[listener ? listener - conf->listeners : CONF_LISTENERS_MAX];
+
+    snprintf(place, CONF_PLACE_SIZE, "%s%s", known ? known : "", known ? ": " : "");
+    return place;
+}
+
 void conf_free(struct conf *conf)
 {
+    for (unsigned i = 0; i <= CONF_LISTENERS_MAX; i++)
+        free(conf->places[i]);
     for (unsigned i = 0; conf->listeners && i < conf->listener_count; i++) {
         const struct listener_config *listener = &conf->listeners[i];
         if (listener->service && listener->service->unconfigure && listener->service_config)

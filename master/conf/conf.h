@@ -66,6 +66,9 @@ struct conf {
     /* What was read, byte for byte: a reload compares it with what stands there now. */
     char *text;
     size_t text_size;
+
+    /* "FILE:LINE" of each listener's `bind`, by position, and behind them of `log`; see conf_place(). */
+    char *places[CONF_LISTENERS_MAX + 1];
 };
 
 /* Where a configuration comes from, and how its names are resolved. */
@@ -111,6 +114,13 @@ int conf_load_from(struct conf *conf, const struct conf_source *source, char *er
 /* The file at `path`, strictly. The system resolves names meanwhile, which can block: not for the master. */
 int conf_load(struct conf *conf, const char *path, char *error, size_t error_size);
 void conf_free(struct conf *conf);
+
+/*
+ * For what goes wrong when a configuration that is valid is put into effect: "FILE:LINE: " of this listener's `bind`, or
+ * of `log` (NULL), or "" where that is not known. Written to `place`, which is returned.
+ */
+enum { CONF_PLACE_SIZE = 320 };
+const char *conf_place(const struct conf *conf, const struct listener_config *listener, char place[CONF_PLACE_SIZE]);
 
 /* CPUs that this process may run on. */
 uint32_t conf_online_cpus(void);

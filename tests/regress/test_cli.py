@@ -452,7 +452,17 @@ def test_the_port_of_somebody_else(serve, reuse):
         assert server.wait() == 1
         server.wait_log_end()
         (line,) = [line for line in server.lines if " notice " not in line]
-        assert address in line and "Address already in use" in line
+        place = server.config.read_text().splitlines().index(f"bind = {address}") + 1
+        assert f"{server.config}:{place}: cannot listen on {address} (pingpong): Address already in use" in line
+
+
+def test_a_log_that_cannot_be_opened(serve):
+    server = serve(listen("echo"), log="/no/such/folder/log", ready=False)
+    assert server.wait() == 1
+    server.wait_log_end()
+    place = server.config.read_text().splitlines().index("log = /no/such/folder/log") + 1
+    assert any(f"{server.config}:{place}: log = /no/such/folder/log: No such file or directory" in line
+               for line in server.lines)
 
 
 def test_an_address_that_is_not_ours(serve):

@@ -439,7 +439,12 @@ def test_an_address_that_cannot_be_bound_is_refused(serve):
         before = server.stats()
         server.configure(listen("pingpong"), listen("bank", bind=good), listen("echo", bind=taken), workers=4)
         server.signal(signal.SIGHUP)
-        expect_refused(server, before, rf".*{re.escape(taken)}.*Address already in use")
+        place = server.config.read_text().splitlines().index(f"bind = {taken}") + 1
+        expect_refused(server, before, rf"{server.config}:{place}: .*{re.escape(taken)}.*Address already in use")
+        server.configure(listen("pingpong"), log="/no/such/folder/log")
+        since, place = server.mark(), server.config.read_text().splitlines().index("log = /no/such/folder/log") + 1
+        server.signal(signal.SIGHUP)
+        server.wait_log(rf"reload refused: {server.config}:{place}: log = /no/such/folder/log: No such file", since=since)
     assert refused(good)
     server.connect("pingpong").ask(*PING)
 

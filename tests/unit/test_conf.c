@@ -121,6 +121,7 @@ static void check_equal(const struct conf *a, const struct conf *b)
     copy.listeners = b->listeners;
     copy.text = b->text; /* what was printed is spelled in another way */
     copy.text_size = b->text_size;
+    memcpy(copy.places, b->places, sizeof(copy.places));
     CU_ASSERT_EQUAL(memcmp(&copy, b, sizeof(copy)), 0);
     for (unsigned i = 0; i < a->listener_count && i < b->listener_count; i++) {
         struct listener_config listener = a->listeners[i];
