@@ -25,6 +25,7 @@ struct generation {
     unsigned number;
     struct conf conf;
     struct names names;                /* what the names in it stand for */
+    bool pidfile_stays;                /* the configuration wants another one, which takes a restart */
     unsigned pool_count;               /* 0 until it is started */
     struct pool pools[CONF_POOLS_MAX]; /* as in the configuration */
 };

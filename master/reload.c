@@ -98,9 +98,12 @@ static void change_nothing(struct master *master)
 /* ---- something has ---- */
 
 /* A key that the running master cannot change keeps its old value, and that is logged. */
-static void keep_fixed(struct conf *conf, const struct conf *old)
+static void keep_fixed(struct generation *next, const struct conf *old)
 {
-    if (strcmp(conf->pidfile, old->pidfile) != 0) {
+    struct conf *conf = &next->conf;
+
+    next->pidfile_stays = strcmp(conf->pidfile, old->pidfile) != 0;
+    if (next->pidfile_stays) {
         log_warn("reload: pidfile cannot be changed while running; it stays '%s'", old->pidfile);
         memcpy(conf->pidfile, old->pidfile, sizeof(conf->pidfile));
     }
@@ -117,7 +120,7 @@ static int claim(struct master *master, struct generation *next, char *error, si
         return -1;
     if (!file_is_replaceable(next->conf.stats_file, error, error_size))
         return -1;
-    keep_fixed(&next->conf, &master->fleet.current->conf);
+    keep_fixed(next, &master->fleet.current->conf);
     if (log_open(next->conf.log) < 0) {
         int number = errno;
         snprintf(error, error_size, "%slog = %s: %s", conf_place(&next->conf, NULL, place), next->conf.log,

@@ -121,7 +121,9 @@ static void take_over(struct fleet *fleet)
     shared_keep(&fleet->current->conf);
     log_set_level((enum log_level)fleet->current->conf.log_level);
     atomic_fetch_add(&fleet->context.stats->service.reloads, 1);
-    state_note_change(&fleet->context.stats->service.last_reload, false, "a new generation serves");
+    state_note_change(&fleet->context.stats->service.last_reload, false,
+                      fleet->current->pidfile_stays ? "a new generation serves, but pidfile changes by a restart only"
+                                                    : "a new generation serves");
     log_notice("reload: generation %u serves, generation %u drains", fleet->current->number, old->number);
     notify("READY=1\nSTATUS=%u workers, generation %u", generation_count(fleet->current), fleet->current->number);
     generation_free(old);

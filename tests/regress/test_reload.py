@@ -13,6 +13,7 @@ import pytest
 from bank import WITHDRAW
 from harness import (DEADLINE, TICK, Load, await_file, connect_to, descriptors, group_members, listen, own_address,
                      process_stat)
+from test_ctl import ctl
 
 PING = b"ping", b"ping"
 REASONS = {"signal", "exit", "hang", "reload", "resize", "recycle", "upgrade"}
@@ -476,6 +477,7 @@ def test_the_path_of_the_pidfile_cannot_be_changed(serve, tmp_path):
     since = server.mark()
     server.reload(pidfile=tmp_path / "other", workers=3)
     server.wait_log("reload: pidfile cannot be changed while running", since=since)
+    assert "done: a new generation serves, but pidfile changes by a restart only" in ctl(server, "status")
     assert int((tmp_path / "pid").read_text()) == server.pid and not (tmp_path / "other").exists()
     assert server.stats()["master"]["workers"] == 3
     server.signal(signal.SIGTERM)
