@@ -125,9 +125,9 @@ static void note_exit(struct upgrade *upgrade, int status)
     char text[64];
 
     if (WIFSIGNALED(status))
-        snprintf(text, sizeof(text), "killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
+        snprintf(text, sizeof(text), "the new binary was killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
     else
-        snprintf(text, sizeof(text), "exited with code %d", WEXITSTATUS(status));
+        snprintf(text, sizeof(text), "the new binary exited with code %d", WEXITSTATUS(status));
     note_failure(upgrade, text);
 }
 

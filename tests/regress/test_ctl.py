@@ -194,7 +194,7 @@ def test_upgrade(serve, tmp_path):
     end = time.monotonic() + DEADLINE
     while "is under way" in (refusal := ctl(server, "upgrade", code=REFUSED)):  # until the predecessor has drained
         assert time.monotonic() < end
-    assert "exited with code 3" in refusal
+    assert refusal == "ccserverctl: the new binary exited with code 3\n"
     server.connect("pingpong").ask(*PING)
 
 
