@@ -65,7 +65,7 @@ static void print_value(FILE *out, double value)
     if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value)
         print_whole(out, (uint64_t)value);
     else
-        fprintf(out, "} %.17g\n", value);
+        fprintf(out, "} %.15g\n", value); /* 17 digits would print 0.1 as 0.10000000000000001 */
 }
 
 static double seconds(uint64_t ms)
