@@ -1,10 +1,11 @@
 """Man pages and completion: nothing that the programs know is missing in them, and they are free of mistakes."""
+import json
 import os
 import re
 import subprocess
 
 import pytest
-from harness import BINARY, ROOT
+from harness import BINARY, ROOT, listen, pool
 
 MAN = ROOT / "etc/man"
 CTL = os.path.join(os.path.dirname(BINARY), "ccserverctl")
@@ -63,7 +64,26 @@ def test_every_command_of_ccserverctl():
     ("re", ["reload", "reopen", "resize", "restart"]), ("-c log.conf top --i", ["--iterations"]), ("top -d ", []), ("log --f", ["--follow"]),
     ("status --j", ["--json"]), ("workers --j", ["--json"]), ("queues --j", ["--json"]), ("metrics --j", [])])
 def test_completion_in_bash(words, wanted):
-    words = ["ccserverctl", *words.split(" ")]
-    script = f"source {ROOT}/etc/completion/ccserverctl.bash; COMP_WORDS=({' '.join(word or chr(34) * 2 for word in words)}); " \
+    assert complete("ccserverctl", *words.split(" ")) == wanted
+
+
+def complete(*words):
+    script = f"source {ROOT}/etc/completion/ccserverctl.bash; COMP_WORDS=({' '.join(str(word) or chr(34) * 2 for word in words)}); " \
              f"COMP_CWORD={len(words) - 1}; _ccserverctl; echo ${{COMPREPLY[@]}}"
-    assert run("bash", "-c", script).split() == wanted
+    return run("bash", "-c", script).split()
+
+
+def test_completion_of_names(serve):
+    """Of the server that the line is about; quietly where there is none."""
+    server = serve(listen("pingpong"), listen("echo"), pool("admin"), listen("control", bind=None, pool="admin"), workers=2)
+    about = CTL, "-c", server.config
+    run(*about, "wait", "--ready")
+    assert complete(*about, "restart", "") == complete(*about, "sessions", "--pool", "") == ["main", "admin"]
+    for command in ["disable"], ["enable"], ["sessions", "--listener"]:
+        assert complete(*about, *command, "") == ["pingpong", "echo", "control"]
+    assert complete(*about, "disable", "pi") == ["pingpong"]
+    assert complete(*about, "drain", "") == ["0", "1", "admin/0"]
+    server.connect("pingpong").ask(b"ping", b"ping")
+    (session,) = [each["id"] for each in json.loads(run(*about, "sessions", "-j")) if each["listener"] == "pingpong"]
+    assert session in complete(*about, "kill", "")
+    assert complete(CTL, "-c", "/no/such/file", "disable", "") == []
