@@ -44,7 +44,8 @@ static const char usage_text[] =
     "  sessions [-j] [--pool NAME] [--listener NAME] [--peer ADDRESS]   who is connected\n"
     "  kill ID              end a session; sessions prints its id first\n"
     "  restart POOL         replace its workers, one after the other\n"
-    "  disable LISTENER     accept nobody there;  enable LISTENER: accept again\n"
+    "  disable LISTENER     accept nobody there\n"
+    "  enable LISTENER      accept there again\n"
     "  set log_level LEVEL  until the next reload\n"
     "  config               the effective configuration\n"
     "options, before or behind the command:\n"
@@ -111,6 +112,21 @@ _Noreturn static void misused(const char *format, const char *what)
     exit(CTL_USAGE);
 }
 
+/* With the line that the command has in the usage. */
+_Noreturn static void misused_command(const char *name, const char *what)
+{
+    const char *line = usage_text;
+    size_t size = strlen(name);
+
+    for (; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (strncmp(line, "  ", 2) == 0 && strncmp(line + 2, name, size) == 0 && line[2 + size] == ' ')
+            break;
+    fprintf(stderr, "ccserverctl: %s: %s; see ccserverctl -h\n", name, what);
+    if (line)
+        fprintf(stderr, "%.*s\n", (int)strcspn(line, "\n"), line);
+    exit(CTL_USAGE);
+}
+
 static long long number_of(const char *option, const char *text, long long most)
 {
     const char *wrong = NULL;
@@ -145,7 +161,7 @@ static const struct command *find_command(const char *name)
 static void add_word(struct request *request, const char *word)
 {
     if (request->word_count == WORDS_MAX)
-        misused("%s: too few arguments, or too many", request->words[0]);
+        misused_command(request->words[0], "too few arguments, or too many");
     request->words[request->word_count++] = word;
 }
 
@@ -189,9 +205,13 @@ static void parse_words(struct request *request)
 
     request->command = find_command(request->words[0]);
     if (arguments < request->command->least || arguments > request->command->most)
-        misused("%s: too few arguments, or too many", request->command->name);
-    if (strcmp(request->command->name, "resize") == 0)
-        request->count = (unsigned)number_of("resize", request->words[2], COUNT_MAX);
+        misused_command(request->command->name, "too few arguments, or too many");
+    if (strcmp(request->command->name, "resize") == 0) {
+        const char *wrong = NULL;
+        request->count = (unsigned)strtonum(request->words[2], 1, COUNT_MAX, &wrong);
+        if (wrong)
+            misused_command("resize", "not a number from 1 to 1024");
+    }
     if (strcmp(request->command->name, "log") == 0 && argument && strcmp(argument, "tail") == 0) /* as it is, always */
         request->words[1] = argument = NULL;
     if (strcmp(request->command->name, "log") == 0)

@@ -277,7 +277,8 @@ def test_a_process_that_looks_like_the_master(serve, tmp_path):
 
 
 @pytest.mark.parametrize("args, complaint", [
-    ([], "a command is missing"), (["dance"], "there is no command dance"), (["resize", "main"], "too few arguments"),
+    ([], "a command is missing"), (["dance"], "there is no command dance"), (["resize", "main"], "too few arguments, or too many; see ccserverctl -h\n  resize POOL N "),
+    (["resize", "main", "5000"], "resize: not a number from 1 to 1024"),
     (["resize", "main", "x"], "not a number"), (["status", "x"], "too many"), (["wait", "x"], "too many"),
     (["-t", "0", "status"], "-t: not a number"), (["-x"], "invalid option"),
     (["metrics", "-j"], "metrics: an option that is not for it"), (["--ready", "status"], "an option that is not for it"),
