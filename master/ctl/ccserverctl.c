@@ -241,12 +241,13 @@ static void parse(int argc, char **argv, struct request *request)
         {0},
     };
     char given[16] = ""; /* one of each kind */
-    int option;
+    int option, servers = 0;
 
     request->server.conf_path = access(CCSERVER_CONF, F_OK) == 0 ? CCSERVER_CONF : "built-in";
     request->timeout_ms = UINT64_C(1000) * TIMEOUT_S;
     request->top.delay_ms = TOP_DELAY_MS;
     while ((option = getopt_long(argc, argv, "-c:p:s:t:jbd:n:fVh", options, NULL)) != -1) { /* '-': words are code 1 */
+        servers |= (option == 'c') | (option == 'p') << 1 | (option == 's') << 2;
         switch (option) {
         case 1: add_word(request, optarg); break;
         case 'c': request->server.conf_path = optarg; break;
@@ -268,6 +269,8 @@ static void parse(int argc, char **argv, struct request *request)
         add_word(request, argv[optind]);
     if (request->word_count == 0)
         misused("%s", "a command is missing");
+    if (servers & (servers - 1)) /* bits: more than one of them */
+        misused("%s", "-c, -p and -s exclude each other");
     parse_words(request);
     if (request->socket && request->command->way == BY_MEMORY)
         misused("%s", only_by_memory);

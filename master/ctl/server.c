@@ -64,8 +64,9 @@ static enum ctl_exit try_process(struct server *server, pid_t pid)
 
 static enum ctl_exit explain(enum ctl_exit result, const struct server *server, char *error, size_t error_size)
 {
-    const char *what = server->conf_path ? server->conf_path : "that";
+    char what[32];
 
+    snprintf(what, sizeof(what), "pid %d", (int)server->pid);
     switch (result) {
     case CTL_NOT_ALLOWED:
         snprintf(error, error_size,
@@ -74,7 +75,10 @@ static enum ctl_exit explain(enum ctl_exit result, const struct server *server, 
     case CTL_REFUSED:
         snprintf(error, error_size, "the server that runs is of another version: use its own ccserverctl");
         break;
-    default: snprintf(error, error_size, "no server runs with %s", what); break;
+    default:
+        snprintf(error, error_size, "no server runs %s %s", server->conf_path ? "with" : "as",
+                 server->conf_path ? server->conf_path : what);
+        break;
     }
     return result;
 }

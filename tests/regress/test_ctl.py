@@ -278,6 +278,7 @@ def test_a_process_that_looks_like_the_master(serve, tmp_path):
 
 @pytest.mark.parametrize("args, complaint", [
     ([], "a command is missing"), (["dance"], "there is no command dance"), (["resize", "main"], "too few arguments, or too many; see ccserverctl -h\n  resize POOL N "),
+    (["-c", "x", "-p", "1", "status"], "-c, -p and -s exclude each other"),
     (["resize", "main", "5000"], "resize: not a number from 1 to 1024"),
     (["resize", "main", "x"], "not a number"), (["status", "x"], "too many"), (["wait", "x"], "too many"),
     (["-t", "0", "status"], "-t: not a number"), (["-x"], "invalid option"),
@@ -303,3 +304,8 @@ def test_output_that_nobody_takes(serve):
         done = subprocess.run([CTL, "-c", server.config, "metrics"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == REFUSED and "No space left" in done.stderr
     assert json.loads(ctl(server, "-j", "status"))["layout"] == 1
+
+
+def test_a_pid_that_is_no_server():
+    done = subprocess.run([CTL, "-p", str(os.getpid()), "status"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (NOT_RUNNING, f"ccserverctl: no server runs as pid {os.getpid()}\n")

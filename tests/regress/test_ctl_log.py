@@ -24,7 +24,8 @@ def ctl(server, *args):
 @contextlib.contextmanager
 def following(server, *args, **options):
     """What it prints, as it comes: a function that awaits a match in a line, and says the code when it has ended."""
-    with subprocess.Popen([CTL, "-c", server.config, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    about = [] if {"-c", "-p"} & set(args) else ["-c", server.config]
+    with subprocess.Popen([CTL, *about, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, **options) as process:
         text = ""
 

@@ -81,7 +81,8 @@ def who_looks(server):
 
 
 def ask_as_nobody(server, *words, code=DONE):
-    done = subprocess.run([CTL, "-c", server.config, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    about = [] if "-s" in words else ["-c", server.config]
+    done = subprocess.run([CTL, *about, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=2 * DEADLINE, **who_looks(server))
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
