@@ -128,20 +128,24 @@ static bool matches(const char *line, const char *pattern)
     return !pattern || strstr(line, pattern) || fnmatch(pattern, line, 0) == 0;
 }
 
-static void show_figures(FILE *out, const struct report *report, const char *pattern)
+static enum report_shown show_figures(FILE *out, const struct report *report, const char *pattern)
 {
+    enum report_shown shown = REPORT_NOTHING;
     char *text = NULL, *rest;
     size_t size;
     FILE *all = open_memstream(&text, &size);
 
     if (!all)
-        return;
+        return REPORT_NOTHING;
     report_metrics(all, report, METRICS_OPENMETRICS);
     fclose(all);
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        if (line[0] != '#' && matches(line, pattern))
+        if (line[0] != '#' && matches(line, pattern)) {
             fprintf(out, "%s\n", line);
+            shown = REPORT_SHOWN;
+        }
     free(text);
+    return shown;
 }
 
 static enum report_shown show_health(FILE *out, const struct master_state *state)
@@ -181,7 +185,7 @@ enum report_shown report_show(FILE *out, const struct report *report, const char
     else if (strcmp(word, "pools") == 0)
         show_pools(out, report->state);
     else if (strcmp(word, "stat") == 0)
-        show_figures(out, report, pattern);
+        return show_figures(out, report, pattern);
     else if (strcmp(word, "metrics") == 0)
         report_metrics(out, report, METRICS_OPENMETRICS);
     else if (strcmp(word, "json") == 0)

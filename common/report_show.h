@@ -10,6 +10,7 @@
 
 enum report_shown {
     REPORT_SHOWN,
+    REPORT_NOTHING,  /* of `stat`: no figure matches */
     REPORT_NOT_WELL, /* shown, but of `health`: it is not */
     REPORT_UNKNOWN,  /* there is no such word */
 };

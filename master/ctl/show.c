@@ -35,5 +35,7 @@ enum ctl_exit show(struct server *server, const char *word, const char *pattern)
         puts(line);
     }
     free(text);
+    if (shown == REPORT_NOTHING)
+        fputs("ccserverctl: no figure matches\n", stderr);
     return shown == REPORT_SHOWN ? CTL_DONE : CTL_REFUSED;
 }

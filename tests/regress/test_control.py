@@ -82,6 +82,12 @@ def test_sessions(serve):
                for line in table)
 
 
+def test_figures_that_do_not_exist(serve):
+    server = serve(listen("pingpong"), *CONTROL)
+    assert ctl(server, "stat", "nonsense", code=REFUSED) == "ccserverctl: no figure matches\n"
+    assert over_socket(server, "stat", "nonsense", code=REFUSED) == "ccserverctl: no figure matches\n"
+
+
 def test_sessions_of_a_proxy(serve):
     backend = serve(listen("pingpong"))
     server = serve(listen("proxy", upstream=backend.addresses["pingpong"][0]), *CONTROL)

@@ -140,7 +140,8 @@ static enum verdict show(struct session *session, const struct command *command,
         return out_of_memory(session);
     if (shown == REPORT_UNKNOWN)
         return end(session, ANSWER_MISUSED, "json: pools, workers, listeners, queues or health can follow");
-    return end(session, shown == REPORT_SHOWN ? ANSWER_DONE : ANSWER_REFUSED, "");
+    return end(session, shown == REPORT_SHOWN ? ANSWER_DONE : ANSWER_REFUSED,
+               shown == REPORT_NOTHING ? "no figure matches" : "");
 }
 
 static enum verdict show_log(struct session *session, const struct command *command, char *const *words)
