@@ -93,9 +93,10 @@ static void explain(const struct conf *conf, const struct listener_config *liste
 {
     int number = errno;
     char place[CONF_PLACE_SIZE];
+    bool is_taken = number == EADDRINUSE && listener->service->operates;
 
-    snprintf(error, error_size, "%s%s %s (%s): %s", conf_place(conf, listener, place), what, address, listener->name,
-             strerror(number));
+    snprintf(error, error_size, "%s%s %s (%s): %s%s", conf_place(conf, listener, place), what, address, listener->name,
+             strerror(number), is_taken ? "; another server may have another runtime_dir" : "");
 }
 
 int endpoints_claim(struct endpoints *endpoints, struct conf *conf, const unsigned *slots, char *error,

@@ -575,6 +575,13 @@ def test_a_folder_of_somebody_else(serve, tmp_path):
     assert server.wait() == 1
 
 
+def test_a_second_server_is_led_to_runtime_dir(serve, tmp_path):
+    server = serve(listen("pingpong"), *CONTROL)
+    second = serve(listen("pingpong"), *CONTROL, runtime_dir=server.dir, ready=False)
+    second.wait_log(r"control.sock \(control\): Address already in use; another server may have another runtime_dir")
+    assert second.wait() == 1
+
+
 def test_the_folder_is_made(serve, tmp_path):
     server = serve(listen("pingpong"), listen("control", bind=f"unix:{tmp_path}/run/c.sock"))
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
