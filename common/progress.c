@@ -80,7 +80,8 @@ static void tell_started(const struct progress *progress, const struct master_st
         fprintf(out, "ready %u of %u\n", state_serving(state), state_serving(state));
     fprintf(out, "generation %" PRIu32 " serves\n", state->generation);
     if (count_leaving(state) > 0)
-        fprintf(out, "%u workers of the last generation drain\n", count_leaving(state));
+        fprintf(out, "%u worker%s of the last generation drain\n", count_leaving(state),
+                count_leaving(state) == 1 ? "" : "s");
 }
 
 static enum progress_result look_at_change(struct progress *progress, const struct stats_area *area,
@@ -117,7 +118,7 @@ static enum progress_result look_at_pool(struct progress *progress, const struct
         const struct state_pool *pool = &state->pools[i];
         if (strcmp(pool->name, progress->pool) != 0 || pool->wanted != progress->number)
             continue;
-        snprintf(text, PROGRESS_TEXT_SIZE, "%" PRIu32 " workers", pool->wanted);
+        snprintf(text, PROGRESS_TEXT_SIZE, "%" PRIu32 " worker%s", pool->wanted, pool->wanted == 1 ? "" : "s");
         return pool->running + count_down(state, pool->name) < pool->wanted ? PROGRESS_GOES_ON : PROGRESS_DONE;
     }
     if (++progress->misses < PROGRESS_MISSES_MAX)
@@ -141,7 +142,7 @@ static enum progress_result look_at_restart(struct progress *progress, const str
     if (fresh != progress->ready)
         fprintf(out, "ready %u of %u\n", fresh, all);
     progress->ready = fresh;
-    snprintf(text, PROGRESS_TEXT_SIZE, "%u workers replaced", fresh);
+    snprintf(text, PROGRESS_TEXT_SIZE, "%u worker%s replaced", fresh, fresh == 1 ? "" : "s");
     return fresh == all ? PROGRESS_DONE : PROGRESS_GOES_ON;
 }
 

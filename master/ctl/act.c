@@ -125,7 +125,7 @@ enum ctl_exit act_resize(const struct act *act, const char *pool, unsigned count
     while (result == CTL_DONE && main_wanted(&act->server->state) != count)
         result = resize_once(act, main_wanted(&act->server->state) < count ? SIGTTIN : SIGTTOU);
     if (result == CTL_DONE)
-        printf("done: %u workers\n", count);
+        printf("done: %u worker%s\n", count, count == 1 ? "" : "s");
     return result;
 }
 

@@ -186,7 +186,7 @@ def test_kill(serve):
 def test_resize(serve):
     server = serve(listen("pingpong"), listen("echo", pool="other"), pool("other"), *CONTROL, workers=2)
     for name, count in (("other", 5), ("main", 1), ("other", 2), ("main", 3)):
-        assert ctl(server, "resize", name, str(count)) == f"done: {count} workers\n"
+        assert ctl(server, "resize", name, str(count)) == f"done: {count} worker{'s' * (count > 1)}\n"
         assert len(server.worker_pids(name)) == count
     assert ctl(server, "resize", "none", "2", code=REFUSED) == "ccserverctl: there is no pool none\n"
     assert ctl(server, "resize", "other", "1024", code=REFUSED) == "ccserverctl: 1020 workers is the limit\n"

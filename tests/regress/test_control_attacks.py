@@ -55,7 +55,7 @@ def test_restart_of_a_pool_with_a_worker_that_is_down(trapped):
     server.signal(signal.SIGKILL, victim)
     server.wait_log("worker 1 stays down", since=since)
     server.baseline.clear()
-    assert over_socket(server, "-t", "5", "restart", "main").endswith("done: 1 workers replaced\n")
+    assert over_socket(server, "-t", "5", "restart", "main").endswith("done: 1 worker replaced\n")
 
 
 def test_disable_during_a_reload(trapped):
@@ -109,7 +109,7 @@ def test_the_limit_of_resize(serve):
     server = serve(listen("pingpong"), listen("echo", pool="other"), pool("other"), *CONTROL, workers=2)
     assert "1021 workers is the limit" in ctl(server, "resize", "other", "1024", code=REFUSED)
     server.baseline.clear()
-    assert ctl(server, "resize", "other", "1") == "done: 1 workers\n"
+    assert ctl(server, "resize", "other", "1") == "done: 1 worker\n"
 
 
 def test_many_resize_at_a_time(serve):

@@ -201,7 +201,7 @@ def test_upgrade(serve, tmp_path):
 def test_resize_and_drain(serve):
     server = serve(listen("pingpong"), workers=2)
     assert ctl(server, "resize", "main", "4") == "done: 4 workers\n"
-    assert ctl(server, "resize", "main", "1") == "done: 1 workers\n"
+    assert ctl(server, "resize", "main", "1") == "done: 1 worker\n"
     server.await_stats(lambda stats: not stats["leaving"])
     before = server.worker_pids()[0]
     assert ctl(server, "drain", "0") == f"done: pid {before} is gone\n"

@@ -239,7 +239,7 @@ static void test_resize(void)
     state.pools[0].running = 3;
     expect_end(PROGRESS_DONE, "", "3 workers");
     start(PROGRESS_RESIZE, "other", 1); /* as it is */
-    expect_end(PROGRESS_DONE, "", "1 workers");
+    expect_end(PROGRESS_DONE, "", "1 worker");
     end();
 }
 
@@ -301,7 +301,7 @@ static void test_restart_with_a_worker_that_is_down(void)
     start(PROGRESS_RESTART, "main", 0);
     expect(PROGRESS_GOES_ON, "");
     state.workers[1].serial = 4;
-    expect_end(PROGRESS_DONE, "ready 1 of 1\n", "1 workers replaced");
+    expect_end(PROGRESS_DONE, "ready 1 of 1\n", "1 worker replaced");
     end();
 }
 
