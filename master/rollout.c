@@ -115,6 +115,7 @@ static void take_over(struct fleet *fleet)
     fleet_retire_all(fleet, old);
     fleet->current = fleet->next;
     fleet->next = NULL;
+    generation_note_running(fleet->current); /* the state is published before anybody looks again */
     for (unsigned i = 0; i < fleet->current->pool_count; i++)
         fleet->current->pools[i].alone = fleet->current->pools[i].config->single;
     endpoints_keep_claimed(&fleet->endpoints, &fleet->current->conf);

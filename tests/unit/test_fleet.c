@@ -272,6 +272,7 @@ static void test_rollout(void)
     rollout_check(&fleet);
     CU_ASSERT_PTR_EQUAL(fleet.current, next);
     CU_ASSERT_PTR_NULL(fleet.next);
+    CU_ASSERT_EQUAL(next->pools[0].running, 2); /* nobody is told that a pool has no worker that is ready */
     CU_ASSERT_EQUAL(leaving(), WORKERS);
     CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->service.reloads), 1);
     rollout_check(&fleet); /* nothing is under way */
