@@ -197,3 +197,14 @@ def test_a_new_worker_is_told_what_the_others_were(serve):
         client.expect_end()
     assert time.monotonic() - start < 10
     assert server.stats()["workers"][1]["closed"]["idle"] > 0
+
+
+def test_a_stop_shuts_the_queues_of_retired_workers_in_silence(serve):
+    """All that are left have adopted them; whoever stops first shuts them for the others."""
+    server = serve(listen("bank"), listen("pingpong"), workers=2)
+    grow(server)
+    shrink(server)
+    server.wait_log(r"worker 2 \(pid \d+\) exited")
+    server.signal(signal.SIGTERM)
+    server.wait_log("stopped$")
+    assert not [line for line in server.lines if "shut down" in line]

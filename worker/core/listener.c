@@ -35,7 +35,9 @@ static bool accept_goes_on(struct queue *queue, int error)
         return false;
     if (error != EINVAL || !sock_is_shut(queue->handler.fd))
         return admission_failed(queue->listener->all, error);
-    log_warn("%s: its accept queue has been shut down by somebody", queue->listener->section.config->name);
+    /* An adopted queue that nobody will serve again is shut by the first sibling that stops for good. */
+    log_write(queue->slot == queue->listener->all->env->slot ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+              "%s: its accept queue has been shut down by somebody", queue->listener->section.config->name);
     close_queue(queue); /* it would report that for ever; the master opens it again for our replacement */
     return false;
 }
