@@ -270,6 +270,7 @@ unit: unit-programs
 # Parts of ccserverctl that have a test of their own.
 
 $(BUILD)/unit/test_top: $(addprefix $(BUILD)/master/ctl/,screen.o server.o terminal.o top.o top_page.o top_rows.o)
+$(BUILD)/unit/test_server: $(BUILD)/master/ctl/server.o
 
 # The chaos run has the machine to itself: it measures times.
 regress: all gate-driver

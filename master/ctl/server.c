@@ -83,6 +83,29 @@ static enum ctl_exit explain(enum ctl_exit result, const struct server *server, 
     return result;
 }
 
+/*
+ * One binary takes over from another while we look: both masters share the area, and each was in charge when it was
+ * read. False: the first one is not any more.
+ */
+static bool is_still_in_charge(struct server *server)
+{
+    return state_read(&server->area->state, &server->state) && server->state.pid == server->pid;
+}
+
+/* A second one that says the same: it has taken over, or is another server. */
+static void compare(struct server *server, struct server *found, pid_t *other)
+{
+    if (is_still_in_charge(server)) {
+        *other = found->pid;
+        return;
+    }
+    stats_detach(server->area);
+    server->area = found->area;
+    server->pid = found->pid;
+    server->state = found->state;
+    found->area = NULL;
+}
+
 /* The first one; and `other`, a second one that says the same: anybody can start a process that looks like a master. */
 static enum ctl_exit search_all(struct server *server, pid_t *other)
 {
@@ -105,7 +128,7 @@ static enum ctl_exit search_all(struct server *server, pid_t *other)
         if (is_closed)
             server->closed_pid = pid;
         if (tried == CTL_DONE && result == CTL_DONE)
-            *other = pid;
+            compare(server, &found, other);
         if (found.area)
             stats_detach(found.area);
         found.area = NULL;
