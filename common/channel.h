@@ -4,7 +4,7 @@
  *   master                                     child
  *     | <------------- READY ------------------ |  reactor runs, listeners are registered
  *     | <------------- MISSED(n) -------------- |  not all queues of slot n could be adopted: say it again
- *     | <------------- LEAVING ---------------- |  somebody else has told it to stop: it drains
+ *     | <------------- LEAVING ---------------- |  somebody else has told it to stop: it drains; 1: an operator
  *     | <------------- SHUTDOWN --------------- |  a client asked for the whole server to stop
  *     | <------------- REQUEST ---------------- |  an operator asks for something, see request.h
  *     | -------------- ADOPT(n) + queues -----> |  accept from these queues of slot n, too: nobody else does

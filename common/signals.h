@@ -7,6 +7,9 @@
 
 #include <signal.h>
 
+/* The value that ccserverctl sends along with a worker's SIGTERM, so that it is known who has asked for it. */
+enum { SIGNALS_OPERATOR = 0x6f70 };
+
 /*
  * A log, a file or a standard output that cannot be written is an error of that write. Its signal is ignored, from the
  * first line of main() on and in all children, rather than blocked: a blocked one would wait in a signalfd, be logged,

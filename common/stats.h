@@ -64,6 +64,7 @@ enum {
     X(reload, "a new configuration")                                                                                   \
     X(resize, "one worker more was asked for")                                                                         \
     X(recycle, "its predecessor had served long enough")                                                               \
+    X(operator, "an operator has had its predecessor drained, or its pool restarted")                                  \
     X(upgrade, "a new binary")
 
 typedef _Atomic uint64_t stats_counter;
@@ -157,7 +158,7 @@ _Static_assert((int)MINUTE_LISTENERS_MAX == (int)STATS_LISTENERS_MAX, "a reading
 _Static_assert((int)MINUTE_NAME_SIZE == (int)STATS_NAME_SIZE, "and for its name");
 
 /* Of no two binaries that lay it out differently: the first number grows with every change of these structures. */
-#define STATS_LAYOUT ((UINT64_C(19) << 48) + sizeof(struct stats_area))
+#define STATS_LAYOUT ((UINT64_C(20) << 48) + sizeof(struct stats_area))
 
 /* ---- the area: for masters ---- */
 

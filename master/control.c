@@ -111,7 +111,9 @@ static void drain(struct act *act)
     else if (slot->supervised.state != SUPERVISOR_RUNNING)
         say(act, true, "%s hangs", slot->name);
     else
-        fleet_recycle(&act->master->fleet, slot, "is drained by an operator");
+        say(act, false, "pid %d drains", (int)slot->pid);
+    if (!act->answer.is_refused)
+        fleet_recycle(&act->master->fleet, slot, RESPAWN_operator, "is drained by an operator");
 }
 
 /* The generation that starts has been told what was disabled when it began. */

@@ -385,13 +385,15 @@ static bool replace(struct fleet *fleet, struct slot *slot, enum stats_respawn r
 
 void fleet_replace(struct fleet *fleet, struct slot *slot)
 {
-    if (slot->conf == &fleet->current->conf) /* else it leaves already */
-        slot->replace_due = !replace(fleet, slot, RESPAWN_exit, "drains, but not at our word");
+    if (slot->conf != &fleet->current->conf) /* it leaves already */
+        return;
+    slot->replace_due = slot->operator_asks ? !replace(fleet, slot, RESPAWN_operator, "is drained by an operator")
+                                            : !replace(fleet, slot, RESPAWN_exit, "drains at a signal, or by itself");
 }
 
-void fleet_recycle(struct fleet *fleet, struct slot *slot, const char *why)
+void fleet_recycle(struct fleet *fleet, struct slot *slot, enum stats_respawn reason, const char *why)
 {
-    replace(fleet, slot, RESPAWN_recycle, why);
+    replace(fleet, slot, reason, why);
 }
 
 static void retry_replacement(struct fleet *fleet, struct slot *slot)

@@ -101,8 +101,8 @@ int fleet_add(struct fleet *fleet, struct pool *pool, enum stats_respawn reason,
 void fleet_hold(struct fleet *fleet, struct pool *pool);
 void fleet_release(struct fleet *fleet, enum stats_respawn reason);
 
-/* Replace a worker that serves, for the reason that the sentence "worker 0 (pid 4711) WHY: ..." gives. */
-void fleet_recycle(struct fleet *fleet, struct slot *slot, const char *why);
+/* Replace a worker that serves, for this reason; the sentence "worker 0 (pid 4711) WHY: ..." says more. */
+void fleet_recycle(struct fleet *fleet, struct slot *slot, enum stats_respawn reason, const char *why);
 
 /* Replace a worker that drains without an order of ours (by a signal, for example), at once or when there is memory. */
 void fleet_replace(struct fleet *fleet, struct slot *slot);

@@ -32,16 +32,19 @@ static uint64_t sessions(const struct stats_block *block)
 }
 
 /* With the end of a sentence in `text`. */
-static bool is_due(const struct fleet *fleet, const struct pool *pool, const struct slot *slot, char *text)
+static bool is_due(const struct fleet *fleet, const struct pool *pool, const struct slot *slot,
+                   enum stats_respawn *reason, char *text)
 {
     const struct pool_config *config = pool->config;
 
     if (!slot->block || slot->supervised.state != SUPERVISOR_RUNNING)
         return false;
     if (slot->serial <= pool->restart_serial) {
-        snprintf(text, TEXT_SIZE, "is to be restarted");
+        snprintf(text, TEXT_SIZE, "is restarted by an operator");
+        *reason = RESPAWN_operator;
         return true;
     }
+    *reason = RESPAWN_recycle;
     /* One that is too large again at once gains nothing by being replaced again and again. */
     bool rests = slot->reason == RESPAWN_recycle && fleet->context.now_ms - slot->supervised.started_ms < REST_MS;
     uint64_t served = config->recycle_sessions ? sessions(slot->block) : 0;
@@ -83,6 +86,7 @@ static bool is_settled(const struct fleet *fleet, const struct pool *pool)
 static void check_pool(struct fleet *fleet, const struct pool *pool)
 {
     struct slot *oldest = NULL;
+    enum stats_respawn reason, its_reason = RESPAWN_recycle;
     char text[TEXT_SIZE], why[TEXT_SIZE];
 
     if ((!pool->config->recycle_sessions && !pool->config->recycle_memory && !is_restarting(pool)) ||
@@ -90,12 +94,13 @@ static void check_pool(struct fleet *fleet, const struct pool *pool)
         return;
     for (unsigned i = 0; i < pool->count; i++)
         if ((!oldest || pool->slots[i]->supervised.started_ms < oldest->supervised.started_ms) &&
-            is_due(fleet, pool, pool->slots[i], text)) {
+            is_due(fleet, pool, pool->slots[i], &reason, text)) {
             oldest = pool->slots[i];
+            its_reason = reason;
             memcpy(why, text, sizeof(why));
         }
     if (oldest)
-        fleet_recycle(fleet, oldest, why);
+        fleet_recycle(fleet, oldest, its_reason, why);
 }
 
 void recycle_restart(struct fleet *fleet, struct pool *pool)

@@ -203,7 +203,7 @@ static void forget_process(struct slot *slot)
     slot->told_log_level = slot->conf->log_level;
     slot->assigned_count = slot->adopts_sent = slot->adopts_missed = slot->shutdowns = 0;
     slot->adopt_again_ms = slot->closed_ms = 0;
-    slot->left = slot->replace_due = slot->suspect = slot->expelled = false;
+    slot->left = slot->operator_asks = slot->replace_due = slot->suspect = slot->expelled = false;
 }
 
 static void start(struct slot_context *context, struct slot *slot)

@@ -76,7 +76,8 @@ struct slot {
     unsigned adopts_sent, adopts_missed; /* messages */
     unsigned shutdowns;                  /* requests for the end of the server */
     uint64_t closed_ms; /* real time when its end of the control pipe was found closed; 0: it is open */
-    bool left;          /* it has sent LEAVING */
+    bool left;          /* it has sent LEAVING, */
+    bool operator_asks; /* and says that an operator has asked it to */
     bool replace_due;   /* it must be replaced as soon as there is memory */
     bool suspect;       /* its counters contradicted each other when they were last looked at */
     bool expelled;      /* it is killed for an error of its own */

@@ -198,6 +198,7 @@ static void handle(struct master *master, struct slot *slot, const struct channe
         break;
     case CHANNEL_LEAVING:
         slot->left = true;
+        slot->operator_asks = message->value == 1;
         if (master->fleet.next && slot->conf == &master->fleet.next->conf)
             rollout_give_up(&master->fleet, "a worker of it leaves");
         else

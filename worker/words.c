@@ -50,7 +50,7 @@ void words_say(struct words *words, int channel, uint64_t now_ms)
     if (words->ready) /* before anything else: what comes before it, the master does not believe */
         words->ready = !say(words, channel, CHANNEL_READY, 0, now_ms);
     if (words->leaving && !words->again_ms)
-        words->leaving = !say(words, channel, CHANNEL_LEAVING, 0, now_ms);
+        words->leaving = !say(words, channel, CHANNEL_LEAVING, words->operator_asks, now_ms);
     if (words->shutdown && !words->again_ms && now_ms >= words->shutdown_ms) {
         words->shutdown = !say(words, channel, CHANNEL_SHUTDOWN, 0, now_ms);
         words->shutdown_ms = now_ms + SHUTDOWN_EACH_MS;

@@ -12,6 +12,7 @@
 
 struct words {
     bool ready, leaving, shutdown; /* to be said */
+    bool operator_asks;            /* LEAVING is an operator's wish */
     unsigned missed_count;
     uint8_t missed[STATS_NUMBERS_MAX / 8]; /* bits, by number of the slot whose queues could not be adopted */
     uint64_t again_ms;                     /* nothing is sent before that */

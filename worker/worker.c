@@ -97,6 +97,7 @@ static void signals_ready(struct reactor_handler *handler, uint32_t events)
 
     (void)events;
     while (read(handler->fd, &info, sizeof(info)) == sizeof(info)) {
+        worker->words.operator_asks |= info.ssi_code == SI_QUEUE && info.ssi_int == SIGNALS_OPERATOR;
         if (info.ssi_signo == SIGTERM)
             leave(worker);
         else if (info.ssi_signo == SIGQUIT)

@@ -1,6 +1,7 @@
 #include "master/ctl/act.h"
 #include "common/clock.h"
 #include "common/progress.h"
+#include "common/signals.h"
 #include "master/ctl/find.h"
 #include "master/ctl/follow.h"
 #include <errno.h>
@@ -25,9 +26,10 @@ static void complain(const char *text)
     fprintf(stderr, "ccserverctl: %s\n", text);
 }
 
-static enum ctl_exit send_signal(pid_t pid, int signo)
+/* What has come of a signal that was sent: the result of kill(), with errno. */
+static enum ctl_exit sent(int result)
 {
-    if (kill(pid, signo) == 0)
+    if (result == 0)
         return CTL_DONE;
     if (errno == EPERM) {
         complain("not allowed: ask as root or as the user of the server");
@@ -35,6 +37,11 @@ static enum ctl_exit send_signal(pid_t pid, int signo)
     }
     complain("the server has ended");
     return CTL_NOT_RUNNING;
+}
+
+static enum ctl_exit send_signal(pid_t pid, int signo)
+{
+    return sent(kill(pid, signo));
 }
 
 static bool is_late(const struct act *act, uint64_t begun_ms)
@@ -169,7 +176,7 @@ enum ctl_exit act_drain(const struct act *act, const char *name)
         complain(error);
         return CTL_REFUSED;
     }
-    enum ctl_exit result = send_signal(pid, SIGTERM);
+    enum ctl_exit result = sent(sigqueue(pid, SIGTERM, (union sigval){.sival_int = SIGNALS_OPERATOR}));
     while (result == CTL_DONE && !is_gone(&act->server->state, pid)) {
         if (is_late(act, begun_ms))
             return CTL_NO_ANSWER;

@@ -208,7 +208,8 @@ def test_restart(serve):
     after = server.worker_pids()
     assert set(after) == set(before) and not set(after.values()) & set(before.values())
     assert server.worker_pids("other") == others
-    replaced = [line for line in server.lines if "is to be restarted" in line]
+    assert server.stats()["master"]["respawns"]["operator"] == 3
+    replaced = [line for line in server.lines if "is restarted by an operator" in line]
     assert len(replaced) == 3, replaced
     assert "there is no pool none" in ctl(server, "restart", "none", code=REFUSED)
 
@@ -219,6 +220,19 @@ def test_drain(serve):
     assert over_socket(server, "drain", "1") == f"done: pid {pid} is gone\n"
     assert server.worker_pids()[1] != pid
     assert "there is no worker 7" in over_socket(server, "drain", "7", code=REFUSED)
+
+
+def test_a_drain_is_an_operators_wish(serve):
+    """Not the worker's own, as a signal would be; that of the control service's own worker is not awaited by itself."""
+    server = serve(listen("pingpong"), *CONTROL, workers=2, drain_spread="0s")
+    pid, own = server.worker_pids()[1], server.worker_pids("admin")[0]
+    assert ctl(server, "drain", "1") == f"done: pid {pid} is gone\n"
+    assert over_socket(server, "drain", "admin/0") == f"done: pid {own} drains\n"
+    server.wait_log(rf"admin worker 0 \(pid {own}\) is drained by an operator: it is replaced")
+    server.wait_replaced(1, pid)
+    respawns = server.await_stats(lambda stats: not stats["leaving"])["master"]["respawns"]
+    assert (respawns["operator"], respawns["exit"], respawns["recycle"]) == (2, 0, 0)
+    assert not any("by itself" in line for line in server.lines)
 
 
 def test_disable(serve):

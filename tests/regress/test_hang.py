@@ -179,7 +179,7 @@ def test_a_stopped_worker_is_killed_and_replaced(serve):
     server.wait_replaced(1, pid)
     after = await_released(server)
     assert after["listeners"][0]["lost"] == theirs
-    reasons = {"signal": 0, "exit": 0, "hang": 1, "reload": 0, "resize": 0, "recycle": 0,
+    reasons = {"signal": 0, "exit": 0, "hang": 1, "reload": 0, "resize": 0, "recycle": 0, "operator": 0,
                "upgrade": 0}
     assert after["master"]["respawns"] == worker(after, 1)["respawns"] == reasons
     assert worker(after, 0)["respawns"] == {**reasons, "hang": 0}

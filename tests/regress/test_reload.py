@@ -16,7 +16,7 @@ from harness import (DEADLINE, TICK, Load, await_file, connect_to, descriptors, 
 from test_ctl import ctl
 
 PING = b"ping", b"ping"
-REASONS = {"signal", "exit", "hang", "reload", "resize", "recycle", "upgrade"}
+REASONS = {"signal", "exit", "hang", "reload", "resize", "recycle", "operator", "upgrade"}
 
 
 def half_done(server, name="bank"):

@@ -167,7 +167,7 @@ def test_four_two_four_a_hundred_times(serve):
     stats = server.await_stats(lambda s: s["listeners"][0]["sessions_open"] == 0 and not s["leaving"])
     assert (stats["listeners"][0]["accepted"], stats["listeners"][0]["lost"]) == (load.connected, 0)
     assert stats["master"]["respawns"] == {"signal": 0, "exit": 0, "hang": 0, "reload": 0, "resize": 200,
-                                             "recycle": 0, "upgrade": 0}
+                                             "recycle": 0, "operator": 0, "upgrade": 0}
     assert load.connected > 200  # one for each step, at least, however busy the machine is
 
 

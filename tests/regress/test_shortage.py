@@ -56,7 +56,7 @@ def test_leaving_is_said_again(serve, shortage, error):
     shortage.fail("sendmsg", error, 5, pid=pid)
     since = server.mark()
     server.signal(signal.SIGTERM, pid)
-    server.wait_log(rf"worker 0 \(pid {pid}\) drains, but not at our word", since=since)
+    server.wait_log(rf"worker 0 \(pid {pid}\) drains at a signal, or by itself", since=since)
     server.wait_log(r"worker 0 \(pid \d+\) ready", since=since)
     assert shortage.left("sendmsg") == 0
     assert not any(f"(pid {pid}) exited" in line for line in server.lines)
@@ -247,8 +247,8 @@ def test_an_order_without_memory_is_refused(serve, shortage, order):
 
 
 @pytest.mark.parametrize("number, call, text", [(signal.SIGKILL, "memfd_create", "killed by SIGKILL"),
-                                                (signal.SIGTERM, "malloc", "drains, but not at our word"),
-                                                (signal.SIGTERM, "memfd_create", "drains, but not at our word")])
+                                                (signal.SIGTERM, "malloc", "drains at a signal, or by itself"),
+                                                (signal.SIGTERM, "memfd_create", "drains at a signal, or by itself")])
 def test_a_replacement_without_memory(serve, shortage, number, call, text):
     """Of a worker that has died, and of one that somebody has told to leave: as soon as there is some."""
     server = serve(listen("pingpong"), listen("bank"), workers=1, env=shortage.env)

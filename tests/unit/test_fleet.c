@@ -190,7 +190,7 @@ static void test_add_and_retire(void)
     end();
 }
 
-/* A worker that drains, but not at our word. */
+/* A worker that drains at a signal, or by itself. */
 static void test_replace(void)
 {
     begin(WORKERS);
@@ -619,7 +619,8 @@ static void test_restart(void)
     struct slot *last = pool->slots[0];
     restart_more(); /* the new ones stay, and so does the other pool */
     CU_ASSERT(pool->slots[0] == last && pool->slots[1] == fresh && other_of(fleet.current) == other);
-    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[last->number].respawns[RESPAWN_recycle]), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[last->number].respawns[RESPAWN_operator]), 1);
+    CU_ASSERT_EQUAL(stats_read(&fleet.context.stats->totals[last->number].respawns[RESPAWN_recycle]), 0);
     end();
 }
 

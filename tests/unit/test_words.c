@@ -67,6 +67,7 @@ static void test_worker(void)
 
     begin();
     fill(1);
+    words.operator_asks = true;
     words_miss(&words, 1000);
     words_miss(&words, 7);
     words_miss(&words, 7);
@@ -76,7 +77,7 @@ static void test_worker(void)
     expect_nothing(1);
     words_send(&words, fds[1], now_ms + 100);
     expect(1, CHANNEL_READY, 0);
-    expect(1, CHANNEL_LEAVING, 0);
+    expect(1, CHANNEL_LEAVING, 1);
     expect(1, CHANNEL_SHUTDOWN, 0);
     expect(1, CHANNEL_MISSED, 7);
     expect(1, CHANNEL_MISSED, 1000);

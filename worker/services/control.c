@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bsd/stdlib.h>
 
@@ -364,6 +365,8 @@ static enum verdict drain(struct session *session, const struct command *command
     const struct state_worker *worker = report ? state_find_worker(report->state, words[1]) : NULL;
     char text[128];
 
+    if (worker && worker->pid == getpid()) /* it ends when this session has */
+        return ask(session, command->kind, (uint32_t)worker->pid, "");
     if (worker)
         return ask_and_watch(session, command->kind, PROGRESS_DRAIN, (uint32_t)worker->pid, "");
     snprintf(text, sizeof(text), "there is no worker %.64s", words[1]);
