@@ -193,10 +193,8 @@ static void hand_over(struct master *master)
     master->reload.pending = false;
     master->upgrade.due_ms = 0;
     log_notice("upgrade: pid %d is in charge, this master drains", pid);
-    if (master->guardian.stays)
-        notify("STATUS=pid %d is in charge", pid);
-    else
-        notify("MAINPID=%d\nSTATUS=pid %d is in charge", pid, pid);
+    if (!master->guardian.stays) /* the status is the successor's: ours might come after it */
+        notify("MAINPID=%d", pid);
     guardian_handed_over(&master->guardian);
     fleet_retire_all(&master->fleet, master->fleet.current);
 }
