@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/progress.h"
 #include "common/signals.h"
+#include "master/ctl/ending.h"
 #include "master/ctl/find.h"
 #include "master/ctl/follow.h"
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include <bsd/stdlib.h>
@@ -144,21 +144,6 @@ static bool is_gone(const struct master_state *state, pid_t pid)
     return true;
 }
 
-static pid_t parent_of(pid_t pid)
-{
-    char path[64];
-    int parent = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    FILE *in = fopen(path, "re");
-    if (!in)
-        return 0;
-    if (fscanf(in, "%*d (%*[^)]) %*c %d", &parent) != 1)
-        parent = 0;
-    fclose(in);
-    return parent;
-}
-
 enum ctl_exit act_drain(const struct act *act, const char *name)
 {
     const struct state_worker *worker = state_find_worker(&act->server->state, name);
@@ -171,7 +156,8 @@ enum ctl_exit act_drain(const struct act *act, const char *name)
         return CTL_REFUSED;
     }
     pid_t pid = worker->pid;
-    if (parent_of(pid) != act->server->pid) { /* the memory says so; the kernel must, too, before it is sent a signal */
+    if (ending_parent(pid) !=
+        act->server->pid) { /* the memory says so; the kernel must, too, before it is sent a signal */
         snprintf(error, sizeof(error), "pid %d is no worker of pid %d", (int)pid, (int)act->server->pid);
         complain(error);
         return CTL_REFUSED;
@@ -191,17 +177,17 @@ enum ctl_exit act_drain(const struct act *act, const char *name)
 
 enum ctl_exit act_stop(const struct act *act)
 {
-    struct pollfd end = {.fd = pidfd_open(act->server->pid, 0), .events = POLLIN}; /* also while nobody reaps it */
-    enum ctl_exit result = send_signal(act->server->pid, SIGTERM);
+    struct ending ending;
 
-    if (result == CTL_DONE && poll(&end, 1, (int)act->timeout_ms) != 1) {
+    ending_open(&ending, act->server->pid);
+    enum ctl_exit result = send_signal(act->server->pid, SIGTERM);
+    if (result == CTL_DONE && !ending_wait(&ending, act->timeout_ms)) {
         complain(late);
         result = CTL_NO_ANSWER;
     }
     if (result == CTL_DONE)
         printf("done: it has ended\n");
-    if (end.fd >= 0)
-        close(end.fd);
+    ending_close(&ending);
     return result;
 }
 

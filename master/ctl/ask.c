@@ -1,13 +1,13 @@
 #include "master/ctl/ask.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "master/ctl/ending.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -250,30 +250,32 @@ enum ctl_exit ask(const struct ask *ask)
 }
 
 /* Whoever has called listen(): the master. */
-static int open_master(const struct connection *connection)
+static void watch_master(const struct connection *connection, struct ending *ending)
 {
-    struct ucred master;
+    struct ucred master = {0};
     socklen_t size = sizeof(master);
 
-    return getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &master, &size) < 0 ? -1 : pidfd_open(master.pid, 0);
+    if (getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &master, &size) == 0)
+        ending_open(ending, master.pid);
 }
 
 enum ctl_exit ask_stop(const struct ask *ask)
 {
     struct connection connection;
+    struct ending ending = {.ends = {{.fd = -1}, {.fd = -1}}};
     enum ctl_exit result = open_connection(&connection, ask);
-    struct pollfd end = {.fd = result == CTL_DONE ? open_master(&connection) : -1, .events = POLLIN};
 
-    if (result == CTL_DONE)
+    if (result == CTL_DONE) {
+        watch_master(&connection, &ending);
         result = converse(&connection, ask);
-    if (result == CTL_DONE && end.fd >= 0 && poll(&end, 1, (int)ask->timeout_ms) != 1) {
+    }
+    if (result == CTL_DONE && !ending_wait(&ending, ask->timeout_ms)) {
         complain("no answer in time; it may still come");
         result = CTL_NO_ANSWER;
     }
     if (result == CTL_DONE)
         puts("done: it has ended");
-    if (end.fd >= 0)
-        close(end.fd);
+    ending_close(&ending);
     close_connection(&connection);
     return result;
 }

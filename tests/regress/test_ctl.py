@@ -9,10 +9,10 @@ import sys
 import time
 
 import pytest
-from harness import BINARY, DEADLINE, listen, pool
+from harness import BINARY, DEADLINE, listen, pool, wait_exit
 from prometheus_client.openmetrics import parser
 from test_pools import owned, owner_binary  # noqa: F401
-from test_upgrade import replace
+from test_upgrade import finish_half, half_done, replace
 
 CTL = pathlib.Path(BINARY).with_name("ccserverctl")
 DONE, REFUSED, NOT_RUNNING, NOT_ALLOWED, NO_ANSWER, USAGE = 0, 1, 3, 4, 5, 64
@@ -218,6 +218,23 @@ def test_wait_and_stop(serve, tmp_path):
     assert server.wait() == 0
     assert "no server runs with" in ctl(server, "status", code=NOT_RUNNING)
     assert "no answer in time" in ctl(server, "-t", "1", "wait", code=NO_ANSWER)
+
+
+@pytest.mark.parametrize("by_socket", [False, True], ids=["signal", "socket"])
+def test_a_stop_waits_for_the_former_master(serve, by_socket):
+    """It still drains a session when the one in charge has ended."""
+    server = serve(listen("bank"), listen("control", bind=None, pool="admin"), pool("admin"), workers=1,
+                   env={"NOTIFY_SOCKET": "/nonexistent/manager"})
+    client, old = half_done(server), server.pid
+    server.upgrade()
+    where = ["-s", server.dir / "control.sock"] if by_socket else ["-c", server.config]
+    with subprocess.Popen([CTL, *where, "stop"], stdout=subprocess.PIPE, text=True) as stop:
+        wait_exit(server.pid)
+        with pytest.raises(subprocess.TimeoutExpired):
+            stop.wait(0.3)
+        assert os.path.exists(f"/proc/{old}")
+        finish_half(client)
+        assert stop.stdout.read() == "done: it has ended\n" and stop.wait(DEADLINE) == DONE
 
 
 # ---- who asks, and how ----
