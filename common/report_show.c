@@ -97,7 +97,7 @@ static void show_status(FILE *out, const struct report *report)
     char up[REPORT_CELL_SIZE];
 
     report_time(up, report_ms_since(stats_read(&service->started_ms)) * 1000);
-    fprintf(out, "%-16s %s, %s for %s\n", "ccserver", state->version, state->phase, up);
+    fprintf(out, "%-16s %s, %s%s %s\n", "ccserver", state->version, state->phase, state_phase_joint(state), up);
     fprintf(out, "%-16s %d\n", "master", (int)state->pid);
     fprintf(out, "%-16s %s, generation %" PRIu32 "\n", "configuration", state->conf_path, state->generation);
     show_pools_in_a_line(out, state);

@@ -9,6 +9,11 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 
+const char *state_phase_joint(const struct master_state *state)
+{
+    return strcmp(state->phase, "serving") == 0 ? " for" : ", up";
+}
+
 unsigned state_serving(const struct master_state *state)
 {
     unsigned count = 0;

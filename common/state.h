@@ -95,6 +95,9 @@ struct state_record {
 /* Note the end of a reload or upgrade. */
 void state_note_change(struct state_change *change, bool failed, const char *text);
 
+/* What stands between the phase and the time since the start: "serving for 2h", but "stopping, up 2h". */
+const char *state_phase_joint(const struct master_state *state);
+
 /* How many workers serve, or are about to. */
 unsigned state_serving(const struct master_state *state);
 

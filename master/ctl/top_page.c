@@ -32,8 +32,8 @@ static void print_head(struct screen *screen, const struct server *server, const
     report_rate(messages, total->messages);
     report_bytes(in, (uint64_t)(total->bytes_in + 0.5));
     report_bytes(out, (uint64_t)(total->bytes_out + 0.5));
-    screen_line(screen, "ccserver %s, %s for %s, pid %d, generation %" PRIu32 ", %s", state->version, state->phase, up,
-                (int)state->pid, state->generation, now + sizeof("2026-11-27"));
+    screen_line(screen, "ccserver %s, %s%s %s, pid %d, generation %" PRIu32 ", %s", state->version, state->phase,
+                state_phase_joint(state), up, (int)state->pid, state->generation, now + sizeof("2026-11-27"));
     screen_line(screen, "sessions %s, new %s/s, messages %s/s, in %s/s, out %s/s", open, accepted, messages, in, out);
     print_change(screen, "last reload", &service->last_reload);
     print_change(screen, "last upgrade", &service->last_upgrade);

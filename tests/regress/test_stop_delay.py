@@ -42,7 +42,7 @@ def test_not_ready_but_serving(watched):  # noqa: F811
     await_equal(lambda: get(server, "/readyz")[::2], (503, "stopping soon\n"))
     assert get(server, "/livez")[::2] == (200, "ok\n") and "ccserver_ready 0\n" in get(server, "/metrics")[2]
     assert ctl(server, "health", code=REFUSED) == "stopping soon\n"
-    assert re.search(r"^ccserver +\S+, stopping soon for ", ctl(server, "status"), re.M)
+    assert re.search(r"^ccserver +\S+, stopping soon, up ", ctl(server, "status"), re.M)
     early.ask(*PING)
     server.connect("pingpong").ask(*PING)
     pid = server.worker_pids()[0]
