@@ -70,7 +70,7 @@ static enum ctl_exit explain(enum ctl_exit result, const struct server *server, 
     switch (result) {
     case CTL_NOT_ALLOWED:
         snprintf(error, error_size,
-                 "a server runs, but you may not look at it: ask as root or its user, or its control socket (-s)");
+                 "a server runs, but you may not look at it: ask as root, or its control socket (-s)");
         break;
     case CTL_REFUSED:
         snprintf(error, error_size, "the server that runs is of another version: use its own ccserverctl");

@@ -427,7 +427,7 @@ def test_who_may_not_look_finds_the_socket(serve):
     assert find("health") == "ok\n"
     server.upgrade()
     assert find("health") == "ok\n" and "control_group may do that" in find("reload", code=NOT_ALLOWED)
-    refused = "ccserverctl: a server runs, but you may not look at it: ask as root or its user, or its control socket (-s)\n"
+    refused = "ccserverctl: a server runs, but you may not look at it: ask as root, or its control socket (-s)\n"
     assert find("health", folder=False, code=NOT_ALLOWED) == find("log", "-f", folder=False, code=NOT_ALLOWED) == refused
     os.rename(server.dir / "control.sock", server.dir / "moved.sock")
     with socket.socket(socket.AF_UNIX) as other:  # somebody else's
