@@ -102,7 +102,7 @@ static const struct command commands[] = {
 
 /* Of top, the one command that a socket does not serve. */
 static const char only_by_memory[] =
-    "top reads the memory of the server, for root and its user alone; over a socket ask for workers and listeners";
+    "top reads the memory of the server, which root may; over a socket ask for workers and listeners";
 
 _Noreturn static void misused(const char *format, const char *what)
 {

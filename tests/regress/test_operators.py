@@ -130,6 +130,6 @@ def test_the_log_is_followed_over_the_socket(open_server):
 
 
 def test_top_says_who_may(open_server):
-    refused = "top reads the memory of the server, for root and its user alone; over a socket ask for workers and listeners"
+    refused = "top reads the memory of the server, which root may; over a socket ask for workers and listeners"
     assert refused in ask_as_nobody(open_server, "top", "-b", code=NOT_ALLOWED)
     assert refused in ask_as_nobody(open_server, "-s", "x", "top", "-b", code=USAGE)
