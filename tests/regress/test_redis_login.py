@@ -180,6 +180,8 @@ def test_who_may_not_have_a_name(server, redis):
     client, other = server.connect("redis"), server.connect("redis")
     other.ask(resp("CLIENT", "SETNAME", "me"), b"+OK\r\n")
     client.ask(resp("AUTH", "ann", "a") + resp("CLIENT", "SETNAME", "me"), b"+OK\r\n" + no)
+    hidden = b"-NOPERM this user has no permissions to run the 'client|getname' command\r\n"
+    other.ask(resp("CLIENT", "GETNAME") + resp("AUTH", "ann", "a") + resp("CLIENT", "GETNAME"), b"$2\r\nme\r\n+OK\r\n" + hidden)
     other.send(resp("AUTH", "ann", "a") + resp("CLIENT", "SETNAME", "you") + resp("RESET") + resp("CLIENT", "SETNAME", "a\tb"))
     other.expect(b"+OK\r\n" + no + b"+RESET\r\n-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
 

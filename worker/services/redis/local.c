@@ -2,7 +2,6 @@
 #include "proto/resp.h"
 #include "worker/services/redis/choose.h"
 #include "worker/services/redis/pipe.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -35,15 +34,17 @@ static enum verdict set_name(struct session *session, const struct resp_word *na
     return client_answer_text(session, "+OK\r\n");
 }
 
+/* A shared connection has no name; its own link has the client's. The server says whether the user may know it. */
 static enum verdict get_name(struct session *session, const char *bytes, size_t size)
 {
-    const struct state *state = session_state(session);
-    char text[NAME_MAX_SIZE + 32];
+    struct state *state = session_state(session);
 
-    if (!state->name) /* nor has a shared connection one */
+    if (!state->name)
         return client_ask_shared(session, bytes, size);
-    return client_answer(session, text,
-                         (size_t)snprintf(text, sizeof(text), "$%zu\r\n%s\r\n", strlen(state->name), state->name));
+    if (!client_take_own(session))
+        return pipe_leave(session, bytes, size);
+    state->mode = MODE_OWNS;
+    return client_ask_own(session, COMMAND_READ, bytes, size);
 }
 
 static bool is_word(const struct resp_word *word, const char *name)
