@@ -286,7 +286,7 @@ chaos: setup-test
 # Redis itself and through the server: PROGRAM= repeats one of a SEED=.
 differential: setup-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/differential/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
+	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/differential/differential.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(PROGRAM),--program $(PROGRAM)) $(DIFFERENTIAL)
 
 # From the binary of another commit to this one, and back. The default: the last one that knows no pools.

@@ -186,10 +186,11 @@ def all_rows(mode):
     """The whole table, in the order in which it is measured."""
     return [
         noise_row(), small_messages(), large_messages(mode), one_session(), bank_single(), bank_batch(), echo_lines(),
-        proxy_before_redis(), shared_redis(), short_connections(),
+        proxy_before_redis(), short_connections(),
         Row("9", "private memory per idle session", special=memory.row, special_seconds=memory.seconds),
         Row("10", "system calls per message", special=syscalls.row, special_seconds=syscalls.seconds),
         two_workers(),
         Row("12", "a client that stops reading 100 MB", special=stall.row, special_seconds=stall.seconds),
+        shared_redis(),
         latency(),
     ]

@@ -21,7 +21,7 @@ import time
 from typing import NamedTuple
 
 from answers import frame_end
-from client import Client
+from talker import Client
 
 
 class Send(NamedTuple):

@@ -229,8 +229,8 @@ def test_a_drain_is_an_operators_wish(serve):
     assert ctl(server, "drain", "1") == f"done: pid {pid} is gone\n"
     assert over_socket(server, "drain", "admin/0") == f"done: pid {own} drains\n"
     server.wait_log(rf"admin worker 0 \(pid {own}\) is drained by an operator: it is replaced")
-    server.wait_replaced(1, pid)
-    respawns = server.await_stats(lambda stats: not stats["leaving"])["master"]["respawns"]
+    respawns = server.await_stats(lambda stats: not stats["leaving"] and all(
+        each["state"] == "ready" for each in stats["workers"]))["master"]["respawns"]
     assert (respawns["operator"], respawns["exit"], respawns["recycle"]) == (2, 0, 0)
     assert not any("by itself" in line for line in server.lines)
 

@@ -13,13 +13,13 @@ import pytest
 from harness import DEADLINE, ROOT, process_stat, wait_exit
 
 sys.path.append(str(ROOT / "tests/differential"))
-import run as differential  # noqa: E402
+import differential  # noqa: E402
 from answers import canonical, canonical_exec, frame_end, is_push  # noqa: E402
 from player import Barrier, Send, pack  # noqa: E402
 from programs import program  # noqa: E402
 from shrink import shrink  # noqa: E402
 
-RUN = ["/usr/bin/python3", ROOT / "tests/differential/run.py"]
+RUN = ["/usr/bin/python3", ROOT / "tests/differential/differential.py"]
 
 
 def test_five_seconds():

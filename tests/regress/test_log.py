@@ -82,7 +82,7 @@ class Daemon:
         for _ in range(4):  # each is a line of a worker
             with connect_to(self.proxy) as client:
                 client.send(b"PING\r\n")
-                assert client.recv_exactly(4) == b"-ERR"
+                assert client.recv_exactly(4) == b"-LOA"
 
     def expect_healthy(self):
         victim = children(self.pid)[0]

@@ -354,7 +354,7 @@ def test_a_candidate_that_dies_while_a_single_pool_changes(owned):
     with Load(server, "pingpong", *PING) as load:
         os.kill(begin_slow_change(server, "upgrade"), signal.SIGKILL)
         server.order.unlink()
-        server.wait_log("upgrade failed: killed by SIGKILL")
+        server.wait_log("upgrade failed: the new binary was killed by SIGKILL")
         ask_pid(server, "owner")
     load.expect_perfect()
     server.await_stats(lambda stats: states(stats, "single") == ["ready"])

@@ -3,7 +3,7 @@
 Run random programs of several clients twice, directly against a redis-server and through ccserver before another one, and compare
 the answers of each client byte for byte. Exits 1 with the smallest program found at the first difference.
 
-    programs.py's scenes of random commands (commands.py) -> steps -> player.py, which moves the bytes of its clients (client.py)
+    programs.py's scenes of random commands (commands.py) -> steps -> player.py, which moves the bytes of its clients (talker.py)
     answers.py: what of an answer is compared        shrink.py: a smaller program that still differs
 """
 import argparse
