@@ -23,6 +23,9 @@ enum request_kind {
     REQUEST_KINDS
 };
 
+/* Why a request is refused just after an upgrade, whose workers may still answer: the next connection is another one's. */
+#define REQUEST_NOT_IN_CHARGE "this master is not in charge any more"
+
 enum { REQUEST_NAME_SIZE = 48, REQUEST_TEXT_SIZE = 240 };
 
 struct request {

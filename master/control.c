@@ -202,12 +202,13 @@ void control_carry_out(struct master *master, struct slot *slot, const struct re
     struct act act = {.master = master, .request = request, .name = name, .fd = -1, .answer = {.id = request->id}};
 
     snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, request->name); /* it may have no end */
-    if (master_is_serving(master) && handover_is_in_charge(master->upgrade.state))
+    bool in_charge = handover_is_in_charge(master->upgrade.state);
+    if (master_is_serving(master) && in_charge)
         carry_out(&act);
     else if (request->kind == REQUEST_INSPECT)
         inspect(&act);
     else
-        say(&act, true, "this master is not in charge any more, or stops");
+        say(&act, true, "%s", in_charge ? "the server stops" : REQUEST_NOT_IN_CHARGE);
     slot_answer(slot, &act.answer, act.fd);
     if (act.fd >= 0)
         close(act.fd);

@@ -1,5 +1,6 @@
 #include "master/ctl/ask.h"
 #include "common/clock.h"
+#include "common/request.h"
 #include "common/text.h"
 #include "master/ctl/ending.h"
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LINE_MAX_SIZE = 64 << 20, FIRST_SIZE = 64 << 10 };
+enum { LINE_MAX_SIZE = 64 << 20, FIRST_SIZE = 64 << 10, AGAIN_MS = 20, AGAIN_MAX = 100 };
 
 bool ask_find(const struct server *server, char path[ASK_PATH_SIZE])
 {
@@ -200,6 +201,14 @@ static enum ctl_exit read_line(struct connection *connection, char **line)
 
 /* ---- the answer ---- */
 
+/* It was a worker of the master before the one in charge that has answered: nothing was done. */
+static bool is_outdated(const char *line)
+{
+    static const char refusal[] = "refused " REQUEST_NOT_IN_CHARGE;
+
+    return strcmp(line, refusal) == 0;
+}
+
 /* The last line. */
 static enum ctl_exit conclude(char *line)
 {
@@ -225,12 +234,27 @@ static enum ctl_exit conclude(char *line)
     return CTL_REFUSED;
 }
 
+/* Of the next connection where this answer is outdated, for some seconds after an upgrade. */
+static enum ctl_exit read_first_line(struct connection *connection, const struct ask *ask, char **line)
+{
+    enum ctl_exit result = read_line(connection, line);
+
+    for (unsigned i = 0; i < AGAIN_MAX && result == CTL_DONE && is_outdated(*line); i++) {
+        poll(NULL, 0, AGAIN_MS);
+        close_connection(connection);
+        result = open_connection(connection, ask);
+        if (result == CTL_DONE)
+            result = read_line(connection, line);
+    }
+    return result;
+}
+
 static enum ctl_exit converse(struct connection *connection, const struct ask *ask)
 {
     char *line = NULL;
-    enum ctl_exit result;
+    enum ctl_exit result = read_first_line(connection, ask, &line);
 
-    while ((result = read_line(connection, &line)) == CTL_DONE && line[0] == ' ') {
+    for (; result == CTL_DONE && line[0] == ' '; result = read_line(connection, &line)) {
         ask->line(line + 1);
         if (connection->taken == connection->size) /* nothing more at this moment: whoever reads along sees it now */
             fflush(stdout);

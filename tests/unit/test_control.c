@@ -236,7 +236,7 @@ static void test_stopping(void)
     master.phase = MASTER_STOPPING;
     for (uint32_t kind = 0; kind <= REQUEST_KINDS; kind++)
         if (kind != REQUEST_INSPECT)
-            ask(kind, 1, "main", "this master is not in charge any more, or stops");
+            ask(kind, 1, "main", "the server stops");
     CU_ASSERT(master.requests == 0 && master.fleet.current->conf.disabled == 0);
     ask(REQUEST_INSPECT, 1000001, "", "");
     CU_ASSERT(got_fd >= 0);
