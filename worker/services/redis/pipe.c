@@ -82,10 +82,6 @@ static enum verdict prepare_pipe(struct session *session, const char *bytes, siz
     static const char ping[] = "*1\r\n$4\r\nPING\r\n";
     struct state *state = session_state(session);
 
-    if (!client_take_own(session)) {
-        send_failure(session, errno);
-        return SESSION_CLOSE;
-    }
     state->mode = MODE_LEAVES;
     if (client_ask(session, state->own, ping, strlen(ping)) < 0)
         return SESSION_CLOSE;
@@ -100,10 +96,10 @@ enum verdict pipe_leave(struct session *session, const char *bytes, size_t size)
 
     if (state->own)
         return pipe_become(session, detach_own(session), bytes, size);
+    if (client_take_own(session) && state->is_known && !state->name) /* one that somebody has given back */
+        return pipe_become(session, detach_own(session), bytes, size);
     if (!is_plain)
         return prepare_pipe(session, bytes, size);
-    if (client_take_own(session) && state->is_known) /* one that somebody has given back */
-        return pipe_become(session, detach_own(session), bytes, size);
     client_close_own(state);
     return pipe_become(session, pipe_connect(session), bytes, size);
 }
