@@ -14,6 +14,7 @@ TEST_PACKAGES  := $(BUILD_PACKAGES) libcunit1-dev redis-server redis-tools netca
                   python3-prometheus-client python3-yaml groff-base \
                   python3 python3-pytest python3-pytest-xdist procps strace valgrind binutils \
                   curl wrk python3-pymemcache python3-redis python3-websockets libsqlite3-dev libssl-dev
+SUITE_PACKAGES := dpkg-dev tcl
 # Without them `make check` leaves out what it names at its end.
 HEAVY_PACKAGES := chromium
 LINT_PACKAGES  := $(TEST_PACKAGES) clang-format clang-tidy
@@ -242,6 +243,7 @@ help:
 	@echo 'make san        the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make chaos      SECONDS=$(SECONDS) SEED=: clients against a nemesis that kills, hangs, reloads, resizes and upgrades'
 	@echo 'make differential  SECONDS=$(SECONDS) SEED=, PROGRAM=: random programs of Redis, directly and through the server, compared'
+	@echo 'make redis-suite  the tests of Redis itself, directly and through the server: WAYS=, ONLY='
 	@echo 'make bench      against the bare loop, libevent, libuv, nginx, HAProxy ...; QUICK=1: under five minutes'
 	@echo 'make bench-scaling  one worker to one per CPU'
 	@echo 'make gates-baseline  count anew what the performance gates of the tests compare with'
@@ -288,6 +290,15 @@ differential: setup-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/differential/differential.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(PROGRAM),--program $(PROGRAM)) $(DIFFERENTIAL)
+
+# Redis' own tests, directly and through the server: WAYS=relay-1,relay-2,shared-1,shared-2, ONLY=unit/multi,...
+redis-suite: setup-redis-suite
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@CCSERVER=$(abspath $(BUILD)/ccserver) $(PYTHON) tests/redis_suite/run.py $(if $(WAYS),--ways $(WAYS)) $(if $(ONLY),--only $(ONLY))
+
+setup-redis-suite: setup-test
+	@$(call install-packages,$(SUITE_PACKAGES))
+	@tests/redis_suite/fetch build/redis-suite
 
 # From the binary of another commit to this one, and back. The default: the last one that knows no pools.
 OLDER ?= 2430c2e
@@ -387,6 +398,6 @@ $$sudo apt-get update -q; \
 $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing
 endef
 
-.PHONY: uninstall mutants older all run check san san-program chaos differential fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
+.PHONY: uninstall mutants older all run check san san-program chaos differential redis-suite setup-redis-suite fuzz fuzz-programs random-core setup-fuzz bench bench-scaling coverage lint format install clean help unit-programs unit regress need-modules FORCE \
         setup-build setup-test setup-heavy setup-lint setup-cov setup-deb deb
 .SECONDARY:
