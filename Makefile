@@ -225,7 +225,7 @@ DEB_MAINTAINER = $(shell sed -n 's/^Maintainer: //p' etc/debian/control)
 
 deb: setup-deb
 	@rm -rf $(DEB_TREE) && mkdir -p $(DEB_TREE)
-	@cp -R Makefile README.md CHANGELOG.md LICENSE bench common docs etc master proto worker $(DEB_TREE)
+	@cp -R Makefile README.md README.zh-CN.md CHANGELOG.md LICENSE bench common docs etc master proto worker $(DEB_TREE)
 	@cp -R etc/debian $(DEB_TREE)/debian
 	@date=$$(git log -1 --format=%cD 2>/dev/null || date -R); \
 	    sed "s|@VERSION@|$(VERSION)|; s|@MAINTAINER@|$(DEB_MAINTAINER)|; s|@DATE@|$$date|" etc/debian/changelog.in \
