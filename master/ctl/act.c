@@ -175,19 +175,43 @@ enum ctl_exit act_drain(const struct act *act, const char *name)
     return result;
 }
 
-enum ctl_exit act_stop(const struct act *act)
+/* Another master has taken over from this one, by the memory that both share: a server that starts anew has another. */
+static bool has_successor(struct server *server)
+{
+    pid_t stopped = server->pid;
+
+    if (state_read(&server->area->state, &server->state))
+        server->pid = server->state.pid;
+    return server->pid != stopped && !server_has_ended(server);
+}
+
+/* Stop the master that is said to be in charge. CTL_REFUSED: it was no longer; another one is. */
+static enum ctl_exit stop_master(const struct act *act, uint64_t begun_ms)
 {
     struct ending ending;
 
     ending_open(&ending, act->server->pid);
     enum ctl_exit result = send_signal(act->server->pid, SIGTERM);
-    if (result == CTL_DONE && !ending_wait(&ending, act->timeout_ms)) {
-        complain(late);
-        result = CTL_NO_ANSWER;
+    while (result == CTL_DONE && !ending_wait(&ending, LOOK_EACH_MS)) {
+        if (has_successor(act->server))
+            result = CTL_REFUSED;
+        else if (is_late(act, begun_ms))
+            result = CTL_NO_ANSWER;
     }
+    ending_close(&ending);
+    return result;
+}
+
+enum ctl_exit act_stop(const struct act *act)
+{
+    uint64_t begun_ms = clock_now_ms();
+    enum ctl_exit result;
+
+    do
+        result = stop_master(act, begun_ms);
+    while (result == CTL_REFUSED || (result == CTL_DONE && has_successor(act->server)));
     if (result == CTL_DONE)
         printf("done: it has ended\n");
-    ending_close(&ending);
     return result;
 }
 
