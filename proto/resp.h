@@ -27,6 +27,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <strings.h>
 #include <sys/types.h>
 
 enum {
@@ -62,14 +64,15 @@ struct resp_word {
  */
 int resp_words(const char *bytes, size_t size, struct resp_word *words, int most, uint64_t *count);
 
+/* Whether the word is this one, in small or capital letters. */
+static inline bool resp_word_is(const struct resp_word *word, const char *name)
+{
+    return word->size == strlen(name) && strncasecmp(word->bytes, name, word->size) == 0;
+}
+
 static inline bool resp_is_error(const char *reply)
 {
     return reply[0] == '-' || reply[0] == '!';
-}
-
-static inline bool resp_is_push(const char *reply)
-{
-    return reply[0] == '>';
 }
 
 #endif

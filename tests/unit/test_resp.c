@@ -430,8 +430,6 @@ static void test_kinds(void)
 {
     CU_ASSERT(resp_is_error("-ERR no\r\n") && resp_is_error("!3\r\nERR\r\n"));
     CU_ASSERT(!resp_is_error("+OK\r\n") && !resp_is_error(">1\r\n-ERR no\r\n"));
-    CU_ASSERT(resp_is_push(">1\r\n+a\r\n"));
-    CU_ASSERT(!resp_is_push("*1\r\n+a\r\n"));
 }
 
 int main(void)

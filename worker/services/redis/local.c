@@ -4,7 +4,6 @@
 #include "worker/services/redis/pipe.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum verdict local_quit(struct session *session)
 {
@@ -47,11 +46,6 @@ static enum verdict get_name(struct session *session, const char *bytes, size_t 
     return client_ask_own(session, COMMAND_READ, bytes, size);
 }
 
-static bool is_word(const struct resp_word *word, const char *name)
-{
-    return word->size == strlen(name) && strncasecmp(word->bytes, name, word->size) == 0;
-}
-
 /* CLIENT: what is told here of a client is its own; SETINFO is answered by a server that knows it. */
 enum verdict local_client(struct session *session, const char *bytes, size_t size)
 {
@@ -59,11 +53,11 @@ enum verdict local_client(struct session *session, const char *bytes, size_t siz
     uint64_t count = 0;
     int found = resp_words(bytes, size, words, 3, &count);
 
-    if (found >= 2 && is_word(&words[1], "SETINFO"))
+    if (found >= 2 && resp_word_is(&words[1], "SETINFO"))
         return client_ask_shared(session, bytes, size);
-    if (found == 2 && count == 2 && is_word(&words[1], "GETNAME"))
+    if (found == 2 && count == 2 && resp_word_is(&words[1], "GETNAME"))
         return get_name(session, bytes, size);
-    if (found == 3 && count == 3 && is_word(&words[1], "SETNAME") && words[2].size <= NAME_MAX_SIZE)
+    if (found == 3 && count == 3 && resp_word_is(&words[1], "SETNAME") && words[2].size <= NAME_MAX_SIZE)
         return set_name(session, &words[2], bytes, size);
     return pipe_leave(session, bytes, size);
 }

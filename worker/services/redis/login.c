@@ -2,14 +2,8 @@
 #include "proto/resp.h"
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum { WORDS_MAX = 8, DIGITS_MAX = 9 };
-
-static bool is_word(const struct resp_word *word, const char *name)
-{
-    return word->size == strlen(name) && strncasecmp(word->bytes, name, word->size) == 0;
-}
 
 static bool take_text(char text[LOGIN_TEXT_MAX], uint16_t *size, const struct resp_word *word)
 {
@@ -71,16 +65,16 @@ static bool take_hello(struct login *login, const struct resp_word *words, uint6
 {
     uint64_t at = 2;
 
-    if (count < 2 || (!is_word(&words[1], "2") && !is_word(&words[1], "3")))
+    if (count < 2 || (!resp_word_is(&words[1], "2") && !resp_word_is(&words[1], "3")))
         return false;
     login->is_resp3 = words[1].bytes[0] == '3';
-    if (count - at >= 3 && is_word(&words[at], "AUTH")) {
+    if (count - at >= 3 && resp_word_is(&words[at], "AUTH")) {
         *verifies = true;
         if (!take_password(login, &words[at + 1], &words[at + 2]))
             return false;
         at += 3;
     }
-    if (count - at == 2 && is_word(&words[at], "SETNAME")) {
+    if (count - at == 2 && resp_word_is(&words[at], "SETNAME")) {
         if (words[at + 1].size == 0 || !login_is_name(words[at + 1].bytes, words[at + 1].size))
             return false;
         take_name(login, words[at + 1].bytes, words[at + 1].size);
