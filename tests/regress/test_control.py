@@ -598,4 +598,5 @@ def test_a_second_server_is_led_to_runtime_dir(serve, tmp_path):
 def test_the_folder_is_made(serve, tmp_path):
     server = serve(listen("pingpong"), listen("control", bind=f"unix:{tmp_path}/run/c.sock"))
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
+    ctl(server, "wait", "--ready")
     assert "serving" in ctl(server, "status") and sessions(server) == []
