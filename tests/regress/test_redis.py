@@ -171,10 +171,11 @@ def test_byte_by_byte(server):
 def test_no_upstream(serve):
     server = serve(listen("redis", upstream="127.0.0.1:1"))
     client = server.connect("redis")
-    client.ask(resp("GET", "x"), b"-LOADING ccserver: no connection to the upstream: Connection refused\r\n")
-    client.ask(resp("SET", "x", 1), b"-LOADING ccserver: no connection to the upstream: Connection refused\r\n")
+    client.ask(resp("GET", "x"), b"-LOADING ccserver: upstream 127.0.0.1:1: Connection refused\r\n")
+    client.ask(resp("SET", "x", 1), b"-LOADING ccserver: upstream 127.0.0.1:1: Connection refused\r\n")
     client.send(resp("SUBSCRIBE", "x"))
     client.expect_end(b"-LOADING ccserver: upstream 127.0.0.1:1: Connection refused\r\n")
+    server.wait_log(r"redis: upstream 127\.0\.0\.1:1: Connection refused")
 
 
 def test_an_upstream_that_dies(serve):
@@ -195,6 +196,7 @@ def test_an_upstream_that_dies(serve):
     lost = b"-ERR ccserver: upstream lost; the command may have been executed\r\n"
     one.expect(lost)
     two.expect(lost)
+    server.wait_log("redis: upstream .*: Connection reset by peer")
     one.send(resp("GET", "x"))
     served = upstream.accept()
     served.expect(resp("GET", "x"))

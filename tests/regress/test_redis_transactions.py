@@ -121,16 +121,22 @@ def test_many_at_once(server):
         client.ask(resp("EXEC") + resp("GET", f"k{number}"), b"*1\r\n+OK\r\n$%d\r\n%d\r\n" % (len(str(number)), number))
 
 
-def test_the_upstream_ends_in_a_transaction(serve):
-    """The client sees an end, too: no answer would be right."""
-    upstream = Upstream()
-    server = serve(listen("redis", upstream=upstream.address, connections=1), workers=1)
-    client = server.connect("redis")
+def begin_transaction(client, upstream):
+    """The connection that the client has for itself then."""
     client.send(resp("MULTI"))
     own = upstream.accept()
     own.expect(resp("MULTI"))
     own.send(OK)
     client.expect(OK)
+    return own
+
+
+def test_the_upstream_ends_in_a_transaction(serve):
+    """The client sees an end, too: no answer would be right."""
+    upstream = Upstream()
+    server = serve(listen("redis", upstream=upstream.address, connections=1), workers=1)
+    client = server.connect("redis")
+    own = begin_transaction(client, upstream)
     client.send(resp("SET", "x", 1) + resp("SET", "y", 1))
     own.expect(resp("SET", "x", 1) + resp("SET", "y", 1))
     own.close()
@@ -150,7 +156,7 @@ def test_the_upstream_ends_in_a_transaction(serve):
 def test_no_upstream(serve):
     server = serve(listen("redis", upstream="127.0.0.1:1"))
     client = server.connect("redis")
-    refused = b"-LOADING ccserver: no connection to the upstream: Connection refused\r\n"
+    refused = b"-LOADING ccserver: upstream 127.0.0.1:1: Connection refused\r\n"
     client.send(resp("MULTI") + resp("GET", "x"))
     client.expect(refused + refused)
     client.ask(resp("EXEC"), refused)
@@ -166,11 +172,7 @@ def test_what_was_done_is_forgotten_before_another_one_has_it(serve):
     server = serve(listen("redis", upstream=upstream.address, connections=1), workers=1)
     for answer, again in ((b"+RESET\r\n", True), (b"-ERR unknown command 'RESET'\r\n", False)):
         client = server.connect("redis")
-        client.send(resp("MULTI"))
-        own = upstream.accept()
-        own.expect(resp("MULTI"))
-        own.send(OK)
-        client.expect(OK)
+        own = begin_transaction(client, upstream)
         client.send(resp("DISCARD"))
         own.expect(resp("DISCARD"))
         own.send(OK)

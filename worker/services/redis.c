@@ -242,24 +242,26 @@ static bool is_refused(const struct variant *variant, bool sent, int error)
 static void lost(struct link *link, struct reply *reply, bool sent, int error)
 {
     struct session *session = reply ? reply_session(reply) : NULL;
-    const struct state *state = session ? session_state(session) : NULL;
     const struct variant *variant = link_user(link);
 
-    if (!reply) {
-        variant_lost(link);
+    if (!session) {
+        if (reply)
+            reply_end(reply);
+        else
+            variant_lost(link);
         return;
     }
+    const struct state *state = session_state(session);
     section_count(link_section(link), COUNT_LOST, 1);
-    if (state && state->own == link)
+    if (state->own == link)
         own_lost(session, sent);
-    if (state && state->mode == MODE_BROKEN)
+    if (state->mode == MODE_BROKEN)
         reply_end(reply);
     else if (is_refused(variant, sent, error))
         client_refuse(reply, variant->refusal);
     else
-        client_fail(reply, sent, error);
-    if (session)
-        settle(session);
+        client_fail(link_section(link), reply, sent, error);
+    settle(session);
 }
 
 /* ---- the service ---- */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FAILURES_LOGGED_PER_SECOND = 5 };
+
 /* ---- answers of our own ---- */
 
 enum verdict client_answer(struct session *session, const char *text, size_t size)
@@ -22,18 +24,28 @@ enum verdict client_answer_text(struct session *session, const char *text)
     return client_answer(session, text, strlen(text));
 }
 
-void client_fail(struct reply *reply, bool sent, int error)
+size_t client_failure(struct section *section, int error, char text[CLIENT_FAILURE_SIZE])
+{
+    static struct log_limit limit;
+    const struct config *config = section_config(section);
+    char why[CLIENT_FAILURE_SIZE - 32];
+
+    snprintf(why, sizeof(why), "upstream %s: %s", config->upstream.text,
+             sock_is_unresolved(&config->upstream) ? "cannot resolve its name" : strerror(error ? error : ECONNRESET));
+    log_limited(&limit, FAILURES_LOGGED_PER_SECOND, LOG_LEVEL_WARN, "%s: %s", section_name(section), why);
+    return (size_t)snprintf(text, CLIENT_FAILURE_SIZE, "-LOADING ccserver: %s\r\n", why);
+}
+
+void client_fail(struct section *section, struct reply *reply, bool sent, int error)
 {
     static const char lost[] = "-ERR ccserver: upstream lost; the command may have been executed\r\n";
-    char text[128];
+    char text[CLIENT_FAILURE_SIZE];
+    size_t size = client_failure(section, error, text);
 
-    if (sent) {
+    if (sent)
         reply_send_static(reply, lost, strlen(lost));
-    } else {
-        int size = snprintf(text, sizeof(text), "-LOADING ccserver: no connection to the upstream: %s\r\n",
-                            strerror(error ? error : ECONNRESET));
-        reply_send(reply, text, (size_t)size);
-    }
+    else
+        reply_send(reply, text, size);
     reply_end(reply);
 }
 
@@ -59,7 +71,7 @@ int client_ask(struct session *session, struct link *link, const char *bytes, si
     if (!reply)
         return -1;
     if (!link || link_ask(link, reply, bytes, size) < 0) {
-        client_fail(reply, false, errno);
+        client_fail(session_section(session), reply, false, errno);
         return -1;
     }
     state->due++;

@@ -74,8 +74,12 @@ static inline struct variants *client_variants(struct session *session)
 enum verdict client_answer(struct session *session, const char *bytes, size_t size);
 enum verdict client_answer_text(struct session *session, const char *text);
 
+/* Write what a client is told when the server could not be reached, and log it, but not too often. Returns its size. */
+enum { CLIENT_FAILURE_SIZE = 320 };
+size_t client_failure(struct section *section, int error, char text[CLIENT_FAILURE_SIZE]);
+
 /* End a reply with what has gone wrong. `sent`: the server may have done what was asked. */
-void client_fail(struct reply *reply, bool sent, int error);
+void client_fail(struct section *section, struct reply *reply, bool sent, int error);
 
 /* End a reply with what the server has said to the login that it was to be asked with. */
 void client_refuse(struct reply *reply, const char *why);

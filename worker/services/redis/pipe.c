@@ -14,23 +14,15 @@ static enum verdict pipe_connected(struct session *session, struct conn *upstrea
     return SESSION_CONTINUE;
 }
 
-static void send_failure(struct session *session, int error)
-{
-    const struct config *config = session_config(session);
-    char text[512];
-    int size = snprintf(text, sizeof(text), "-LOADING ccserver: upstream %s: %s\r\n", config->upstream.text,
-                        sock_is_unresolved(&config->upstream) ? "cannot resolve its name" : strerror(error));
-
-    session_send(session, text, (size_t)size);
-}
-
 static enum verdict pipe_failed(struct session *session, struct conn *upstream, int error)
 {
     const struct state *state = session_state(session);
+    char text[CLIENT_FAILURE_SIZE];
+    size_t size = client_failure(session_section(session), error, text);
 
     (void)upstream;
     if (!state->is_known) /* else our words could be taken for the rest of an answer that was cut short */
-        send_failure(session, error);
+        session_send(session, text, size);
     return SESSION_CLOSE;
 }
 
