@@ -224,7 +224,7 @@ enum ctl_exit act_wait(const struct act *act, bool ready)
         enum ctl_exit result = act->server->area ? server_read(act->server, error, sizeof(error))
                                                  : server_open(act->server, error, sizeof(error));
         uint64_t waited_ms = clock_now_ms() - begun_ms;
-        if (result == CTL_NOT_ALLOWED && find_socket(act->server->closed_pid, path))
+        if (result == CTL_NOT_ALLOWED && find_socket(act->server, path))
             return follow_wait(path, ready, act->timeout_ms > waited_ms ? act->timeout_ms - waited_ms : 0);
         bool is_closed = result == CTL_NOT_ALLOWED && waited_ms >= STARTS_MS; /* or its socket is not there yet */
         if (is_closed || result == CTL_REFUSED) {

@@ -380,7 +380,7 @@ int main(int argc, char **argv)
     if (result == CTL_DONE)
         result = server_read(&request.server, error, sizeof(error));
     bool is_top = request.command->way == BY_MEMORY;
-    if (result == CTL_NOT_ALLOWED && !is_top && find_socket(request.server.closed_pid, path))
+    if (result == CTL_NOT_ALLOWED && !is_top && find_socket(&request.server, path))
         return finish(carry_out_at(&request, path));
     if (result != CTL_DONE) {
         fprintf(stderr, "ccserverctl: %s\n", result == CTL_NOT_ALLOWED && is_top ? only_by_memory : error);

@@ -6,9 +6,8 @@
 
 #include "master/ctl/ask.h"
 #include <stdbool.h>
-#include <sys/types.h>
 
-/* The path of the socket `control.sock` on which the process `master` listens. False: there is none that one may use. */
-bool find_socket(pid_t master, char path[ASK_PATH_SIZE]);
+/* The path of the socket `control.sock` on which a master of the server listens. False: there is none that one may use. */
+bool find_socket(const struct server *server, char path[ASK_PATH_SIZE]);
 
 #endif

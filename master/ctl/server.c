@@ -44,6 +44,15 @@ static bool is_master(pid_t pid, char file[PATH_MAX])
     return true;
 }
 
+bool server_has_master(const struct server *server, pid_t pid)
+{
+    char file[PATH_MAX];
+
+    if (!server->conf_path)
+        return pid == server->pid;
+    return is_master(pid, file) && is_same_file(file[0] ? file : "built-in", server->conf_path);
+}
+
 /* Take this process for the server if it is the master in charge of it. */
 static enum ctl_exit try_process(struct server *server, pid_t pid)
 {
@@ -125,8 +134,6 @@ static enum ctl_exit search_all(struct server *server, pid_t *other)
         bool is_closed = tried == CTL_NOT_ALLOWED || tried == CTL_REFUSED;
         if (is_closed && !is_same_file(file[0] ? file : "built-in", server->conf_path))
             continue; /* what cannot be looked into is another server, as far as its title goes */
-        if (is_closed)
-            server->closed_pid = pid;
         if (tried == CTL_DONE && result == CTL_DONE)
             compare(server, &found, other);
         if (found.area)
@@ -166,7 +173,6 @@ enum ctl_exit server_open(struct server *server, char *error, size_t error_size)
     if (kill(server->pid, 0) < 0 && errno == ESRCH)
         return explain(CTL_NOT_RUNNING, server, error, error_size);
     enum ctl_exit result = try_process(server, server->pid);
-    server->closed_pid = server->pid;
     return result == CTL_DONE ? CTL_DONE : explain(result, server, error, error_size);
 }
 

@@ -23,7 +23,6 @@ enum ctl_exit {
 struct server {
     const char *conf_path; /* what it was asked for with; NULL: `pid` alone counts */
     pid_t pid;             /* of the master in charge */
-    pid_t closed_pid;      /* of the one that may not be looked into, with CTL_NOT_ALLOWED */
     struct stats_area *area;
     struct master_state state; /* as it was when it was last read */
 };
@@ -36,6 +35,9 @@ enum ctl_exit server_open(struct server *server, char *error, size_t error_size)
 
 /* Read the state anew; where another master is in charge by now, it is found. As server_open(). */
 enum ctl_exit server_read(struct server *server, char *error, size_t error_size);
+
+/* Whether the process says by its title that it is a master of this server; of one that was asked for by its pid: is it. */
+bool server_has_master(const struct server *server, pid_t pid);
 
 /* Whether the process that was in charge when the state was last read has ended, reaped or not. */
 bool server_has_ended(const struct server *server);

@@ -422,9 +422,12 @@ def test_who_may_not_look_finds_the_socket(serve):
     def find(*words, folder=True, code=DONE):
         places = {"RUNTIME_DIRECTORY": str(server.dir)} if folder else {}
         return subprocess_as_nobody([CTL, "-c", server.config, *words], places, code)
-    server = serve(listen("pingpong"), *control(unix_mode="0666"))
+    server = serve(listen("echo"), *control(unix_mode="0666"), drain_timeout="30s")
     server.dir.chmod(0o711)
     assert find("health") == "ok\n"
+    client = server.connect("echo")
+    client.send(b"half")  # so that the master before stays, too
+    server.await_open("echo", 1)
     server.upgrade()
     assert find("health") == "ok\n" and "control_group may do that" in find("reload", code=NOT_ALLOWED)
     refused = "ccserverctl: a server runs, but you may not look at it: ask as root, or its control socket (-s)\n"
@@ -436,6 +439,7 @@ def test_who_may_not_look_finds_the_socket(serve):
         other.listen()
         assert find("health", code=NOT_ALLOWED) == refused
     os.rename(server.dir / "moved.sock", server.dir / "control.sock")
+    client.close()
 
 
 # ---- bad moments ----
